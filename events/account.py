@@ -1,0 +1,105 @@
+"""What can happen to an account's payment profile (stream `account-{id}`)."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.shapes import Address
+
+
+@fact("account.registered.v1")
+class AccountRegistered:
+    account_id: str
+    name: str
+    currencies: tuple[str, ...] = ()
+    parent_account_id: str | None = None
+
+
+@fact("account.billing_profile_defined.v1")
+class BillingProfileDefined:
+    profile_id: str
+    name: str
+    is_default: bool
+    bill_day_of_month: int
+    bill_to_contact: str | None = None
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    payment_term_id: str | None = None
+    saved_payment_method_id: str | None = None
+    skip_automatic_payments: bool = False
+    demoted_profile_id: str | None = None
+    """The profile that was the default until now."""
+
+
+@fact("account.billing_profile_updated.v1")
+class BillingProfileUpdated:
+    profile_id: str
+    name: str
+    is_default: bool
+    bill_day_of_month: int
+    bill_to_contact: str | None = None
+    billing_address: Address | None = None
+    shipping_address: Address | None = None
+    payment_term_id: str | None = None
+    saved_payment_method_id: str | None = None
+    skip_automatic_payments: bool = False
+    demoted_profile_id: str | None = None
+
+
+@fact("account.default_payment_method_set.v1")
+class DefaultPaymentMethodSet:
+    method_id: str
+    previous: str | None
+
+
+@fact("account.default_payment_method_cleared.v1")
+class DefaultPaymentMethodCleared:
+    method_id: str
+    reason: str
+
+
+@fact("account.payment_methods_reordered.v1")
+class PaymentMethodsReordered:
+    method_ids: tuple[str, ...]
+
+
+@fact("account.automatic_payments_skipped.v1")
+class AutomaticPaymentsSkipped:
+    profile_id: str
+
+
+@fact("account.automatic_payments_resumed.v1")
+class AutomaticPaymentsResumed:
+    profile_id: str
+
+
+@fact("account.payment_hold_placed.v1")
+class PaymentHoldPlaced:
+    reason: str
+    until: datetime | None = None
+
+
+@fact("account.payment_hold_released.v1")
+class PaymentHoldReleased:
+    reason: str | None = None
+
+
+@fact("account.closed.v1")
+class AccountClosed:
+    reason: str | None = None
+
+
+AccountEvent = (
+    AccountRegistered
+    | BillingProfileDefined
+    | BillingProfileUpdated
+    | DefaultPaymentMethodSet
+    | DefaultPaymentMethodCleared
+    | PaymentMethodsReordered
+    | AutomaticPaymentsSkipped
+    | AutomaticPaymentsResumed
+    | PaymentHoldPlaced
+    | PaymentHoldReleased
+    | AccountClosed
+)

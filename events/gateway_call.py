@@ -1,0 +1,119 @@
+"""What can happen to one logical operation at a gateway (stream `gwcall-{idempotency key}`).
+
+The key is minted once, when the call is planned; every send, re-send and inquiry reads it here.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.money import Money
+from events.shapes import Method, Outcome
+
+
+@fact("gateway_call.planned.v1")
+class GatewayCallPlanned:
+    operation: str
+    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND or UNREFERENCED_REFUND."""
+    idempotency_key: str
+    """`{tenant}:{operation}:{origin}:{attempt_no}`, or its SHA-256 in hex beyond 64 characters."""
+    attempt_no: int
+    target_kind: str
+    """The aggregate that waits for the outcome: payment, auth or refund."""
+    target_id: str
+    account_id: str
+    gateway_id: str
+    amount: Money
+    request_digest: str
+    """SHA-256 in hex of everything that the gateway will be told: one key, one digest."""
+    merchant_reference: str
+    method: Method | None = None
+    authorization_ref: str | None = None
+    """The gateway's reference of the authorization that a capture or a reversal builds on."""
+    payment_ref: str | None = None
+    """The gateway's reference of the payment that a refund or a void gives back."""
+    original_amount: Money | None = None
+    already_refunded: Money | None = None
+    final_capture: bool = False
+    initiator: str = "MERCHANT"
+    """CUSTOMER or MERCHANT."""
+    reason: str = "UNSCHEDULED"
+    is_first_in_series: bool = False
+
+
+@fact("gateway_call.succeeded.v1")
+class GatewayCallSucceeded:
+    source: str
+    """GATEWAY, NOTIFICATION, RECONCILER or OPERATOR."""
+    outcome: Outcome
+    sent_at: datetime | None = None
+
+
+@fact("gateway_call.rejected.v1")
+class GatewayCallRejected:
+    source: str
+    outcome: Outcome
+    sent_at: datetime | None = None
+
+
+@fact("gateway_call.pending.v1")
+class GatewayCallPending:
+    """The gateway acknowledged it; its final word comes by notification or inquiry."""
+
+    source: str
+    outcome: Outcome
+    next_query_at: datetime
+    sent_at: datetime | None = None
+
+
+@fact("gateway_call.timed_out.v1")
+class GatewayCallTimedOut:
+    """It was, or may have been, sent, and no answer came: the money may have moved."""
+
+    sent_at: datetime | None
+    reason: str
+    next_query_at: datetime
+
+
+@fact("gateway_call.not_sent.v1")
+class GatewayCallNotSent:
+    """The call ended before it reached the gateway: no money can have moved."""
+
+    outcome: Outcome
+    sends: int
+    retry_at: datetime | None
+    """When it is sent again under the same key; nothing once the budget is used up."""
+
+
+@fact("gateway_call.status_queried.v1")
+class GatewayStatusQueried:
+    """An inquiry that settled nothing."""
+
+    queries: int
+    found: str
+    """NOT_FOUND, PENDING or UNREACHABLE."""
+    next_query_at: datetime | None
+    """Nothing once the list of delays is used up: a person must look (REQUIRES_REVIEW)."""
+
+
+@fact("gateway_call.outcome_resolved.v1")
+class GatewayOutcomeResolved:
+    """An unknown or pending outcome became known, or a known one was contradicted later."""
+
+    source: str
+    outcome: Outcome
+    evidence: str | None = None
+    contradicts: bool = False
+
+
+GatewayCallEvent = (
+    GatewayCallPlanned
+    | GatewayCallSucceeded
+    | GatewayCallRejected
+    | GatewayCallPending
+    | GatewayCallTimedOut
+    | GatewayCallNotSent
+    | GatewayStatusQueried
+    | GatewayOutcomeResolved
+)

@@ -1,0 +1,50 @@
+"""Names of things: streams, home keys, and ids that follow from what they identify."""
+
+from __future__ import annotations
+
+from uuid import UUID, uuid5
+
+TENDER = UUID("6f2d8a0e-3c41-5b7a-9e55-7b1f0c7a9d10")
+"""The namespace of every id that Tender derives."""
+
+
+def command_id(tenant: str, command_type: str, key: str) -> UUID:
+    """The identity of a command that was sent with an idempotency key."""
+    return uuid5(TENDER, f"{tenant}/{command_type}/{key}")
+
+
+def invoice_id(tenant: str, external_id: str) -> str:
+    """An invoice is found by its issuer's id; posting the same id twice meets the same stream."""
+    return str(uuid5(TENDER, f"{tenant}/invoice/{external_id}"))
+
+
+def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprint: str) -> str:
+    """One record per instrument, account and merchant account (domain 2.2, rule a)."""
+    return str(uuid5(TENDER, f"{tenant}/spm/{account_id}/{merchant_account_id}/{fingerprint}"))
+
+
+def part_id(whole: UUID | str, part: str) -> str:
+    """The id of something that a command or an object makes once: its application, its refund."""
+    return str(uuid5(whole if isinstance(whole, UUID) else TENDER, f"{whole}/{part}"))
+
+
+def stream(tenant: str, kind: str, id: str) -> str:
+    """`{tenant}/{kind}-{id}`: one stream per aggregate."""
+    return f"{tenant}/{kind}-{id}"
+
+
+def parts(stream: str) -> tuple[str, str, str]:
+    """The tenant, kind and id of a stream."""
+    tenant, _, rest = stream.partition("/")
+    kind, _, id = rest.partition("-")
+    return tenant, kind, id
+
+
+def home(tenant: str, account_id: str) -> str:
+    """The key that commands and events of one account share: Kafka's key, the order, the parking."""
+    return f"{tenant}/{account_id}"
+
+
+def tenant_home(kind: str, id: str) -> str:
+    """The `account_id` of a command to a tenant-level stream: `~gateway/stripe-eu`."""
+    return f"~{kind}/{id}"

@@ -1,0 +1,92 @@
+"""Shapes that several facts share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.money import Money
+
+
+@dataclass(frozen=True)
+class Address:
+    line1: str | None = None
+    line2: str | None = None
+    city: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    country: str | None = None
+    """ISO 3166-1 alpha-2."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """The instrument as it was when it was used: enough to call the gateway and to show a person.
+
+    `token_ref` stands in for the instrument at the gateway; it is never a card number.
+    """
+
+    type: str
+    token_ref: str
+    gateway_id: str
+    method_id: str | None = None
+    """The saved payment method, when it is one."""
+    gateway_reference: str | None = None
+    network: str | None = None
+    last4: str | None = None
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    network_transaction_id: str | None = None
+    mandate_reference: str | None = None
+    sec_code: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a gateway answered, as it is kept (domain 5.4).  All codes are the gateway's own."""
+
+    result_code: str
+    """Success, Decline, PermanentFail, ValidationError, RequiresReview, SystemError, Indeterminate,
+    ActionRequired or Pending."""
+    category: str | None = None
+    hard: bool = False
+    never_retry: bool = False
+    raw_code: str | None = None
+    raw_message: str | None = None
+    gateway_ref: str | None = None
+    auth_code: str | None = None
+    avs_code: str | None = None
+    cvc_code: str | None = None
+    processed_amount: Money | None = None
+    gateway_date: datetime | None = None
+    expires_at: datetime | None = None
+    network_transaction_id: str | None = None
+    retry_after_seconds: int | None = None
+    code_map_version: int | None = None
+
+
+@dataclass(frozen=True)
+class Intended:
+    """Where the money of a payment shall go once it has arrived; no amount means as much as fits."""
+
+    invoice_id: str
+    amount: Money | None = None
+    line_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One application to one invoice line (or to a whole invoice, without `line_id`).
+
+    `charge_portion` and `tax_portion` add up to `amount`.  On an unapplication,
+    `related_application_id` names the application that it takes back, in whole.
+    """
+
+    application_id: str
+    amount: Money
+    charge_portion: Money
+    tax_portion: Money
+    line_id: str | None = None
+    source_line_id: str | None = None
+    """The credit memo line it came from, where it came from one."""
+    related_application_id: str | None = None

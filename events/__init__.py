@@ -1,0 +1,31 @@
+"""The language of Tender: every fact, in every version, by its permanent topic."""
+
+from events import (  # importing a module enters its facts in the catalog
+    account,
+    authorization,
+    credit_memo,
+    gateway,
+    gateway_call,
+    invoice,
+    operations,
+    orchestration,
+    payment,
+    payment_method,
+    refund,
+    settings,
+)
+
+__all__ = [
+    "account",
+    "authorization",
+    "credit_memo",
+    "gateway",
+    "gateway_call",
+    "invoice",
+    "operations",
+    "orchestration",
+    "payment",
+    "payment_method",
+    "refund",
+    "settings",
+]

@@ -1,0 +1,172 @@
+"""What can happen to an authorization (stream `auth-{id}`): a hold, its captures, its reversals."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.money import Money
+from events.shapes import Method
+
+
+@fact("authorization.requested.v1")
+class AuthorizationRequested:
+    authorization_id: str
+    number: str
+    account_id: str
+    amount: Money
+    gateway_id: str
+    method: Method
+    attempt_no: int
+    gateway_idempotency_key: str
+    effective_at: datetime
+    requested_at: datetime
+    payment_group_id: str | None = None
+
+
+@fact("authorization.recorded.v1")
+class AuthorizationRecorded:
+    """An authorization obtained elsewhere: by a client-side component, or outside Tender."""
+
+    authorization_id: str
+    number: str
+    account_id: str
+    amount: Money
+    gateway_id: str
+    method: Method
+    gateway_ref: str
+    processing_mode: str
+    """PLATFORM (client-side component) or EXTERNAL."""
+    effective_at: datetime
+    expires_at: datetime | None = None
+    gateway_auth_code: str | None = None
+    payment_group_id: str | None = None
+
+
+@fact("authorization.authorized.v1")
+class PaymentAuthorized:
+    gateway_ref: str | None
+    gateway_auth_code: str | None
+    expires_at: datetime | None
+    source: str
+    network_transaction_id: str | None = None
+    late: bool = False
+
+
+@fact("authorization.pending.v1")
+class AuthorizationPending:
+    gateway_ref: str | None
+    source: str
+
+
+@fact("authorization.action_required.v1")
+class AuthorizationActionRequired:
+    gateway_ref: str | None
+    source: str
+
+
+@fact("authorization.held_for_review.v1")
+class AuthorizationHeldForReview:
+    reason: str
+    source: str
+    gateway_ref: str | None = None
+
+
+@fact("authorization.outcome_unknown.v1")
+class AuthorizationOutcomeUnknown:
+    sent_at: datetime | None
+    reason: str
+    next_query_at: datetime
+
+
+@fact("authorization.declined.v1")
+class AuthorizationDeclined:
+    result_code: str
+    category: str
+    raw_code: str | None
+    raw_message: str | None
+    hard: bool
+    never_retry: bool
+    source: str
+
+
+@fact("authorization.capture_requested.v1")
+class AuthorizationCaptureRequested:
+    """The amount is in flight: no other capture or reversal can take it."""
+
+    payment_id: str
+    amount: Money
+    final: bool = False
+
+
+@fact("authorization.capture_succeeded.v1")
+class AuthorizationCaptureSucceeded:
+    payment_id: str
+    amount: Money
+
+
+@fact("authorization.capture_failed.v1")
+class AuthorizationCaptureFailed:
+    payment_id: str
+    amount: Money
+
+
+@fact("authorization.reversal_requested.v1")
+class AuthorizationReversalRequested:
+    adjustment_id: str
+    number: str
+    amount: Money
+    attempt_no: int
+    gateway_idempotency_key: str
+    cancels: bool = False
+    """The reversal of all that is left, on the way to CANCELED."""
+
+
+@fact("authorization.reversal_pending.v1")
+class AuthorizationReversalPending:
+    adjustment_id: str
+
+
+@fact("authorization.reversed.v1")
+class AuthorizationReversed:
+    adjustment_id: str
+    amount: Money
+
+
+@fact("authorization.reversal_failed.v1")
+class AuthorizationReversalFailed:
+    adjustment_id: str
+    amount: Money
+    raw_code: str | None
+    raw_message: str | None
+
+
+@fact("authorization.expired.v1")
+class AuthorizationExpired:
+    released: Money
+
+
+@fact("authorization.canceled.v1")
+class AuthorizationCanceled:
+    reason: str | None = None
+
+
+AuthorizationEvent = (
+    AuthorizationRequested
+    | AuthorizationRecorded
+    | PaymentAuthorized
+    | AuthorizationPending
+    | AuthorizationActionRequired
+    | AuthorizationHeldForReview
+    | AuthorizationOutcomeUnknown
+    | AuthorizationDeclined
+    | AuthorizationCaptureRequested
+    | AuthorizationCaptureSucceeded
+    | AuthorizationCaptureFailed
+    | AuthorizationReversalRequested
+    | AuthorizationReversalPending
+    | AuthorizationReversed
+    | AuthorizationReversalFailed
+    | AuthorizationExpired
+    | AuthorizationCanceled
+)

@@ -1,0 +1,178 @@
+"""What can happen to a credit memo (stream `cm-{id}`): what the customer owes less, or holds open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from events.catalog import fact
+from events.invoice import Product, Tax
+from events.money import Money
+from events.shapes import Applied
+
+
+@dataclass(frozen=True)
+class CreditMemoLine:
+    line_id: str
+    charge: Money
+    line_total: Money
+    """Charge and taxes, above 0."""
+    taxes: tuple[Tax, ...] = ()
+    product: Product | None = None
+    reference_invoice_line_id: str | None = None
+    """The line of the original invoice that it takes back."""
+    source_line_id: str | None = None
+    """The negative line that it was converted from."""
+
+
+@dataclass(frozen=True)
+class LineAmount:
+    line_id: str
+    amount: Money
+
+
+@fact("credit_memo.drafted.v1")
+class CreditMemoDrafted:
+    credit_memo_id: str
+    number: str
+    account_id: str
+    currency: str
+    category: str
+    source_action: str
+    lines: tuple[CreditMemoLine, ...]
+    total: Money
+    reason_code: str
+    reference_invoice_id: str | None = None
+
+
+@fact("credit_memo.posted.v1")
+class CreditMemoPosted:
+    credit_memo_id: str
+    number: str
+    account_id: str
+    currency: str
+    category: str
+    """STANDALONE, REFERENCED or INVOICE_WRITE_OFF."""
+    source_action: str
+    """STANDALONE, INVOICE, NEGATIVE_INVOICE_LINE_CONVERSION, VOID_POSTED_INVOICE or WRITE_OFF_POSTED_INVOICE."""
+    lines: tuple[CreditMemoLine, ...]
+    total_charge: Money
+    total_tax: Money
+    total: Money
+    reason_code: str
+    posted_at: datetime
+    effective_date: date
+    reference_invoice_id: str | None = None
+    """The invoice whose charges it takes back."""
+    source_invoice_id: str | None = None
+    """The negative invoice that it was converted from."""
+    saved_payment_method_id: str | None = None
+
+
+@fact("credit_memo.applied.v1")
+class CreditMemoApplied:
+    credit_memo_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    """The memo's balance after it."""
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("credit_memo.unapplied.v1")
+class CreditMemoUnapplied:
+    credit_memo_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("credit_memo.refund_reserved.v1")
+class CreditMemoRefundReserved:
+    refund_id: str
+    amount: Money
+    lines: tuple[LineAmount, ...]
+    """Largest open line first."""
+    orchestration_id: str | None = None
+    leg_no: int | None = None
+
+
+@fact("credit_memo.refund_released.v1")
+class CreditMemoRefundReleased:
+    refund_id: str
+    amount: Money
+    lines: tuple[LineAmount, ...]
+
+
+@fact("credit_memo.refund_applied.v1")
+class RefundAppliedToCreditMemo:
+    refund_id: str
+    amount: Money
+    lines: tuple[LineAmount, ...]
+
+
+@fact("credit_memo.refund_reversed.v1")
+class RefundReversedOnCreditMemo:
+    refund_id: str
+    amount: Money
+    lines: tuple[LineAmount, ...]
+
+
+@fact("credit_memo.locked.v1")
+class CreditMemoLocked:
+    by: str
+
+
+@fact("credit_memo.unlocked.v1")
+class CreditMemoUnlocked:
+    by: str
+
+
+@fact("credit_memo.voided.v1")
+class CreditMemoVoided:
+    debit_memo_id: str
+    amount: Money
+    reason: str | None = None
+
+
+@fact("credit_memo.canceled.v1")
+class CreditMemoCanceled:
+    reason: str | None = None
+
+
+@fact("debit_memo.posted.v1")
+class DebitMemoPosted:
+    """It offsets a voided credit memo (stream `dm-{id}`); never invoiced."""
+
+    debit_memo_id: str
+    number: str
+    account_id: str
+    currency: str
+    total: Money
+    credit_memo_id: str
+    posted_at: datetime
+
+
+CreditMemoEvent = (
+    CreditMemoDrafted
+    | CreditMemoPosted
+    | CreditMemoApplied
+    | CreditMemoUnapplied
+    | CreditMemoRefundReserved
+    | CreditMemoRefundReleased
+    | RefundAppliedToCreditMemo
+    | RefundReversedOnCreditMemo
+    | CreditMemoLocked
+    | CreditMemoUnlocked
+    | CreditMemoVoided
+    | CreditMemoCanceled
+)

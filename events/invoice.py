@@ -1,0 +1,205 @@
+"""What can happen to an invoice (stream `invoice-{id}`, id = uuid5 of tenant and external id)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from events.catalog import fact
+from events.money import Money
+from events.shapes import Applied
+
+
+@dataclass(frozen=True)
+class Tax:
+    amount: Money
+    name: str = ""
+    code: str | None = None
+    rate: str | None = None
+    """Percent, as a decimal string with at most 6 places."""
+
+
+@dataclass(frozen=True)
+class Product:
+    id: str | None = None
+    sku: str | None = None
+    name: str | None = None
+    commodity_code: str | None = None
+
+
+@dataclass(frozen=True)
+class LineReference:
+    """The original invoice line that a negative line takes back."""
+
+    invoice_id: str
+    line_id: str | None = None
+
+
+@dataclass(frozen=True)
+class InvoiceLine:
+    line_id: str
+    charge: Money
+    """Without tax; negative on a negative line."""
+    line_total: Money
+    """Charge and taxes."""
+    type: str = "CHARGE"
+    """CHARGE or ADJUSTMENT."""
+    taxes: tuple[Tax, ...] = ()
+    product: Product | None = None
+    quantity: str | None = None
+    """A decimal string."""
+    uom: str | None = None
+    unit_price: str | None = None
+    """A decimal string in major units; informational: `charge` is what counts."""
+    reference: LineReference | None = None
+
+
+@dataclass(frozen=True)
+class ConvertedLine:
+    line_id: str
+    amount: Money
+    """The line's total, at most 0: what the conversion closed."""
+
+
+@fact("invoice.posted.v1")
+class InvoicePosted:
+    invoice_id: str
+    external_id: str
+    number: str
+    account_id: str
+    currency: str
+    invoice_date: date
+    posted_date: date
+    due_date: date
+    payment_term: str
+    """`PERIOD_BASED+{days}` or `EOM_PLUS_X+{days}`."""
+    lines: tuple[InvoiceLine, ...]
+    total_charge: Money
+    total_tax: Money
+    total: Money
+    is_negative: bool
+    has_negative_lines: bool
+    posted_at: datetime
+    """The instant, for orderings finer than a day."""
+    profile_id: str | None = None
+    legal_entity_id: str | None = None
+    original_invoice_id: str | None = None
+    reference_type: str | None = None
+    """ORDER, CREDIT_MEMO, DEBIT_MEMO or SUBSCRIPTION."""
+    reference_id: str | None = None
+    saved_payment_method_id: str | None = None
+    exclude_from_payments: bool = False
+
+
+@fact("invoice.excluded_from_payments.v1")
+class InvoiceExcludedFromPayments:
+    reason: str
+
+
+@fact("invoice.payment_applied.v1")
+class InvoicePaymentApplied:
+    payment_id: str
+    invoice_id: str
+    level: str
+    """INVOICE or INVOICE_LINE."""
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    """The invoice's balance after it."""
+    effective_at: datetime
+    cause: str
+    """MANUAL, PAYMENT (intended with the payment), RULE or ORCHESTRATION."""
+    comments: str | None = None
+
+
+@fact("invoice.payment_unapplied.v1")
+class InvoicePaymentUnapplied:
+    payment_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("invoice.credit_applied.v1")
+class InvoiceCreditApplied:
+    credit_memo_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("invoice.credit_unapplied.v1")
+class InvoiceCreditUnapplied:
+    credit_memo_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    balance: Money
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("invoice.settlement_status_changed.v1")
+class InvoiceSettlementStatusChanged:
+    previous: str
+    status: str
+    """NOT_APPLICABLE, NOT_SETTLED, PARTIALLY_SETTLED or SETTLED; derived from the balance."""
+
+
+@fact("invoice.settled.v1")
+class InvoiceSettled:
+    full_settlement_date: date
+
+
+@fact("invoice.reopened.v1")
+class InvoiceReopened:
+    balance: Money
+
+
+@fact("invoice.negative_lines_converted.v1")
+class NegativeInvoiceLinesConverted:
+    credit_memo_id: str
+    lines: tuple[ConvertedLine, ...]
+    total: Money
+    """At most 0."""
+    balance: Money
+    """The invoice's balance after it."""
+
+
+@fact("invoice.locked.v1")
+class InvoiceLocked:
+    by: str
+    """The process that holds it: `refunding:{orchestration id}`."""
+
+
+@fact("invoice.unlocked.v1")
+class InvoiceUnlocked:
+    by: str
+
+
+InvoiceEvent = (
+    InvoicePosted
+    | InvoiceExcludedFromPayments
+    | InvoicePaymentApplied
+    | InvoicePaymentUnapplied
+    | InvoiceCreditApplied
+    | InvoiceCreditUnapplied
+    | InvoiceSettlementStatusChanged
+    | InvoiceSettled
+    | InvoiceReopened
+    | NegativeInvoiceLinesConverted
+    | InvoiceLocked
+    | InvoiceUnlocked
+)

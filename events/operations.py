@@ -1,0 +1,70 @@
+"""What people who run the service see: exceptions that need someone, groups, notifications, parking."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from events.catalog import fact
+from events.money import Money
+
+
+@fact("payment_group.created.v1")
+class PaymentGroupCreated:
+    """A container for the operations of one order or invoice (stream `pgroup-{id}`)."""
+
+    payment_group_id: str
+    account_id: str
+    reference: str | None = None
+
+
+@fact("exception.raised.v1")
+class ExceptionRaised:
+    """Something that a person must look at (stream `exception-{id}`)."""
+
+    exception_id: str
+    type: str
+    """One of the exception types of domain 10, such as DUPLICATE_CHARGE."""
+    account_id: str
+    subject_kind: str
+    subject_id: str
+    message: str
+    amount: Money | None = None
+
+
+@fact("exception.resolved.v1")
+class ExceptionResolved:
+    resolution: str
+    note: str
+
+
+@fact("notification.received.v1")
+class NotificationReceived:
+    """A gateway's notification (stream `inbox-{gateway}-{event id or digest}`): the first version wins."""
+
+    gateway_id: str
+    provider_event_id: str
+    type: str
+    gateway_ref: str | None
+    operation_key: str | None
+    received_at: datetime
+
+
+@fact("notification.matched.v1")
+class NotificationMatched:
+    target_kind: str
+    target_id: str
+
+
+@fact("notification.unmatched.v1")
+class NotificationUnmatched:
+    reason: str
+
+
+@fact("parked_command.dropped.v1")
+class ParkedCommandDropped:
+    """A parked command was given up by a person, with a reason."""
+
+    command_id: UUID
+    command_type: str
+    reason: str

@@ -1,0 +1,192 @@
+"""What can happen to a refund orchestration (stream `ro-{id}`): a credit memo becomes refunds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.catalog import fact
+from events.money import Money
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A payment that was looked at for the plan, and why it could not serve, if it could not."""
+
+    payment_id: str
+    applied: Money
+    refundable: Money
+    eligible: Money
+    reason_if_not: str | None = None
+
+
+@dataclass(frozen=True)
+class Selected:
+    payment_id: str
+    unapply: Money
+    reapply: Money
+    refund: Money
+    refund_id: str
+    leg_no: int
+
+
+@dataclass(frozen=True)
+class ReservedMoney:
+    """Reserved money of a leg: on a payment, or on the credit memo itself."""
+
+    kind: str
+    """payment or cm."""
+    id: str
+    amount: Money
+
+
+@fact("refund_orchestration.requested.v1")
+class RefundOrchestrationRequested:
+    orchestration_id: str
+    credit_memo_id: str
+    original_invoice_id: str
+    account_id: str
+    amount: Money
+    trigger: str
+    """AUTOMATIC or MANUAL."""
+    requested_at: datetime
+    negative_invoice_id: str | None = None
+
+
+@fact("refund_orchestration.waiting_for_payment.v1")
+class RefundOrchestrationWaitingForPayment:
+    """A payment aimed at the original invoice is still on its way, or another orchestration is live."""
+
+    attempt: int
+    payment_ids: tuple[str, ...]
+    behind: str | None = None
+    """The orchestration of the same invoice that goes first."""
+
+
+@fact("refund_orchestration.plan_made.v1")
+class RefundPlanMade:
+    attempt: int
+    refund_target: Money
+    """R: what is left of the memo after it has settled what was open (domain 3.5, step 1)."""
+    settled_open_balance: Money
+    candidates: tuple[Candidate, ...]
+    selected: tuple[Selected, ...]
+    leftover: Money
+    """What no payment can give back: it stays on the memo as open credit."""
+
+
+@fact("refund_orchestration.plan_executed.v1")
+class RefundPlanExecuted:
+    credit_applied: Money
+
+
+@fact("refund_orchestration.leg_requested.v1")
+class RefundLegRequested:
+    leg_no: int
+    attempt_no: int
+    refund_id: str
+    amount: Money
+    source_kind: str
+    """payment or cm."""
+    source_id: str
+    option: str = "ORIGINAL"
+    """ORIGINAL, RETRY, OTHER_PAYMENT or UNREFERENCED."""
+
+
+@fact("refund_orchestration.leg_succeeded.v1")
+class RefundLegSucceeded:
+    leg_no: int
+    refund_id: str
+    amount: Money
+
+
+@fact("refund_orchestration.leg_failed.v1")
+class RefundLegFailed:
+    """The leg keeps its reservation until a retry or a fallback moves or releases it."""
+
+    leg_no: int
+    attempt_no: int
+    refund_id: str
+    amount: Money
+    hard: bool
+    category: str
+    raw_code: str | None
+    retry_at: datetime | None
+    """When the same payment is tried again; nothing means: on to the fallbacks."""
+    reversed: bool = False
+    """The refund had succeeded, and came back from the bank."""
+
+
+@fact("refund_orchestration.leg_fell_back.v1")
+class RefundLegFellBack:
+    leg_no: int
+    from_option: str
+    to_option: str
+    """OTHER_PAYMENT, UNREFERENCED, MANUAL or OPEN_CREDIT."""
+    reason: str
+    amount: Money
+    """How much of the leg went this way."""
+    remaining: Money
+    """How much of the leg is still to be placed."""
+    new_leg_no: int | None = None
+    payment_id: str | None = None
+
+
+@fact("refund_orchestration.manual_action_requested.v1")
+class ManualActionRequested:
+    leg_no: int
+    amount: Money
+    reason: str
+
+
+@fact("refund_orchestration.manual_action_resolved.v1")
+class ManualActionResolved:
+    leg_no: int
+    resolution: str
+    note: str
+    refund_id: str | None = None
+
+
+@fact("refund_orchestration.completed.v1")
+class RefundOrchestrationCompleted:
+    status: str
+    """COMPLETED, COMPLETED_WITH_OPEN_CREDIT or NO_REFUND_DUE."""
+    refunded: Money
+    open_credit: Money
+
+
+@fact("refund_orchestration.reopened.v1")
+class RefundOrchestrationReopened:
+    """A refund that had succeeded came back after the end: its leg is placed anew."""
+
+    leg_no: int
+    amount: Money
+
+
+@fact("refund_orchestration.failed.v1")
+class RefundOrchestrationFailed:
+    reason: str
+    attempt: int
+
+
+@fact("refund_orchestration.canceled.v1")
+class RefundOrchestrationCanceled:
+    reason: str | None = None
+
+
+OrchestrationEvent = (
+    RefundOrchestrationRequested
+    | RefundOrchestrationWaitingForPayment
+    | RefundPlanMade
+    | RefundPlanExecuted
+    | RefundLegRequested
+    | RefundLegSucceeded
+    | RefundLegFailed
+    | RefundLegFellBack
+    | ManualActionRequested
+    | ManualActionResolved
+    | RefundOrchestrationCompleted
+    | RefundOrchestrationReopened
+    | RefundOrchestrationFailed
+    | RefundOrchestrationCanceled
+)

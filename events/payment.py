@@ -1,0 +1,215 @@
+"""What can happen to a payment (stream `payment-{id}`): money received, and where it went."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from events.catalog import fact
+from events.money import Money
+from events.shapes import Applied, Intended, Method
+
+
+@fact("payment.requested.v1")
+class PaymentRequested:
+    """The intent: durable before anything is sent to the gateway."""
+
+    payment_id: str
+    number: str
+    type: str
+    """SALE or CAPTURE."""
+    account_id: str
+    amount: Money
+    gateway_id: str
+    method: Method
+    initiation: str
+    """AD_HOC, BATCH_RUN, PORTAL, PAY_LINK or CHECKOUT."""
+    attempt_no: int
+    gateway_idempotency_key: str
+    requested_at: datetime
+    intended_applications: tuple[Intended, ...] = ()
+    authorization_id: str | None = None
+    payment_group_id: str | None = None
+
+
+@fact("payment.processed.v1")
+class PaymentProcessed:
+    """The money arrived."""
+
+    processed_amount: Money
+    gateway_ref: str | None
+    gateway_date: datetime | None
+    source: str
+    auth_code: str | None = None
+    network_transaction_id: str | None = None
+    late: bool = False
+    """It had been taken for failed before."""
+
+
+@fact("payment.pending.v1")
+class PaymentPending:
+    gateway_ref: str | None
+    source: str
+
+
+@fact("payment.action_required.v1")
+class PaymentActionRequired:
+    gateway_ref: str | None
+    source: str
+
+
+@fact("payment.held_for_review.v1")
+class PaymentHeldForReview:
+    reason: str
+    source: str
+    gateway_ref: str | None = None
+
+
+@fact("payment.outcome_unknown.v1")
+class PaymentOutcomeUnknown:
+    """It was sent and no answer came: nothing new is tried until it is known."""
+
+    sent_at: datetime | None
+    reason: str
+    next_query_at: datetime
+
+
+@fact("payment.failed.v1")
+class PaymentFailed:
+    result_code: str
+    category: str
+    raw_code: str | None
+    raw_message: str | None
+    hard: bool
+    never_retry: bool
+    source: str
+    code_map_version: int | None = None
+    gateway_ref: str | None = None
+
+
+@fact("payment.recorded_externally.v1")
+class ExternalPaymentRecorded:
+    """Money that arrived outside any gateway: cash, cheque, bank transfer."""
+
+    payment_id: str
+    number: str
+    account_id: str
+    amount: Money
+    instrument: str
+    """CASH, CHECK, WIRE or OTHER."""
+    reference: str
+    received_on: date
+    recorded_at: datetime
+    payment_group_id: str | None = None
+
+
+@fact("payment.applied.v1")
+class PaymentApplied:
+    payment_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    unapplied: Money
+    """The payment's unapplied balance after it."""
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("payment.unapplied.v1")
+class PaymentUnapplied:
+    payment_id: str
+    invoice_id: str
+    level: str
+    applications: tuple[Applied, ...]
+    total: Money
+    unapplied: Money
+    effective_at: datetime
+    cause: str
+    comments: str | None = None
+
+
+@fact("payment.application_failed.v1")
+class PaymentApplicationFailed:
+    """Money arrived for an invoice that can no longer take all of it: it stays unapplied."""
+
+    invoice_id: str
+    code: str
+    intended: Money
+    applied: Money
+
+
+@fact("payment.refund_reserved.v1")
+class RefundReservedOnPayment:
+    refund_id: str
+    amount: Money
+    orchestration_id: str | None = None
+    leg_no: int | None = None
+
+
+@fact("payment.refund_reservation_released.v1")
+class RefundReservationReleased:
+    refund_id: str
+    amount: Money
+    orchestration_id: str | None = None
+    leg_no: int | None = None
+
+
+@fact("payment.refund_applied.v1")
+class RefundAppliedToPayment:
+    """A reserved refund left: the money is back with the customer."""
+
+    refund_id: str
+    amount: Money
+
+
+@fact("payment.refund_reversed.v1")
+class RefundReversedOnPayment:
+    """A refund came back from the customer's bank: the money is unapplied again."""
+
+    refund_id: str
+    amount: Money
+
+
+@fact("payment.cancellation_requested.v1")
+class PaymentCancellationRequested:
+    """A void was decided; the money is untouchable until the gateway has answered."""
+
+    attempt_no: int
+    gateway_idempotency_key: str
+    reason: str | None = None
+
+
+@fact("payment.cancellation_failed.v1")
+class PaymentCancellationFailed:
+    result_code: str
+    raw_code: str | None
+    raw_message: str | None
+
+
+@fact("payment.canceled.v1")
+class PaymentCanceled:
+    amount: Money
+    reason: str | None = None
+
+
+PaymentEvent = (
+    PaymentRequested
+    | PaymentProcessed
+    | PaymentPending
+    | PaymentActionRequired
+    | PaymentHeldForReview
+    | PaymentOutcomeUnknown
+    | PaymentFailed
+    | ExternalPaymentRecorded
+    | PaymentApplied
+    | PaymentUnapplied
+    | PaymentApplicationFailed
+    | RefundReservedOnPayment
+    | RefundReservationReleased
+    | RefundAppliedToPayment
+    | RefundReversedOnPayment
+    | PaymentCancellationRequested
+    | PaymentCancellationFailed
+    | PaymentCanceled
+)

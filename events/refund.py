@@ -1,0 +1,128 @@
+"""What can happen to a refund (stream `refund-{id}`): money on its way back to the customer."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from events.catalog import fact
+from events.money import Money
+from events.shapes import Method
+
+
+@fact("refund.requested.v1")
+class RefundRequested:
+    refund_id: str
+    number: str
+    type: str
+    """REFERENCED (to the payment's own instrument) or UNREFERENCED (from a credit memo)."""
+    account_id: str
+    amount: Money
+    reason_code: str
+    gateway_id: str
+    method: Method
+    attempt_no: int
+    gateway_idempotency_key: str
+    requested_at: datetime
+    payment_id: str | None = None
+    credit_memo_id: str | None = None
+    orchestration_id: str | None = None
+    leg_no: int | None = None
+    requested_by: str | None = None
+    notes: str | None = None
+
+
+@fact("refund.pending.v1")
+class RefundPending:
+    gateway_ref: str | None
+    source: str
+
+
+@fact("refund.held_for_review.v1")
+class RefundHeldForReview:
+    reason: str
+    source: str
+    gateway_ref: str | None = None
+
+
+@fact("refund.outcome_unknown.v1")
+class RefundOutcomeUnknown:
+    sent_at: datetime | None
+    reason: str
+    next_query_at: datetime
+
+
+@fact("refund.processed.v1")
+class RefundProcessed:
+    amount: Money
+    type: str
+    gateway_ref: str | None
+    gateway_date: datetime | None
+    source: str
+    late: bool = False
+
+
+@fact("refund.failed.v1")
+class RefundFailed:
+    result_code: str
+    category: str
+    raw_code: str | None
+    raw_message: str | None
+    hard: bool
+    source: str
+
+
+@fact("refund.recorded_externally.v1")
+class ExternalRefundRecorded:
+    """Money given back outside any gateway: cash, cheque, transfer."""
+
+    refund_id: str
+    number: str
+    account_id: str
+    amount: Money
+    instrument: str
+    reference: str
+    paid_on: date
+    reason_code: str
+    payment_id: str | None = None
+    credit_memo_id: str | None = None
+    orchestration_id: str | None = None
+    leg_no: int | None = None
+
+
+@fact("refund.applied.v1")
+class RefundApplied:
+    """The refund was lined against what it gave back: a payment or a credit memo."""
+
+    target_kind: str
+    target_id: str
+    amount: Money
+
+
+@fact("refund.reversed.v1")
+class RefundReversed:
+    """The money came back from the customer's bank."""
+
+    amount: Money
+    type: str
+    target_kind: str
+    target_id: str
+    raw_code: str | None = None
+
+
+@fact("refund.canceled.v1")
+class RefundCanceled:
+    reason: str | None = None
+
+
+RefundEvent = (
+    RefundRequested
+    | RefundPending
+    | RefundHeldForReview
+    | RefundOutcomeUnknown
+    | RefundProcessed
+    | RefundFailed
+    | ExternalRefundRecorded
+    | RefundApplied
+    | RefundReversed
+    | RefundCanceled
+)

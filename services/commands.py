@@ -1,0 +1,307 @@
+"""Commands as they travel: the record of one command, its identity, and its fingerprint.
+
+A command is one JSON object, at most `COMMAND_BYTES_MAX` long, under the key `{tenant}/{account_id}`:
+
+    {"tenant_id", "account_id", "data": {...},
+     "command_id"? | "idempotency_key"?, "actor"?, "issued_at"?, "expected_version"?, "deadline"?, "dry_run"?}
+
+`ce_type` names it (`payments.payment.process.v1`); without an id of its own, `ce_id` is its id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, is_dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast, dataclass_transform
+from uuid import UUID
+
+import orjson
+from pydantic import AfterValidator, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+
+from events import ids
+from events.money import AMOUNT_MINOR_MAX, EXPONENTS, Money
+from services.errors import Rejected, Undecodable
+
+COMMAND_BYTES_MAX = 1024 * 1024
+
+T = TypeVar("T")
+
+Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
+"""An opaque id of the caller's."""
+
+HomeId = Annotated[str, StringConstraints(pattern=r"^(~[a-z_]+/)?[A-Za-z0-9._:~-]{1,64}$")]
+"""An account id, or the home of a tenant-level stream: `~gateway/stripe-eu`."""
+
+Text = Annotated[str, StringConstraints(max_length=1000)]
+Decimal6 = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6})?$")]
+"""A decimal number in a string, with at most 6 places."""
+
+
+def _known_money(money: Money) -> Money:
+    if money.currency not in EXPONENTS:
+        raise PydanticCustomError("currency_unknown", "{currency} is no ISO 4217 currency", {"currency": money.currency})
+    if abs(money.amount_minor) > AMOUNT_MINOR_MAX:
+        raise PydanticCustomError("amount_out_of_range", "an amount has at most 10^15 minor units")
+    return money
+
+
+def _known_currency(currency: str) -> str:
+    if currency not in EXPONENTS:
+        raise PydanticCustomError("currency_unknown", "{currency} is no ISO 4217 currency", {"currency": currency})
+    return currency
+
+
+def looks_like_card_number(text: str) -> bool:
+    """13 to 19 digits, perhaps separated by blanks or dashes, with a right check digit (Luhn)."""
+    digits = [int(c) for c in text if c.isdigit()]
+    if not 13 <= len(digits) <= 19 or text.strip("0123456789 -"):
+        return False
+    doubled = [sum(divmod(digit * 2, 10)) for digit in digits[-2::-2]]
+    return (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
+
+
+def _no_card_number(text: str) -> str:
+    if looks_like_card_number(text):
+        raise PydanticCustomError("card_data_forbidden", "this looks like a card number; send a token of the gateway")
+    return text
+
+
+Amount = Annotated[Money, AfterValidator(_known_money)]
+Currency = Annotated[str, AfterValidator(_known_currency)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_no_card_number)]
+"""A gateway's stand-in for an instrument; a card number here is `CARD_DATA_FORBIDDEN`."""
+FreeText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_card_number)]
+
+
+@dataclass(frozen=True)
+class Actor:
+    type: Annotated[str, StringConstraints(max_length=40)] = "USER"
+    id: Annotated[str, StringConstraints(max_length=120)] = "anonymous"
+    roles: tuple[Annotated[str, StringConstraints(max_length=60)], ...] = ()
+
+
+ANONYMOUS = Actor()
+
+
+@dataclass(frozen=True)
+class Body(Generic[T]):
+    """The JSON object of a command record."""
+
+    tenant_id: Id
+    account_id: HomeId
+    data: T
+    command_id: UUID | None = None
+    idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    actor: Actor = ANONYMOUS
+    issued_at: datetime | None = None
+    expected_version: int | None = None
+    """The version that the command's own stream must have; else `VERSION_CONFLICT`."""
+    deadline: datetime | None = None
+    dry_run: bool = False
+
+
+class Command(NamedTuple):
+    """A command, decoded: who it is, and what it wants."""
+
+    command_id: UUID
+    type: str
+    tenant: str
+    account_id: str
+    data: Any
+    """An instance of the command's class, or the `Rejected` that its content earned."""
+    fingerprint: bytes
+    actor: Actor
+    meta: bytes
+    expected_version: int | None = None
+    deadline: datetime | None = None
+    dry_run: bool = False
+
+    @property
+    def home(self) -> str:
+        return f"{self.tenant}/{self.account_id}"
+
+
+class CommandType(NamedTuple):
+    type: str
+    cls: type[Any]
+    adapter: TypeAdapter[Body[Any]]
+
+
+COMMANDS: dict[str, CommandType] = {}
+"""Every command by its `ce_type`."""
+
+TYPES: dict[type[Any], str] = {}
+"""The `ce_type` of each command's class."""
+
+_STRICT = ConfigDict(extra="forbid", strict=True)
+
+
+@dataclass_transform(frozen_default=True)
+def command(type: str) -> Callable[[type[T]], type[T]]:
+    """Freeze a class into a command, and bind it to its permanent `ce_type`."""
+
+    def bind(cls: type[T]) -> type[T]:
+        assert type not in COMMANDS, f"two commands claim {type}"
+        frozen = dataclass(frozen=True)(cls)
+        adapter = TypeAdapter(Body[frozen], config=_STRICT)  # type: ignore[valid-type]
+        COMMANDS[type] = CommandType(type, frozen, adapter)
+        TYPES[frozen] = type
+        return frozen
+
+    return bind
+
+
+def fingerprint(tenant: str, type: str, sent: object) -> bytes:
+    """SHA-256 of tenant, type and the sent data as canonical JSON (domain 0.2, rule 4)."""
+    canonical = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(b"\x00".join((tenant.encode(), type.encode(), canonical))).digest()
+
+
+def decode(
+    type: str,
+    value: bytes,
+    *,
+    ce_id: str | None = None,
+    key: bytes | None = None,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+    traceparent: str | None = None,
+) -> Command:
+    """The command that a record holds.
+
+    Content that breaks a rule comes back as a command whose `data` is the `Rejected`: it has an
+    identity, so its verdict is recorded.  Raises `Undecodable` where there is nobody to answer.
+    """
+    known = COMMANDS.get(type)
+    if known is None:
+        raise _unknown_type(type)
+    sent = _object(value)
+    tenant, account_id = _scope(sent)
+    command_id = _identity(type, tenant, sent, ce_id)
+    try:
+        mark = fingerprint(tenant, type, sent.get("data"))
+    except (orjson.JSONEncodeError, TypeError) as error:
+        raise Undecodable("MALFORMED_REQUEST", f"the data has no canonical form: {error}") from error
+    data, body = _content(known, value)
+    if key is not None and key != f"{tenant}/{account_id}".encode():
+        data = Rejected("PARTITION_KEY_MISMATCH", f"the record's key must be {tenant}/{account_id}")
+    actor = body.actor if body else ANONYMOUS
+    meta = _meta(actor, correlation_id or str(command_id), causation_id, traceparent)
+    return Command(
+        command_id,
+        type,
+        tenant,
+        account_id,
+        data,
+        mark,
+        actor,
+        meta,
+        body.expected_version if body else None,
+        body.deadline if body else None,
+        body.dry_run if body else sent.get("dry_run") is True,
+    )
+
+
+def encode(
+    data: object,
+    *,
+    tenant: str,
+    account_id: str,
+    actor: Actor,
+    command_id: UUID | None = None,
+    idempotency_key: str | None = None,
+) -> tuple[str, bytes]:
+    """The type and the record value of a command that Tender itself sends."""
+    assert is_dataclass(data)
+    body: dict[str, Any] = {"tenant_id": tenant, "account_id": account_id, "actor": actor, "data": data}
+    if command_id is not None:
+        body["command_id"] = command_id
+    if idempotency_key is not None:
+        body["idempotency_key"] = idempotency_key
+    return TYPES[cast("type[Any]", data.__class__)], orjson.dumps(body)
+
+
+def _unknown_type(type: str) -> Undecodable:
+    stem, _, version = type.rpartition(".v")
+    siblings = [known for known in COMMANDS if known.rpartition(".v")[0] == stem]
+    if siblings and version.isdigit():
+        return Undecodable("UNSUPPORTED_VERSION", f"{type} is not known here; known: {', '.join(siblings)}")
+    return Undecodable("UNKNOWN_TYPE", f"no command is called {type[:200]!r}")
+
+
+def _object(value: bytes) -> dict[str, Any]:
+    if len(value) > COMMAND_BYTES_MAX:
+        raise Undecodable("BODY_TOO_LARGE", f"a command has at most {COMMAND_BYTES_MAX} bytes, this has {len(value)}")
+    try:
+        sent = orjson.loads(value)
+    except orjson.JSONDecodeError as error:
+        raise Undecodable("MALFORMED_REQUEST", f"this is no JSON: {error}") from error
+    if not isinstance(sent, dict):
+        raise Undecodable("MALFORMED_REQUEST", "a command is one JSON object")
+    if b"\\u0000" in value:
+        raise Undecodable("MALFORMED_REQUEST", "text must not hold NUL characters")
+    return cast("dict[str, Any]", sent)
+
+
+_SCOPE = TypeAdapter(tuple[Id, HomeId])
+
+
+def _scope(sent: dict[str, Any]) -> tuple[str, str]:
+    try:
+        return _SCOPE.validate_python((sent.get("tenant_id"), sent.get("account_id")), strict=True)
+    except ValidationError as error:
+        raise Undecodable("MALFORMED_REQUEST", "a command needs a tenant_id and an account_id") from error
+
+
+def _identity(type: str, tenant: str, sent: dict[str, Any], ce_id: str | None) -> UUID:
+    key = sent.get("idempotency_key")
+    if isinstance(key, str) and 0 < len(key) <= 255:
+        return ids.command_id(tenant, type, key)
+    own = sent.get("command_id", ce_id)
+    try:
+        return UUID(own)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Undecodable("MALFORMED_REQUEST", "a command needs a command_id (a UUID) or an idempotency_key") from error
+
+
+_CODES = {
+    "extra_forbidden": "UNKNOWN_FIELD",
+    "unexpected_keyword_argument": "UNKNOWN_FIELD",
+    "currency_unknown": "CURRENCY_UNKNOWN",
+    "amount_out_of_range": "MINOR_UNITS_INVALID",
+    "card_data_forbidden": "CARD_DATA_FORBIDDEN",
+}
+
+
+def _content(known: CommandType, value: bytes) -> tuple[Any, Body[Any] | None]:
+    try:
+        body = known.adapter.validate_json(value)
+    except ValidationError as invalid:
+        return _rejection(invalid), None
+    return body.data, body
+
+
+def _rejection(invalid: ValidationError) -> Rejected:
+    error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
+    path = [str(part) for part in error["loc"]]
+    if error["type"] in _CODES:
+        code = _CODES[error["type"]]
+    elif path and path[-1] == "amount_minor":
+        code = "MINOR_UNITS_INVALID"
+    elif "date" in error["type"]:
+        code = "DATE_INVALID"
+    else:
+        code = "MALFORMED_REQUEST"
+    return Rejected(code, f"{'.'.join(path)}: {error['msg']}", field=".".join(path))
+
+
+def _meta(actor: Actor, correlation_id: str, causation_id: str | None, traceparent: str | None) -> bytes:
+    meta: dict[str, Any] = {"actor": actor, "correlation_id": correlation_id}
+    if causation_id:
+        meta["causation_id"] = causation_id
+    if traceparent:
+        meta["traceparent"] = traceparent
+    return orjson.dumps(meta)

@@ -1,0 +1,181 @@
+"""An invoice: what is owed, line by line, and what has settled it.
+
+Invariant: a line's balance is its total, less what was converted, paid and credited; the invoice's
+balance is the sum of its lines, at either settlement level (domain 2.4, I1 and I2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import ClassVar
+
+from events.invoice import (
+    InvoiceCreditApplied,
+    InvoiceCreditUnapplied,
+    InvoiceEvent,
+    InvoiceExcludedFromPayments,
+    InvoiceLine,
+    InvoiceLocked,
+    InvoicePaymentApplied,
+    InvoicePaymentUnapplied,
+    InvoicePosted,
+    InvoiceReopened,
+    InvoiceSettled,
+    InvoiceSettlementStatusChanged,
+    InvoiceUnlocked,
+    NegativeInvoiceLinesConverted,
+)
+
+
+@dataclass(slots=True)
+class LineState:
+    """One line's money, in minor units of the invoice's currency."""
+
+    line: InvoiceLine
+    position: int
+    balance: int
+    converted: int = 0
+    """At most 0."""
+    payments_applied: int = 0
+    credits_applied: int = 0
+
+
+@dataclass(slots=True)
+class Application:
+    """One live application of a payment or a credit memo to this invoice."""
+
+    application_id: str
+    source_kind: str
+    """payment or cm."""
+    source_id: str
+    line_id: str | None
+    """None at level INVOICE."""
+    amount: int
+    charge_portion: int
+    tax_portion: int
+    source_line_id: str | None
+    order: int
+    """Grows with each application to this invoice: newest first is highest first."""
+    applied_at: datetime
+
+
+@dataclass(slots=True)
+class Invoice:
+    KIND: ClassVar[str] = "invoice"
+
+    version: int = 0
+    invoice_id: str = ""
+    external_id: str = ""
+    number: str = ""
+    account_id: str = ""
+    currency: str = ""
+    status: str = ""
+    """Empty until posted; POSTED."""
+    settlement_status: str = ""
+    total: int = 0
+    balance: int = 0
+    level: str | None = None
+    """INVOICE or INVOICE_LINE while anything is applied; None again at zero (I4)."""
+    lines: dict[str, LineState] = field(default_factory=dict)
+    applications: dict[str, Application] = field(default_factory=dict)
+    """Live ones only."""
+    unapplied: set[str] = field(default_factory=set)
+    """Ids of applications that were taken back."""
+    orders: int = 0
+    posted_at: datetime | None = None
+    due_date: date | None = None
+    has_negative_lines: bool = False
+    original_invoice_id: str | None = None
+    locked_by: str | None = None
+    excluded: bool = False
+
+    @property
+    def open(self) -> bool:
+        return self.status == "POSTED" and (self.balance != 0 or self.locked_by is not None)
+
+
+def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
+    match event:
+        case InvoicePaymentApplied():
+            _apply(invoice, event, "payment", event.payment_id)
+        case InvoiceCreditApplied():
+            _apply(invoice, event, "cm", event.credit_memo_id)
+        case InvoiceSettlementStatusChanged():
+            invoice.settlement_status = event.status
+        case InvoiceSettled() | InvoiceReopened():
+            pass
+        case InvoicePosted():
+            _post(invoice, event)
+        case InvoicePaymentUnapplied() | InvoiceCreditUnapplied():
+            _unapply(invoice, event)
+        case NegativeInvoiceLinesConverted():
+            for converted in event.lines:
+                line = invoice.lines[converted.line_id]
+                line.converted += converted.amount.amount_minor
+                line.balance -= converted.amount.amount_minor
+            invoice.balance = event.balance.amount_minor
+        case InvoiceLocked():
+            invoice.locked_by = event.by
+        case InvoiceUnlocked():
+            invoice.locked_by = None
+        case InvoiceExcludedFromPayments():
+            invoice.excluded = True
+
+
+def _post(invoice: Invoice, event: InvoicePosted) -> None:
+    invoice.invoice_id, invoice.external_id, invoice.number = event.invoice_id, event.external_id, event.number
+    invoice.account_id, invoice.currency, invoice.status = event.account_id, event.currency, "POSTED"
+    invoice.total = invoice.balance = event.total.amount_minor
+    invoice.settlement_status = "NOT_SETTLED" if invoice.total > 0 else "NOT_APPLICABLE"
+    invoice.posted_at, invoice.due_date = event.posted_at, event.due_date
+    invoice.has_negative_lines = event.has_negative_lines
+    invoice.original_invoice_id, invoice.excluded = event.original_invoice_id, event.exclude_from_payments
+    invoice.lines = {
+        line.line_id: LineState(line, position, line.line_total.amount_minor)
+        for position, line in enumerate(event.lines)
+    }
+
+
+def _apply(
+    invoice: Invoice, event: InvoicePaymentApplied | InvoiceCreditApplied, kind: str, source_id: str
+) -> None:
+    for applied in event.applications:
+        amount = applied.amount.amount_minor
+        invoice.orders += 1
+        invoice.applications[applied.application_id] = Application(
+            applied.application_id,
+            kind,
+            source_id,
+            applied.line_id,
+            amount,
+            applied.charge_portion.amount_minor,
+            applied.tax_portion.amount_minor,
+            applied.source_line_id,
+            invoice.orders,
+            event.effective_at,
+        )
+        _settle_line(invoice, kind, applied.line_id, amount)
+    invoice.level, invoice.balance = event.level, event.balance.amount_minor
+
+
+def _unapply(invoice: Invoice, event: InvoicePaymentUnapplied | InvoiceCreditUnapplied) -> None:
+    for taken_back in event.applications:
+        assert taken_back.related_application_id is not None
+        was = invoice.applications.pop(taken_back.related_application_id)
+        invoice.unapplied.add(was.application_id)
+        _settle_line(invoice, was.source_kind, was.line_id, -was.amount)
+    invoice.balance = event.balance.amount_minor
+    if not invoice.applications:
+        invoice.level = None
+
+
+def _settle_line(invoice: Invoice, kind: str, line_id: str | None, amount: int) -> None:
+    if line_id is None:
+        return
+    line = invoice.lines[line_id]
+    line.balance -= amount
+    if kind == "payment":
+        line.payments_applied += amount
+    else:
+        line.credits_applied += amount

@@ -1,0 +1,187 @@
+"""A payment: money received, and in which one of its buckets every cent of it is.
+
+Invariant (domain 2.6, P1 and P2): amount = applied + unapplied + refunded + refund_reserved,
+every term at least 0; what was never received counts as nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import ClassVar
+
+from events.payment import (
+    ExternalPaymentRecorded,
+    PaymentActionRequired,
+    PaymentApplicationFailed,
+    PaymentApplied,
+    PaymentCanceled,
+    PaymentCancellationFailed,
+    PaymentCancellationRequested,
+    PaymentEvent,
+    PaymentFailed,
+    PaymentHeldForReview,
+    PaymentOutcomeUnknown,
+    PaymentPending,
+    PaymentProcessed,
+    PaymentRequested,
+    PaymentUnapplied,
+    RefundAppliedToPayment,
+    RefundReservationReleased,
+    RefundReservedOnPayment,
+    RefundReversedOnPayment,
+)
+from events.shapes import Intended, Method
+
+IN_FLIGHT = frozenset({"REQUESTED", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW", "INDETERMINATE"})
+"""The states in which the gateway's final word is not known."""
+
+
+@dataclass(slots=True)
+class PaymentApplication:
+    application_id: str
+    invoice_id: str
+    line_id: str | None
+    amount: int
+    applied_at: datetime
+
+
+@dataclass(slots=True)
+class Payment:
+    KIND: ClassVar[str] = "payment"
+
+    version: int = 0
+    payment_id: str = ""
+    number: str = ""
+    account_id: str = ""
+    type: str = ""
+    """SALE, CAPTURE or EXTERNAL."""
+    status: str = ""
+    """Empty, REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE, PROCESSED, FAILED, CANCELED."""
+    currency: str = ""
+    amount: int = 0
+    """Asked for; what counts as received once PROCESSED."""
+    applied: int = 0
+    refunded: int = 0
+    refund_reserved: int = 0
+    gateway_id: str | None = None
+    gateway_ref: str | None = None
+    gateway_date: datetime | None = None
+    method: Method | None = None
+    authorization_id: str | None = None
+    attempt_no: int = 1
+    operation_key: str = ""
+    """The gateway idempotency key of its latest operation: the sale or capture, later the void."""
+    intended: tuple[Intended, ...] = ()
+    applications: dict[str, PaymentApplication] = field(default_factory=dict)
+    """Live ones only."""
+    unapplied_ids: set[str] = field(default_factory=set)
+    reservations: dict[str, int] = field(default_factory=dict)
+    """Refund id to the amount reserved for it."""
+    refunds: dict[str, int] = field(default_factory=dict)
+    """Refund id to the amount that went back."""
+    cancellation_key: str | None = None
+    """The key of a void in flight: the money is untouchable meanwhile."""
+    cancellation_attempts: int = 0
+
+    @property
+    def received(self) -> int:
+        return self.amount if self.status == "PROCESSED" else 0
+
+    @property
+    def unapplied(self) -> int:
+        return self.received - self.applied - self.refunded - self.refund_reserved
+
+    @property
+    def refundable(self) -> int:
+        """What a gateway can still give back."""
+        return self.received - self.refunded - self.refund_reserved
+
+    @property
+    def in_flight(self) -> bool:
+        return self.status in IN_FLIGHT
+
+    @property
+    def open(self) -> bool:
+        return self.in_flight or self.unapplied != 0 or self.refund_reserved != 0 or self.cancellation_key is not None
+
+    def applied_to(self, invoice_id: str) -> int:
+        return sum(a.amount for a in self.applications.values() if a.invoice_id == invoice_id)
+
+
+_STATUS_AFTER = {
+    PaymentPending: "PENDING",
+    PaymentActionRequired: "REQUIRES_ACTION",
+    PaymentHeldForReview: "REQUIRES_REVIEW",
+    PaymentOutcomeUnknown: "INDETERMINATE",
+    PaymentFailed: "FAILED",
+    PaymentCanceled: "CANCELED",
+}
+
+
+def evolve(payment: Payment, event: PaymentEvent) -> None:
+    match event:
+        case PaymentRequested():
+            _request(payment, event)
+        case PaymentProcessed():
+            payment.status, payment.amount = "PROCESSED", event.processed_amount.amount_minor
+            payment.gateway_ref, payment.gateway_date = event.gateway_ref, event.gateway_date
+        case PaymentApplied():
+            _apply(payment, event)
+        case PaymentUnapplied():
+            _unapply(payment, event)
+        case RefundReservedOnPayment():
+            payment.reservations[event.refund_id] = event.amount.amount_minor
+            payment.refund_reserved += event.amount.amount_minor
+        case RefundReservationReleased():
+            payment.refund_reserved -= payment.reservations.pop(event.refund_id)
+        case RefundAppliedToPayment():
+            payment.refund_reserved -= payment.reservations.pop(event.refund_id, 0)
+            payment.refunds[event.refund_id] = event.amount.amount_minor
+            payment.refunded += event.amount.amount_minor
+        case RefundReversedOnPayment():
+            payment.refunded -= payment.refunds.pop(event.refund_id)
+        case ExternalPaymentRecorded():
+            _record(payment, event)
+        case PaymentCancellationRequested():
+            payment.cancellation_key = event.gateway_idempotency_key
+            payment.cancellation_attempts = event.attempt_no
+        case PaymentCancellationFailed():
+            payment.cancellation_key = None
+        case PaymentApplicationFailed():
+            pass
+        case _:
+            payment.status = _STATUS_AFTER[type(event)]
+            if isinstance(event, PaymentCanceled):
+                payment.cancellation_key = None
+
+
+def _request(payment: Payment, event: PaymentRequested) -> None:
+    payment.payment_id, payment.number, payment.type = event.payment_id, event.number, event.type
+    payment.account_id, payment.status = event.account_id, "REQUESTED"
+    payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
+    payment.gateway_id, payment.method, payment.attempt_no = event.gateway_id, event.method, event.attempt_no
+    payment.operation_key, payment.intended = event.gateway_idempotency_key, event.intended_applications
+    payment.authorization_id = event.authorization_id
+
+
+def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
+    payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "EXTERNAL"
+    payment.account_id, payment.status = event.account_id, "PROCESSED"
+    payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
+
+
+def _apply(payment: Payment, event: PaymentApplied) -> None:
+    for applied in event.applications:
+        payment.applications[applied.application_id] = PaymentApplication(
+            applied.application_id, event.invoice_id, applied.line_id, applied.amount.amount_minor, event.effective_at
+        )
+    payment.applied += event.total.amount_minor
+
+
+def _unapply(payment: Payment, event: PaymentUnapplied) -> None:
+    for taken_back in event.applications:
+        assert taken_back.related_application_id is not None
+        payment.applications.pop(taken_back.related_application_id)
+        payment.unapplied_ids.add(taken_back.related_application_id)
+    payment.applied -= event.total.amount_minor

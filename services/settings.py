@@ -1,0 +1,64 @@
+"""How a running Tender is set up: every setting is a `TENDER_…` variable of the environment.
+
+Without a database and a broker of your own, `tender up` starts embedded ones and fills these in.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="TENDER_", env_file=".env", extra="ignore")
+
+    data_dir: Path = Path(".tender")
+    """Where the embedded stack keeps its data and its logs."""
+
+    database_url: str | None = None
+    """`postgresql://user:password@host/database`; none: the embedded PostgreSQL."""
+    kafka_bootstrap_servers: str | None = None
+    """`host:port,host:port`; none: the embedded broker."""
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: str = "SCRAM-SHA-512"
+    kafka_username: str | None = None
+    kafka_password: SecretStr | None = None
+    kafka_ca_file: Path | None = None
+    kafka_idempotent_producer: bool = True
+    """Off on the embedded broker, which does not know idempotent producers."""
+    cluster_id: str | None = None
+    """Of the embedded broker, anew at each start; of a real one it is asked."""
+
+    topic_prefix: str = ""
+    topic_partitions: int = Field(default=12, ge=1)
+    consumer_group: str = "tender"
+    batch_records_max: int = Field(default=1000, ge=1, le=10_000)
+    batch_timeout_ms: int = Field(default=10, ge=1, le=10)
+    outbox_resend_seconds: float = Field(default=30.0, gt=0)
+    relay_refill_events_max: int = Field(default=100_000, ge=0)
+    """How much of the log a broker that lost its topics gets back."""
+
+    cached_streams_max: int = Field(default=200_000, ge=1000)
+
+    http_host: str = "127.0.0.1"
+    """Actors are recorded, not yet trusted: listen on loopback only, or behind your own gate."""
+    http_port: int = Field(default=8080, ge=0, le=65535)
+    http_wait_seconds: float = 2.0
+
+    simulator_url: str | None = None
+    """Of a running gateway simulator; none: the embedded one."""
+    simulator_seed: int = 7
+    gateway_concurrency: int = Field(default=200, ge=1)
+    gateway_lease_seconds: float = 180.0
+    """Longer than any gateway's read timeout."""
+
+    @property
+    def embedded_database(self) -> bool:
+        return self.database_url is None
+
+    @property
+    def embedded_broker(self) -> bool:
+        return self.kafka_bootstrap_servers is None

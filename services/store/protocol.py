@@ -181,6 +181,8 @@ class Batch:
     parked: list[ParkedCommand] = field(default_factory=list)
     unparked: list[UUID] = field(default_factory=list)
     """Parked commands that this batch decided or dropped; their PARKED verdicts are replaced."""
+    repeated: list[UUID] = field(default_factory=list)
+    """Commands that had a verdict already: whoever publishes them need not do so again."""
     tracking: list[Tracking] = field(default_factory=list)
     known_position: int = 0
     """The position up to which everything this batch read is known to be true."""

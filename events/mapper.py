@@ -1,0 +1,67 @@
+"""Facts to bytes and back: orjson out, pydantic in, and every retired version carried over.
+
+Importing `events` has entered every fact in the catalog; a topic that is in neither the catalog
+nor the upcasters is `UnknownTopic`: a newer Tender wrote it.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import orjson
+from eventsourcing.persistence import Mapper, StoredEvent
+from pydantic import TypeAdapter
+
+import events
+from events.catalog import FACTS, TOPICS, UPCASTERS
+
+assert events.__all__
+
+
+class UnknownTopic(LookupError):
+    """The log holds a fact that this version of Tender does not know."""
+
+
+def topic_of(fact: object) -> str:
+    return TOPICS[type(fact)]
+
+
+def encode(fact: object) -> bytes:
+    """The fact as one JSON object."""
+    return orjson.dumps(fact)
+
+
+def decode(topic: str, data: bytes) -> Any:
+    """The fact of a topic's data, in its current shape."""
+    if topic in FACTS:
+        return _adapter(topic).validate_json(data)
+    return _upcast(topic, data)
+
+
+def _upcast(topic: str, data: bytes) -> Any:
+    fact: dict[str, Any] = orjson.loads(data)
+    while topic in UPCASTERS:
+        topic, upcaster = UPCASTERS[topic]
+        fact = upcaster(fact)
+    if topic not in FACTS:
+        raise UnknownTopic(topic)
+    return _adapter(topic).validate_json(orjson.dumps(fact))
+
+
+@cache
+def _adapter(topic: str) -> TypeAdapter[Any]:
+    return TypeAdapter(FACTS[topic])
+
+
+class FactMapper(Mapper[Any]):
+    """The `eventsourcing` library's view of our facts: `StoredEvent` to fact and back."""
+
+    def __init__(self) -> None:
+        super().__init__(transcoder=None)  # type: ignore[arg-type]
+
+    def fact_to_stored_event(self, stream: str, version: int, fact: object) -> StoredEvent:
+        return StoredEvent(stream, version, topic_of(fact), encode(fact))
+
+    def stored_event_to_fact(self, stored: StoredEvent) -> Any:
+        return decode(stored.topic, stored.state)

@@ -1,0 +1,338 @@
+"""A store in memory: the same rules as PostgreSQL's, for tests, simulations and what-if.
+
+It changes nothing before every check has passed, so a batch is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from eventsourcing.persistence import IntegrityError
+
+from events.log import Recorded, RecordedVerdict
+from events.mapper import encode, topic_of
+from services.store.protocol import (
+    Appended,
+    Batch,
+    ClaimTaken,
+    DeadLetter,
+    NewEvent,
+    OffsetMoved,
+    OutboxCommand,
+    ParkedCommand,
+    ReadSetMoved,
+    TrackingMoved,
+    VerdictExists,
+    Work,
+    WorkDone,
+    WorkDue,
+    WorkPlanned,
+)
+
+POLL_SECONDS = 1.0
+
+
+@dataclass
+class _Outbox:
+    command: OutboxCommand
+    seq: int
+    published_at: datetime | None = None
+
+
+@dataclass
+class _Work:
+    planned: WorkPlanned
+    request: bytes
+    mode: str
+    due_at: datetime
+    answered: bool = False
+    sent_at: datetime | None = None
+    until: datetime | None = None
+
+
+class MemoryStore:
+    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._now = now
+        self._log: list[Recorded] = []
+        self._streams: dict[str, list[Recorded]] = defaultdict(list)
+        self._homes: dict[str, list[Recorded]] = defaultdict(list)
+        self._verdicts: dict[UUID, RecordedVerdict] = {}
+        self._verdict_order: list[tuple[int, UUID]] = []
+        self._verdict_position = 0
+        self._offsets: dict[tuple[str, str, int], int] = {}
+        self._claims: dict[tuple[str, str, str], str] = {}
+        self._outbox: dict[UUID, _Outbox] = {}
+        self._documents: dict[str, set[str]] = defaultdict(set)
+        self._work: dict[str, _Work] = {}
+        self._leases: dict[str, tuple[str, datetime]] = {}
+        self._tracking: dict[str, int] = {}
+        self._parked: dict[UUID, ParkedCommand] = {}
+        self._dead_letters: dict[tuple[str, str, int, int], DeadLetter] = {}
+        self._numbers: dict[tuple[str, str], int] = defaultdict(lambda: 1)
+        self._seq = 0
+        self._moved = asyncio.Event()
+
+    async def commit(self, batch: Batch) -> Appended:
+        self._check(batch)
+        first = len(self._log) + 1
+        self._write_marks(batch)
+        self._append(batch.events)
+        self._record_verdicts(batch, first - 1)
+        self._write_queues(batch)
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
+        return Appended(len(self._log), self._verdict_position, first)
+
+    def _check(self, batch: Batch) -> None:
+        stale = [m for m in batch.offsets if self._offsets.get((m.cluster_id, m.topic, m.partition)) != m.expected]
+        if stale:
+            raise OffsetMoved((m.cluster_id, m.topic, m.partition) for m in stale)
+        for tracking in batch.tracking:
+            if self._tracking.get(tracking.name, 0) != tracking.expected:
+                raise TrackingMoved(tracking.name)
+        released = {(c.tenant, c.kind, c.key) for c in batch.released_claims}
+        taken = [c for c in batch.claims if (c.tenant, c.kind, c.key) in self._claims.keys() - released]
+        if taken:
+            raise ClaimTaken(taken)
+        if batch.events or batch.verdicts:
+            self._check_read_set(batch)
+            self._check_identities(batch)
+
+    def _check_read_set(self, batch: Batch) -> None:
+        moved = self._log[batch.known_position :]
+        streams = {event.stream for event in moved} & batch.read_streams
+        homes = {event.home for event in moved} & batch.read_homes
+        if streams or homes:
+            raise ReadSetMoved({event.stream for event in moved}, {event.home for event in moved}, len(self._log))
+
+    def _check_identities(self, batch: Batch) -> None:
+        replaced = set(batch.unparked)
+        known = [
+            verdict.command_id
+            for verdict in batch.verdicts
+            if (old := self._verdicts.get(verdict.command_id))
+            and not (old.status == "PARKED" and old.command_id in replaced)
+        ]
+        if known:
+            raise VerdictExists(known)
+        versions: dict[str, int] = {}
+        for event in batch.events:
+            expected = versions.get(event.stream, len(self._streams.get(event.stream, ()))) + 1
+            if event.version != expected:
+                raise IntegrityError(f"{event.stream} has version {expected - 1}, not {event.version - 1}")
+            versions[event.stream] = event.version
+
+    def _write_marks(self, batch: Batch) -> None:
+        for move in batch.offsets:
+            self._offsets[move.cluster_id, move.topic, move.partition] = move.next_offset
+        for tracking in batch.tracking:
+            self._tracking[tracking.name] = tracking.position
+        for claim in batch.released_claims:
+            if self._claims.get((claim.tenant, claim.kind, claim.key)) == claim.owner:
+                del self._claims[claim.tenant, claim.kind, claim.key]
+        for claim in batch.claims:
+            self._claims[claim.tenant, claim.kind, claim.key] = claim.owner
+
+    def _append(self, events: Sequence[NewEvent]) -> None:
+        recorded_at = self._now()
+        for new in events:
+            event = Recorded(
+                len(self._log) + 1,
+                new.home,
+                new.stream,
+                new.version,
+                topic_of(new.fact),
+                encode(new.fact),
+                new.command_id,
+                new.meta,
+                new.occurred_at,
+                recorded_at,
+                new.last_of_command,
+            )
+            self._log.append(event)
+            self._streams[event.stream].append(event)
+            self._homes[event.home].append(event)
+
+    def _record_verdicts(self, batch: Batch, position: int) -> None:
+        recorded_at = self._now()
+        for new in batch.verdicts:
+            position += new.events
+            self._verdict_position += 1
+            self._verdicts[new.command_id] = RecordedVerdict(
+                self._verdict_position,
+                new.command_id,
+                new.home,
+                new.type,
+                new.fingerprint,
+                new.status,
+                new.outcome,
+                position,
+                new.meta,
+                recorded_at,
+            )
+            self._verdict_order.append((self._verdict_position, new.command_id))
+
+    def _write_queues(self, batch: Batch) -> None:
+        for command_id in batch.unparked:
+            self._parked.pop(command_id, None)
+        for parked in batch.parked:
+            self._parked.setdefault(parked.command_id, parked)
+        for letter in batch.dead_letters:
+            place = letter.cluster_id, letter.topic, letter.partition, letter.offset
+            self._dead_letters.setdefault(place, letter)
+        for document in batch.documents:
+            (self._documents[document.home].add if document.open else self._documents[document.home].discard)(
+                document.stream
+            )
+        for command in batch.outbox:
+            self._seq += 1
+            self._outbox.setdefault(command.command_id, _Outbox(command, self._seq))
+        for command_id in [*(verdict.command_id for verdict in batch.verdicts), *batch.repeated]:
+            self._outbox.pop(command_id, None)
+        self._change_work(batch)
+
+    def _change_work(self, batch: Batch) -> None:
+        for key in batch.answered_work:
+            if key in self._work:
+                self._work[key].answered = True
+        for change in batch.work:
+            match change:
+                case WorkPlanned():
+                    self._work.setdefault(change.key, _Work(change, encode(change.request), "SEND", change.due_at))
+                case WorkDue() if change.key in self._work:
+                    was = self._work[change.key]
+                    self._work[change.key] = _Work(was.planned, was.request, change.mode, change.due_at)
+                case WorkDone():
+                    self._work.pop(change.key, None)
+                case _:
+                    pass
+
+    async def head(self) -> tuple[int, int]:
+        return len(self._log), self._verdict_position
+
+    async def read(self, after: int, limit: int) -> Sequence[Recorded]:
+        end = min(after + limit, len(self._log))
+        while end > after and end < len(self._log) and not self._log[end - 1].last_of_command:
+            end += 1
+        return self._log[after:end]
+
+    async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
+        order = self._verdict_order
+        low = next((i for i in range(min(after, len(order)), -1, -1) if i == 0 or order[i - 1][0] <= after), 0)
+        found = [self._verdicts[id] for position, id in order[low:] if self._verdicts[id].verdict_position == position]
+        return found[:limit]
+
+    async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
+        return self._streams.get(stream, [])[after:]
+
+    async def read_home(self, home: str, after: int, limit: int) -> Sequence[Recorded]:
+        return [event for event in self._homes.get(home, ()) if event.position > after][:limit]
+
+    async def wakeups(self) -> AsyncIterator[None]:
+        while True:
+            moved = self._moved
+            yield None
+            try:
+                async with asyncio.timeout(POLL_SECONDS):
+                    await moved.wait()
+            except TimeoutError:
+                pass
+
+    async def load(self, streams: Sequence[str]) -> tuple[int, dict[str, Sequence[Recorded]]]:
+        return len(self._log), {stream: tuple(self._streams.get(stream, ())) for stream in streams}
+
+    async def open_documents(self, homes: Sequence[str]) -> tuple[int, dict[str, list[str]]]:
+        return len(self._log), {home: sorted(self._documents.get(home, ())) for home in homes}
+
+    async def verdicts(self, command_ids: Sequence[UUID]) -> dict[UUID, RecordedVerdict]:
+        return {id: self._verdicts[id] for id in command_ids if id in self._verdicts}
+
+    async def moved_since(self, position: int) -> tuple[int, Sequence[tuple[str, str]]]:
+        return len(self._log), list({(event.home, event.stream) for event in self._log[position:]})
+
+    async def claim_owners(self, claims: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
+        return {name: self._claims[name] for name in claims if name in self._claims}
+
+    async def reserve_numbers(self, tenant: str, prefix: str, count: int) -> int:
+        first = self._numbers[tenant, prefix]
+        self._numbers[tenant, prefix] += count
+        return first
+
+    async def offset(self, cluster_id: str, topic: str, partition: int) -> int | None:
+        return self._offsets.get((cluster_id, topic, partition))
+
+    async def tracking(self, name: str) -> int:
+        return self._tracking.get(name, 0)
+
+    async def acquire_lease(self, name: str, holder: str, now: datetime, seconds: float) -> bool:
+        other, until = self._leases.get(name, (holder, now))
+        if other != holder and until >= now:
+            return False
+        self._leases[name] = holder, now + timedelta(seconds=seconds)
+        return True
+
+    async def release_lease(self, name: str, holder: str) -> None:
+        if self._leases.get(name, ("",))[0] == holder:
+            del self._leases[name]
+
+    async def due_commands(self, now: datetime, resend_seconds: float, limit: int) -> Sequence[OutboxCommand]:
+        stale = now - timedelta(seconds=resend_seconds)
+        for command_id in [id for id, row in self._outbox.items() if row.published_at and row.published_at <= stale]:
+            if command_id in self._verdicts:
+                del self._outbox[command_id]
+        due = [
+            row
+            for row in self._outbox.values()
+            if row.command.due_at <= now and (row.published_at is None or row.published_at <= stale)
+        ]
+        due.sort(key=lambda row: (row.command.due_at, row.seq))
+        return [row.command for row in due[:limit]]
+
+    async def mark_published(self, command_ids: Sequence[UUID], now: datetime) -> None:
+        for command_id in command_ids:
+            if command_id in self._outbox:
+                self._outbox[command_id].published_at = now
+
+    async def republish_all(self) -> None:
+        for row in self._outbox.values():
+            row.published_at = None
+
+    async def claim_work(self, holder: str, now: datetime, lease_seconds: float, limit: int) -> Sequence[Work]:
+        due = [
+            (key, work)
+            for key, work in self._work.items()
+            if work.due_at <= now and not work.answered and (work.until is None or work.until < now)
+        ]
+        due.sort(key=lambda item: item[1].due_at)
+        claimed: list[Work] = []
+        for key, work in due[:limit]:
+            taken_over = work.mode == "SEND" and work.sent_at is not None
+            sent_at = (work.sent_at or now) if work.mode == "SEND" else work.sent_at
+            self._work[key] = replace(work, sent_at=sent_at, until=now + timedelta(seconds=lease_seconds))
+            planned = work.planned
+            mode: Any = work.mode
+            claimed.append(
+                Work(key, planned.home, planned.gateway_id, planned.operation, mode, work.request, sent_at, taken_over)
+            )
+        return claimed
+
+    async def parked_homes(self) -> dict[str, str]:
+        homes: dict[str, str] = {}
+        for parked in self._parked.values():
+            homes.setdefault(parked.home, parked.reason)
+        return homes
+
+    async def parked_commands(self, home: str) -> Sequence[ParkedCommand]:
+        return [parked for parked in self._parked.values() if parked.home == home]
+
+    async def dead_letters(self, after: int, limit: int) -> Sequence[tuple[int, DeadLetter]]:
+        return list(enumerate(self._dead_letters.values(), start=1))[after : after + limit]
+
+    async def close(self) -> None:
+        return None

@@ -118,6 +118,8 @@ class Command(NamedTuple):
     expected_version: int | None = None
     deadline: datetime | None = None
     dry_run: bool = False
+    value: bytes = b""
+    """The record's value, as it came."""
 
     @property
     def home(self) -> str:
@@ -202,6 +204,7 @@ def decode(
         body.expected_version if body else None,
         body.deadline if body else None,
         body.dry_run if body else sent.get("dry_run") is True,
+        value,
     )
 
 

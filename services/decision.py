@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -90,27 +90,47 @@ class Context:
         return ids.part_id(self.command_id, part)
 
 
+class NotLoaded(LookupError):
+    """A decision asked for a state that is not loaded yet: its needs are asked again, then it is."""
+
+
+class NumbersMissing(LookupError):
+    """A prefix has run out of reserved numbers: a block is reserved, then the decision is made."""
+
+    def __init__(self, prefix: str) -> None:
+        super().__init__(prefix)
+        self.prefix = prefix
+
+
 class States:
-    """The states loaded for one command."""
+    """The states loaded for one tenant's commands."""
 
     __slots__ = ("_documents", "_streams", "_tenant")
 
-    def __init__(self, tenant: str, streams: Mapping[str, Any], documents: Mapping[str, Sequence[str]]) -> None:
+    def __init__(self, tenant: str, streams: Mapping[str, Any], documents: Mapping[str, Iterable[str]]) -> None:
         self._tenant, self._streams, self._documents = tenant, streams, documents
 
     def get(self, state: type[S], id: str) -> S:
         """The state of a stream that `needs` has named; fresh (version 0) where nothing happened."""
-        return self._streams[f"{self._tenant}/{state.KIND}-{id}"]
+        try:
+            return self._streams[f"{self._tenant}/{state.KIND}-{id}"]
+        except KeyError:
+            raise NotLoaded(f"{state.KIND}-{id}") from None
 
     def find(self, state: type[S], id: str) -> S | None:
         """The same, or None while it is not loaded: for `needs`, which is asked in rounds."""
         return self._streams.get(f"{self._tenant}/{state.KIND}-{id}")
 
-    def documents(self, account_id: str, state: type[Any]) -> list[str] | None:
-        """The ids of an account's open documents of one kind; None while the list is not loaded."""
+    def documents(self, account_id: str, state: type[Any]) -> list[str]:
+        """The ids of an account's open documents of one kind, for decisions."""
         streams = self._documents.get(f"{self._tenant}/{account_id}")
         if streams is None:
-            return None
+            raise NotLoaded(f"documents of {account_id}")
+        return self.find_documents(account_id, state)
+
+    def find_documents(self, account_id: str, state: type[Any]) -> list[str]:
+        """The same, or none while the list is not loaded: for `needs`."""
+        streams = self._documents.get(f"{self._tenant}/{account_id}", ())
         kind = f"{self._tenant}/{state.KIND}-"
         return [stream[len(kind) :] for stream in streams if stream.startswith(kind)]
 
@@ -149,7 +169,10 @@ class Rule(NamedTuple):
 
     command: type[Any]
     needs: Callable[[States, Any, Context], Needs]
+    """The first is the command's own stream, whose version `expected_version` speaks of."""
     decide: Callable[[States, Any, Context], Changes]
+    home: Callable[[Any, str], str] | None = None
+    """The `account_id` of a command to a tenant-level stream, from its data and the tenant."""
 
 
 @dataclass(frozen=True)
@@ -158,4 +181,4 @@ class Subject:
 
     state: type[Any]
     evolve: Evolve
-    rules: tuple[Rule, ...] = field(default=())
+    rules: tuple[Rule, ...] = ()

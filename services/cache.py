@@ -1,0 +1,90 @@
+"""Folded states, kept: valid up to a position, and thrown away the moment that is in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from events.log import Recorded
+from events.mapper import decode
+from services.decision import Subject
+from services.store.protocol import Store
+
+
+class StateCache:
+    """An LRU of states and of accounts' open documents, in front of the store.
+
+    Everything in it is true at `position`; what is loaded later is true later too, and a commit
+    with `known_position = position` is compared with all that moved since.
+    """
+
+    def __init__(self, store: Store, subjects: Iterable[Subject], streams_max: int = 200_000) -> None:
+        self._store, self._streams_max = store, streams_max
+        self._subjects = {subject.state.KIND: subject for subject in subjects}
+        self.streams: dict[str, Any] = {}
+        self.documents: dict[str, dict[str, None]] = {}
+        self.position = 0
+
+    def evolve(self, stream_kind: str) -> Any:
+        return self._subjects[stream_kind].evolve
+
+    async def load(self, streams: Collection[str], homes: Collection[str]) -> None:
+        """Fold what is not here yet."""
+        if streams:
+            position, found = await self._store.load(list(streams))
+            self._first(position)
+            for stream, events in found.items():
+                self.streams[stream] = self._fold(stream, events)
+        if homes:
+            position, documents = await self._store.open_documents(list(homes))
+            self._first(position)
+            for home, open_streams in documents.items():
+                self.documents[home] = dict.fromkeys(open_streams)
+
+    async def catch_up(self, keep: Collection[str] = ()) -> None:
+        """Throw away what others have moved; `keep` names streams that we moved ourselves."""
+        position, moved = await self._store.moved_since(self.position)
+        for home, stream in moved:
+            if stream not in keep:
+                self.streams.pop(stream, None)
+                self.documents.pop(home, None)
+        self.position = position
+
+    def evict(self, streams: Iterable[str], homes: Iterable[str] = ()) -> None:
+        for stream in streams:
+            self.streams.pop(stream, None)
+        for home in homes:
+            self.documents.pop(home, None)
+
+    def clear(self) -> None:
+        self.streams.clear()
+        self.documents.clear()
+        self.position = 0
+
+    def touch(self, streams: Iterable[str]) -> None:
+        """Make streams the last to be dropped, and drop the first when there are too many."""
+        for stream in streams:
+            state = self.streams.pop(stream, None)
+            if state is not None:
+                self.streams[stream] = state
+        _trim(self.streams, self._streams_max)
+        _trim(self.documents, self._streams_max)
+
+    def _first(self, position: int) -> None:
+        """An empty cache is true wherever its first state is."""
+        if not self.streams and not self.documents:
+            self.position = position
+
+    def _fold(self, stream: str, events: Sequence[Recorded]) -> Any:
+        subject = self._subjects[stream.partition("/")[2].partition("-")[0]]
+        state = subject.state()
+        for event in events:
+            subject.evolve(state, decode(event.topic, event.data))
+            state.version = event.version
+        return state
+
+
+def _trim(kept: dict[str, Any], most: int) -> None:
+    if len(kept) > most:
+        for stream in list(kept)[: len(kept) - most + most // 10]:
+            del kept[stream]

@@ -1,0 +1,480 @@
+"""A batch of commands, from the bus to the store: load once, decide each, append once.
+
+Invariant: what the cache holds is what the log says.  A state is changed right after its decision,
+so that the next command of the batch sees it; if the append then fails, for any reason, every state
+that the batch touched leaves the cache before anything else happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from eventsourcing.persistence import IntegrityError
+
+
+from events.log import RecordedVerdict
+from events.mapper import topic_of
+from services.cache import StateCache
+from services.clock import Clock
+from services.commands import Command
+from services.decision import Change, Claiming, Context, Documents, NotLoaded, NumbersMissing, Rule, States, Subject
+from services.errors import Rejected
+from services.store.protocol import (
+    Batch,
+    Claim,
+    ClaimTaken,
+    DeadLetter,
+    DocumentChange,
+    NewEvent,
+    NewVerdict,
+    OffsetMove,
+    OffsetMoved,
+    ParkedCommand,
+    Store,
+    StoreConflict,
+    StoreUnavailable,
+)
+from services.work import work_changes
+
+ATTEMPTS_MAX = 20
+"""How often a batch is decided anew after conflicts before its partition is given up for now."""
+ROUNDS_MAX = 3
+POISON_TRIES = 3
+NUMBERS_BLOCK = 1000
+
+
+class Answer(NamedTuple):
+    """What became of one command of a batch."""
+
+    command: Command
+    status: str
+    """ACCEPTED, REJECTED or PARKED; PLANNED for a dry run."""
+    outcome: bytes
+    position: int
+    recorded: bool
+    """Its verdict was recorded by this batch: the relay publishes it.  Else the bus must answer."""
+    replayed: bool = False
+
+
+@dataclass
+class _Item:
+    command: Command
+    rule: Rule | None
+    context: Context
+    answer: Answer | None = None
+
+
+@dataclass
+class _Attempt:
+    """One try at a batch: what it has decided so far."""
+
+    batch: Batch
+    items: list[_Item]
+    opened: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    """Touched stream to its home, and whether it was open before."""
+    claimed: set[tuple[str, str, str]] = field(default_factory=set)
+    parked: set[str] = field(default_factory=set)
+
+
+class Handler:
+    def __init__(
+        self, store: Store, subjects: Iterable[Subject], clock: Clock, *, cached_streams_max: int = 200_000
+    ) -> None:
+        subjects = tuple(subjects)
+        self._store, self._clock = store, clock
+        self._rules = {rule.command: rule for subject in subjects for rule in subject.rules}
+        self.cache = StateCache(store, subjects, cached_streams_max)
+        self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
+        self._taken: set[tuple[str, str, str]] = set()
+        self._poison: dict[str, int] = defaultdict(int)
+        self._one_at_a_time = asyncio.Lock()
+
+    async def handle(
+        self,
+        commands: Sequence[Command],
+        offsets: Sequence[OffsetMove] = (),
+        dead_letters: Sequence[DeadLetter] = (),
+    ) -> list[Answer]:
+        """Decide a batch and append it, with its offsets, in one transaction.
+
+        Raises `OffsetMoved` (nothing was written), `StoreUnavailable` (ask again), and whatever an
+        append of a single home key keeps failing with, until that key is parked.
+        """
+        async with self._one_at_a_time:
+            for _ in range(ATTEMPTS_MAX):
+                try:
+                    return await self._attempt(commands, offsets, dead_letters)
+                except OffsetMoved:
+                    raise
+                except ClaimTaken as taken:
+                    self._taken.update(tuple(claim[:3]) for claim in taken.claims)
+                except (StoreConflict, IntegrityError):
+                    await self.cache.catch_up()
+            raise StoreUnavailable(f"the log moved under {ATTEMPTS_MAX} attempts")
+
+    async def dry_run(self, command: Command) -> dict[str, Any]:
+        """What a command would do now: `{position, events}`, or the `Rejected` that it would get.
+
+        Nothing is recorded, and no id, claim or number is used up.
+        """
+        async with self._one_at_a_time:
+            await self.cache.catch_up()
+            attempt = self._begin([command], (), ())
+            item = attempt.items[0]
+            await self._load_needs(attempt.items, attempt)
+            changes = await self._changes(item, attempt)
+            return {"position": self.cache.position, "events": list(self._planned(command, changes))}
+
+    # -- one attempt
+
+    async def _attempt(
+        self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
+    ) -> list[Answer]:
+        attempt = self._begin(commands, offsets, dead_letters)
+        try:
+            await self._answer_known(attempt)
+            await self._load_needs([item for item in attempt.items if item.answer is None], attempt)
+            await self._decide_all(attempt)
+            return await self._append(attempt)
+        except BaseException:
+            self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})
+            raise
+
+    def _begin(
+        self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
+    ) -> _Attempt:
+        now = self._clock.now()
+        items = [
+            _Item(
+                command,
+                self._rules.get(type(command.data)),
+                Context(
+                    command.tenant,
+                    command.account_id,
+                    command.command_id,
+                    now,
+                    command.actor,
+                    lambda prefix, tenant=command.tenant: self._number(tenant, prefix),
+                ),
+            )
+            for command in commands
+        ]
+        return _Attempt(Batch(offsets=list(offsets), dead_letters=list(dead_letters)), items)
+
+    async def _answer_known(self, attempt: _Attempt) -> None:
+        """The inbox: a repeat gets its recorded verdict; another content under the same id does not."""
+        if not attempt.items:
+            return
+        known = await self._store.verdicts([item.command.command_id for item in attempt.items])
+        attempt.parked = set(await self._store.parked_homes())
+        for item in attempt.items:
+            verdict = known.get(item.command.command_id)
+            if verdict is not None:
+                item.answer = _repeat(item.command, verdict)
+                attempt.batch.repeated.append(verdict.command_id)
+
+    async def _load_needs(self, items: Sequence[_Item], attempt: _Attempt) -> None:
+        """Ask every command what it needs, until nothing new is named."""
+        for _ in range(ROUNDS_MAX + 1):
+            streams: set[str] = set()
+            homes: set[str] = set()
+            for item in items:
+                self._missing(item, attempt, streams, homes)
+            if not streams and not homes:
+                return
+            await self.cache.load(streams, homes)
+        raise AssertionError(f"needs name new streams after {ROUNDS_MAX} rounds")
+
+    def _missing(self, item: _Item, attempt: _Attempt, streams: set[str], homes: set[str]) -> None:
+        if item.rule is None or isinstance(item.command.data, Rejected):
+            return
+        tenant, cache, batch = item.command.tenant, self.cache, attempt.batch
+        for need in item.rule.needs(self._states(tenant), item.command.data, item.context):
+            if isinstance(need, Documents):
+                home = f"{tenant}/{need.account_id}"
+                batch.read_homes.add(home)
+                if home not in cache.documents:
+                    homes.add(home)
+            else:
+                stream = f"{tenant}/{need.state.KIND}-{need.id}"
+                batch.read_streams.add(stream)
+                if stream not in cache.streams:
+                    streams.add(stream)
+
+    async def _decide_all(self, attempt: _Attempt) -> None:
+        seen: dict[UUID, Answer] = {}
+        for item in attempt.items:
+            command = item.command
+            if item.answer is None and command.command_id in seen:
+                item.answer = _repeat_in_batch(command, seen[command.command_id])
+            if item.answer is None:
+                item.answer = await self._decide(item, attempt)
+                seen[command.command_id] = item.answer
+
+    async def _decide(self, item: _Item, attempt: _Attempt) -> Answer:
+        command = item.command
+        if command.home in attempt.parked:
+            return self._park(command, "an earlier command of this key is parked", attempt)
+        try:
+            changes = await self._changes(item, attempt)
+            if command.dry_run:
+                return self._plan(command, changes)
+            return self._accept(command, changes, item.context, attempt)
+        except Rejected as rejected:
+            return self._reject(command, rejected, attempt)
+        except (StoreConflict, StoreUnavailable, asyncio.CancelledError):
+            raise
+        except Exception as poison:
+            reason = "".join(traceback.format_exception_only(poison)).strip()
+            return self._park(command, reason, attempt)
+
+    async def _changes(self, item: _Item, attempt: _Attempt) -> Sequence[Change | Claiming]:
+        """Decide one command; what turns out to be missing is loaded, or reserved, in between."""
+        command, rule = item.command, item.rule
+        if isinstance(command.data, Rejected):
+            raise command.data
+        assert rule is not None, f"nobody decides {type(command.data).__name__}"
+        self._check_envelope(item, rule)
+        while True:
+            try:
+                changes = rule.decide(self._states(command.tenant), command.data, item.context)
+            except NotLoaded:
+                before = len(self.cache.streams) + len(self.cache.documents)
+                await self._load_needs([item], attempt)
+                if len(self.cache.streams) + len(self.cache.documents) == before:
+                    raise
+            except NumbersMissing as missing:
+                await self._reserve(command.tenant, missing.prefix)
+            else:
+                await self._check_claims(command, changes, attempt)
+                return changes
+
+    def _check_envelope(self, item: _Item, rule: Rule) -> None:
+        command = item.command
+        if command.deadline is not None and item.context.now > command.deadline:
+            raise Rejected("DEADLINE_EXCEEDED", f"its deadline was {command.deadline.isoformat()}")
+        home = rule.home(command.data, command.tenant) if rule.home else None
+        if (home is not None and home != command.account_id) or (home is None and command.account_id[0] == "~"):
+            wanted = home or "the account's id"
+            raise Rejected("PARTITION_KEY_MISMATCH", f"its account_id must be {wanted}", field="account_id")
+        if command.expected_version is not None:
+            own = next(iter(rule.needs(self._states(command.tenant), command.data, item.context)))
+            assert not isinstance(own, Documents)
+            version = self._states(command.tenant).get(own.state, own.id).version
+            if version != command.expected_version:
+                raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
+
+    async def _check_claims(self, command: Command, changes: Sequence[Change | Claiming], attempt: _Attempt) -> None:
+        claimings = [change for change in changes if isinstance(change, Claiming)]
+        if not claimings:
+            return
+        names = [(command.tenant, claiming.kind, claiming.key) for claiming in claimings]
+        owners = await self._store.claim_owners(names)
+        for name, claiming in zip(names, claimings, strict=True):
+            if name in attempt.claimed or owners.get(name, claiming.owner) != claiming.owner:
+                raise Rejected(claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken")
+
+    # -- what a decision becomes
+
+    def _accept(
+        self, command: Command, changes: Sequence[Change | Claiming], context: Context, attempt: _Attempt
+    ) -> Answer:
+        batch, versions = attempt.batch, dict[str, int]()
+        first = len(batch.events)
+        try:
+            for change in changes:
+                if isinstance(change, Claiming):
+                    self._claim(command, change, attempt)
+                else:
+                    self._record(command, change, context, attempt, versions)
+        except Exception:
+            del batch.events[first:]
+            raise
+        if len(batch.events) > first:
+            batch.events[-1] = batch.events[-1]._replace(last_of_command=True)
+        outcome = orjson.dumps({"streams": versions})
+        return self._verdict(command, "ACCEPTED", outcome, len(batch.events) - first, attempt)
+
+    def _record(
+        self, command: Command, change: Change, context: Context, attempt: _Attempt, versions: dict[str, int]
+    ) -> None:
+        kind = change.state.KIND
+        stream = f"{command.tenant}/{kind}-{change.id}"
+        state = self.cache.streams.get(stream)
+        if state is None:
+            raise NotLoaded(stream)
+        if stream not in attempt.opened:
+            attempt.opened[stream] = command.home, state.open
+        self.cache.evolve(kind)(state, change.fact)
+        state.version += 1
+        versions[stream] = state.version
+        home, batch = command.home, attempt.batch
+        batch.events.append(
+            NewEvent(stream, state.version, change.fact, home, command.command_id, command.meta, context.now, False)
+        )
+        if kind == "gwcall":
+            batch.work.extend(work_changes(change.fact, change.id, home, context.now))
+
+    def _claim(self, command: Command, claiming: Claiming, attempt: _Attempt) -> None:
+        name = (command.tenant, claiming.kind, claiming.key)
+        attempt.claimed.add(name)
+        attempt.batch.claims.append(Claim(*name, claiming.owner))
+
+    def _reject(self, command: Command, rejected: Rejected, attempt: _Attempt) -> Answer:
+        outcome = {"code": rejected.code, "message": rejected.message, "details": rejected.details}
+        if rejected.field:
+            outcome["field"] = rejected.field
+        encoded = orjson.dumps(outcome, default=str)
+        if command.dry_run:
+            return Answer(command, "REJECTED", encoded, self.cache.position, recorded=False)
+        return self._verdict(command, "REJECTED", encoded, 0, attempt)
+
+    def _park(self, command: Command, reason: str, attempt: _Attempt) -> Answer:
+        headers = (("ce_type", command.type.encode()), ("ce_id", str(command.command_id).encode()))
+        attempt.parked.add(command.home)
+        attempt.batch.parked.append(
+            ParkedCommand(
+                command.command_id, command.home, command.type, command.value, headers, reason[:1000], self._clock.now()
+            )
+        )
+        outcome = orjson.dumps({"code": "PARKED", "message": reason[:1000], "details": {}})
+        return self._verdict(command, "PARKED", outcome, 0, attempt)
+
+    def _verdict(self, command: Command, status: Any, outcome: bytes, events: int, attempt: _Attempt) -> Answer:
+        attempt.batch.verdicts.append(
+            NewVerdict(
+                command.command_id, command.home, command.type, command.fingerprint, status, outcome, events, command.meta
+            )
+        )
+        return Answer(command, status, outcome, 0, recorded=True)
+
+    def _plan(self, command: Command, changes: Sequence[Change | Claiming]) -> Answer:
+        planned = {"position": self.cache.position, "events": list(self._planned(command, changes))}
+        return Answer(command, "PLANNED", orjson.dumps(planned, default=str), self.cache.position, recorded=False)
+
+    def _planned(self, command: Command, changes: Sequence[Change | Claiming]) -> Iterable[dict[str, Any]]:
+        versions: dict[str, int] = {}
+        for change in changes:
+            if isinstance(change, Change):
+                stream = f"{command.tenant}/{change.state.KIND}-{change.id}"
+                versions[stream] = versions.get(stream, self.cache.streams[stream].version) + 1
+                yield {
+                    "stream": stream,
+                    "version": versions[stream],
+                    "type": f"payments.{topic_of(change.fact)}",
+                    "data": change.fact,
+                }
+
+    # -- the append
+
+    async def _append(self, attempt: _Attempt) -> list[Answer]:
+        batch = attempt.batch
+        batch.known_position = self.cache.position
+        self._note_documents(attempt)
+        try:
+            appended = await self._store.commit(batch)
+        except (StoreConflict, StoreUnavailable, IntegrityError, asyncio.CancelledError):
+            raise
+        except Exception as failure:
+            return await self._bisect(attempt, failure)
+        if batch.events or batch.verdicts:
+            if appended.first_position - 1 > self.cache.position:
+                await self.cache.catch_up(keep=attempt.opened)
+            else:
+                self.cache.position = appended.position
+        self.cache.touch(batch.read_streams)
+        return _placed(attempt.items, batch, appended.first_position - 1)
+
+    def _note_documents(self, attempt: _Attempt) -> None:
+        for stream, (home, was_open) in attempt.opened.items():
+            now_open = self.cache.streams[stream].open
+            if now_open == was_open:
+                continue
+            attempt.batch.documents.append(DocumentChange(home, stream, now_open))
+            listed = self.cache.documents.get(home)
+            if listed is not None and now_open:
+                listed[stream] = None
+            elif listed is not None:
+                listed.pop(stream, None)
+
+    async def _bisect(self, attempt: _Attempt, failure: Exception) -> list[Answer]:
+        """The append itself failed: find the home key that it fails for, and park that one alone."""
+        self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})
+        commands = [item.command for item in attempt.items]
+        homes = list(dict.fromkeys(command.home for command in commands))
+        offsets, letters = attempt.batch.offsets, attempt.batch.dead_letters
+        if len(homes) > 1:
+            half = set(homes[: len(homes) // 2])
+            first = await self._attempt([c for c in commands if c.home in half], (), ())
+            rest = await self._attempt([c for c in commands if c.home not in half], offsets, letters)
+            by_place = {id(answer.command): answer for answer in (*first, *rest)}
+            return [by_place[id(command)] for command in commands]
+        if not homes:
+            raise failure
+        self._poison[homes[0]] += 1
+        if self._poison[homes[0]] < POISON_TRIES:
+            return await self._attempt(commands, offsets, letters)
+        del self._poison[homes[0]]
+        parking = self._begin(commands, offsets, letters)
+        await self._answer_known(parking)
+        for item in parking.items:
+            item.answer = item.answer or self._park(item.command, f"its append fails: {failure}", parking)
+        return await self._append(parking)
+
+    # -- numbers and views
+
+    def _states(self, tenant: str) -> States:
+        return States(tenant, self.cache.streams, self.cache.documents)
+
+    def _number(self, tenant: str, prefix: str) -> str:
+        following, end = self._numbers.get((tenant, prefix), (0, 0))
+        if following >= end:
+            raise NumbersMissing(prefix)
+        self._numbers[tenant, prefix] = following + 1, end
+        return f"{prefix}-{following:06d}"
+
+    async def _reserve(self, tenant: str, prefix: str) -> None:
+        first = await self._store.reserve_numbers(tenant, prefix, NUMBERS_BLOCK)
+        self._numbers[tenant, prefix] = first, first + NUMBERS_BLOCK
+
+
+
+def _repeat(command: Command, verdict: RecordedVerdict) -> Answer:
+    if verdict.fingerprint != command.fingerprint:
+        return _reused(command)
+    return Answer(command, verdict.status, verdict.outcome, verdict.position, recorded=False, replayed=True)
+
+
+def _repeat_in_batch(command: Command, first: Answer) -> Answer:
+    if first.command.fingerprint != command.fingerprint:
+        return _reused(command)
+    return first._replace(command=command, recorded=False, replayed=True)
+
+
+def _reused(command: Command) -> Answer:
+    outcome = {
+        "code": "IDEMPOTENCY_KEY_REUSED",
+        "message": "this identity was used before, with other content",
+        "details": {},
+    }
+    return Answer(command, "REJECTED", orjson.dumps(outcome), 0, recorded=False)
+
+
+def _placed(items: Sequence[_Item], batch: Batch, position: int) -> list[Answer]:
+    """Answers with the positions that the append gave them."""
+    places: dict[UUID, int] = {}
+    for verdict in batch.verdicts:
+        position += verdict.events
+        places[verdict.command_id] = position
+    answers = [item.answer for item in items]
+    assert all(answers)
+    return [
+        answer._replace(position=places.get(answer.command.command_id, answer.position)) for answer in answers if answer
+    ]

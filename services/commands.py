@@ -42,7 +42,9 @@ Decimal6 = Annotated[str, StringConstraints(pattern=r"^-?[0-9]{1,12}(\.[0-9]{1,6
 
 def _known_money(money: Money) -> Money:
     if money.currency not in EXPONENTS:
-        raise PydanticCustomError("currency_unknown", "{currency} is no ISO 4217 currency", {"currency": money.currency})
+        raise PydanticCustomError(
+            "currency_unknown", "{currency} is no ISO 4217 currency", {"currency": money.currency}
+        )
     if abs(money.amount_minor) > AMOUNT_MINOR_MAX:
         raise PydanticCustomError("amount_out_of_range", "an amount has at most 10^15 minor units")
     return money
@@ -50,7 +52,9 @@ def _known_money(money: Money) -> Money:
 
 def _known_currency(currency: str) -> str:
     if currency not in EXPONENTS:
-        raise PydanticCustomError("currency_unknown", "{currency} is no ISO 4217 currency", {"currency": currency})
+        raise PydanticCustomError(
+            "currency_unknown", "{currency} is no ISO 4217 currency", {"currency": currency}
+        )
     return currency
 
 
@@ -65,7 +69,9 @@ def looks_like_card_number(text: str) -> bool:
 
 def _no_card_number(text: str) -> str:
     if looks_like_card_number(text):
-        raise PydanticCustomError("card_data_forbidden", "this looks like a card number; send a token of the gateway")
+        raise PydanticCustomError(
+            "card_data_forbidden", "this looks like a card number; send a token of the gateway"
+        )
     return text
 
 
@@ -237,7 +243,9 @@ def _unknown_type(type: str) -> Undecodable:
 
 def _object(value: bytes) -> dict[str, Any]:
     if len(value) > COMMAND_BYTES_MAX:
-        raise Undecodable("BODY_TOO_LARGE", f"a command has at most {COMMAND_BYTES_MAX} bytes, this has {len(value)}")
+        raise Undecodable(
+            "BODY_TOO_LARGE", f"a command has at most {COMMAND_BYTES_MAX} bytes, this has {len(value)}"
+        )
     try:
         sent = orjson.loads(value)
     except orjson.JSONDecodeError as error:
@@ -267,7 +275,9 @@ def _identity(type: str, tenant: str, sent: dict[str, Any], ce_id: str | None) -
     try:
         return UUID(own)
     except (ValueError, TypeError, AttributeError) as error:
-        raise Undecodable("MALFORMED_REQUEST", "a command needs a command_id (a UUID) or an idempotency_key") from error
+        raise Undecodable(
+            "MALFORMED_REQUEST", "a command needs a command_id (a UUID) or an idempotency_key"
+        ) from error
 
 
 _CODES = {

@@ -55,7 +55,9 @@ def asyncapi() -> dict[str, Any]:
         },
         "payments.command.result.v1": _message("payments.command.result.v1", None, _COMMAND_HEADERS, _RESULT),
     }
-    commands = _channel("payments.commands.v1", "Commands, under the key {tenant}/{account_id}.", sorted(COMMANDS))
+    commands = _channel(
+        "payments.commands.v1", "Commands, under the key {tenant}/{account_id}.", sorted(COMMANDS)
+    )
     facts = _channel(
         "payments.events.v1",
         "Every event, in the order of its account; at least once.",
@@ -90,12 +92,31 @@ _COMMAND_HEADERS = {
     "required": ["ce_type"],
     "properties": {
         name: _TEXT
-        for name in ("ce_id", "ce_type", "ce_source", "ce_time", "partitionkey", "correlationid", "causationid", "traceparent")
+        for name in (
+            "ce_id",
+            "ce_type",
+            "ce_source",
+            "ce_time",
+            "partitionkey",
+            "correlationid",
+            "causationid",
+            "traceparent",
+        )
     },
 }
 _EVENT_HEADERS = {
     "type": "object",
-    "required": ["ce_specversion", "ce_id", "ce_type", "ce_source", "ce_time", "ce_subject", "partitionkey", "position", "version"],
+    "required": [
+        "ce_specversion",
+        "ce_id",
+        "ce_type",
+        "ce_source",
+        "ce_time",
+        "ce_subject",
+        "partitionkey",
+        "position",
+        "version",
+    ],
     "properties": {
         **_COMMAND_HEADERS["properties"],
         "ce_specversion": {"const": "1.0"},
@@ -137,7 +158,13 @@ def _message(
 def _titled(schema: dict[str, Any], id: str, cls: type[Any]) -> dict[str, Any]:
     about = (cls.__doc__ or "").strip()
     described = {"description": about} if about and not about.startswith(cls.__name__ + "(") else {}
-    return {"$schema": DIALECT, "$id": id, "title": cls.__name__, **described, **{k: v for k, v in schema.items() if k != "title"}}
+    return {
+        "$schema": DIALECT,
+        "$id": id,
+        "title": cls.__name__,
+        **described,
+        **{k: v for k, v in schema.items() if k != "title"},
+    }
 
 
 def _json(document: dict[str, Any]) -> bytes:

@@ -107,7 +107,9 @@ class States:
 
     __slots__ = ("_documents", "_streams", "_tenant")
 
-    def __init__(self, tenant: str, streams: Mapping[str, Any], documents: Mapping[str, Iterable[str]]) -> None:
+    def __init__(
+        self, tenant: str, streams: Mapping[str, Any], documents: Mapping[str, Iterable[str]]
+    ) -> None:
         self._tenant, self._streams, self._documents = tenant, streams, documents
 
     def get(self, state: type[S], id: str) -> S:

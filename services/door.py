@@ -21,7 +21,9 @@ from services.commands import Command, decode
 from services.errors import Rejected
 from services.store.protocol import Batch, OutboxCommand, Store
 
-FINAL = frozenset({"gateway_call.succeeded.v1", "gateway_call.rejected.v1", "gateway_call.outcome_resolved.v1"})
+FINAL = frozenset(
+    {"gateway_call.succeeded.v1", "gateway_call.rejected.v1", "gateway_call.outcome_resolved.v1"}
+)
 """The facts that end a gateway call."""
 
 

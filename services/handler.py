@@ -24,12 +24,21 @@ from events.mapper import topic_of
 from services.cache import StateCache
 from services.clock import Clock
 from services.commands import Command
-from services.decision import Change, Claiming, Context, Documents, NotLoaded, NumbersMissing, Rule, States, Subject
+from services.decision import (
+    Change,
+    Claiming,
+    Context,
+    Documents,
+    NotLoaded,
+    NumbersMissing,
+    Rule,
+    States,
+    Subject,
+)
 from services.errors import Rejected
 from services.store.protocol import (
     Batch,
     Claim,
-    ClaimTaken,
     DeadLetter,
     DocumentChange,
     NewEvent,
@@ -92,8 +101,9 @@ class Handler:
         self._rules = {rule.command: rule for subject in subjects for rule in subject.rules}
         self.cache = StateCache(store, subjects, cached_streams_max)
         self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
-        self._taken: set[tuple[str, str, str]] = set()
-        self._poison: dict[str, int] = defaultdict(int)
+        self._poisoned: dict[UUID, str] = {}
+        """Commands whose own facts could not be folded: parked at their next decision."""
+        self._failures: dict[str, int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
 
     async def handle(
@@ -113,8 +123,8 @@ class Handler:
                     return await self._attempt(commands, offsets, dead_letters)
                 except OffsetMoved:
                     raise
-                except ClaimTaken as taken:
-                    self._taken.update(tuple(claim[:3]) for claim in taken.claims)
+                except _Poisoned as poisoned:
+                    self._poisoned[poisoned.command_id] = poisoned.reason
                 except (StoreConflict, IntegrityError):
                     await self.cache.catch_up()
             raise StoreUnavailable(f"the log moved under {ATTEMPTS_MAX} attempts")
@@ -129,7 +139,11 @@ class Handler:
             attempt = self._begin([command], (), ())
             item = attempt.items[0]
             await self._load_needs(attempt.items, attempt)
-            changes = await self._changes(item, attempt)
+            numbers = dict(self._numbers)
+            try:
+                changes = await self._changes(item, attempt)
+            finally:
+                self._numbers = numbers
             return {"position": self.cache.position, "events": list(self._planned(command, changes))}
 
     # -- one attempt
@@ -222,18 +236,21 @@ class Handler:
         command = item.command
         if command.home in attempt.parked:
             return self._park(command, "an earlier command of this key is parked", attempt)
+        if command.command_id in self._poisoned:
+            return self._park(command, self._poisoned.pop(command.command_id), attempt)
+        numbers = dict(self._numbers) if command.dry_run else {}
         try:
             changes = await self._changes(item, attempt)
             if command.dry_run:
+                self._numbers = numbers
                 return self._plan(command, changes)
-            return self._accept(command, changes, item.context, attempt)
         except Rejected as rejected:
             return self._reject(command, rejected, attempt)
         except (StoreConflict, StoreUnavailable, asyncio.CancelledError):
             raise
         except Exception as poison:
-            reason = "".join(traceback.format_exception_only(poison)).strip()
-            return self._park(command, reason, attempt)
+            return self._park(command, _reason(poison), attempt)
+        return self._accept(command, changes, item.context, attempt)
 
     async def _changes(self, item: _Item, attempt: _Attempt) -> Sequence[Change | Claiming]:
         """Decide one command; what turns out to be missing is loaded, or reserved, in between."""
@@ -261,7 +278,9 @@ class Handler:
         if command.deadline is not None and item.context.now > command.deadline:
             raise Rejected("DEADLINE_EXCEEDED", f"its deadline was {command.deadline.isoformat()}")
         home = rule.home(command.data, command.tenant) if rule.home else None
-        if (home is not None and home != command.account_id) or (home is None and command.account_id[0] == "~"):
+        if (home is not None and home != command.account_id) or (
+            home is None and command.account_id[0] == "~"
+        ):
             wanted = home or "the account's id"
             raise Rejected("PARTITION_KEY_MISMATCH", f"its account_id must be {wanted}", field="account_id")
         if command.expected_version is not None:
@@ -271,7 +290,9 @@ class Handler:
             if version != command.expected_version:
                 raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
 
-    async def _check_claims(self, command: Command, changes: Sequence[Change | Claiming], attempt: _Attempt) -> None:
+    async def _check_claims(
+        self, command: Command, changes: Sequence[Change | Claiming], attempt: _Attempt
+    ) -> None:
         claimings = [change for change in changes if isinstance(change, Claiming)]
         if not claimings:
             return
@@ -279,7 +300,9 @@ class Handler:
         owners = await self._store.claim_owners(names)
         for name, claiming in zip(names, claimings, strict=True):
             if name in attempt.claimed or owners.get(name, claiming.owner) != claiming.owner:
-                raise Rejected(claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken")
+                raise Rejected(
+                    claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken"
+                )
 
     # -- what a decision becomes
 
@@ -294,9 +317,8 @@ class Handler:
                     self._claim(command, change, attempt)
                 else:
                     self._record(command, change, context, attempt, versions)
-        except Exception:
-            del batch.events[first:]
-            raise
+        except Exception as poison:
+            raise _Poisoned(command.command_id, _reason(poison)) from poison
         if len(batch.events) > first:
             batch.events[-1] = batch.events[-1]._replace(last_of_command=True)
         outcome = orjson.dumps({"streams": versions})
@@ -317,7 +339,9 @@ class Handler:
         versions[stream] = state.version
         home, batch = command.home, attempt.batch
         batch.events.append(
-            NewEvent(stream, state.version, change.fact, home, command.command_id, command.meta, context.now, False)
+            NewEvent(
+                stream, state.version, change.fact, home, command.command_id, command.meta, context.now, False
+            )
         )
         if kind == "gwcall":
             batch.work.extend(work_changes(change.fact, change.id, home, context.now))
@@ -341,23 +365,40 @@ class Handler:
         attempt.parked.add(command.home)
         attempt.batch.parked.append(
             ParkedCommand(
-                command.command_id, command.home, command.type, command.value, headers, reason[:1000], self._clock.now()
+                command.command_id,
+                command.home,
+                command.type,
+                command.value,
+                headers,
+                reason[:1000],
+                self._clock.now(),
             )
         )
         outcome = orjson.dumps({"code": "PARKED", "message": reason[:1000], "details": {}})
         return self._verdict(command, "PARKED", outcome, 0, attempt)
 
-    def _verdict(self, command: Command, status: Any, outcome: bytes, events: int, attempt: _Attempt) -> Answer:
+    def _verdict(
+        self, command: Command, status: Any, outcome: bytes, events: int, attempt: _Attempt
+    ) -> Answer:
         attempt.batch.verdicts.append(
             NewVerdict(
-                command.command_id, command.home, command.type, command.fingerprint, status, outcome, events, command.meta
+                command.command_id,
+                command.home,
+                command.type,
+                command.fingerprint,
+                status,
+                outcome,
+                events,
+                command.meta,
             )
         )
         return Answer(command, status, outcome, 0, recorded=True)
 
     def _plan(self, command: Command, changes: Sequence[Change | Claiming]) -> Answer:
         planned = {"position": self.cache.position, "events": list(self._planned(command, changes))}
-        return Answer(command, "PLANNED", orjson.dumps(planned, default=str), self.cache.position, recorded=False)
+        return Answer(
+            command, "PLANNED", orjson.dumps(planned, default=str), self.cache.position, recorded=False
+        )
 
     def _planned(self, command: Command, changes: Sequence[Change | Claiming]) -> Iterable[dict[str, Any]]:
         versions: dict[str, int] = {}
@@ -418,10 +459,10 @@ class Handler:
             return [by_place[id(command)] for command in commands]
         if not homes:
             raise failure
-        self._poison[homes[0]] += 1
-        if self._poison[homes[0]] < POISON_TRIES:
+        self._failures[homes[0]] += 1
+        if self._failures[homes[0]] < POISON_TRIES:
             return await self._attempt(commands, offsets, letters)
-        del self._poison[homes[0]]
+        del self._failures[homes[0]]
         parking = self._begin(commands, offsets, letters)
         await self._answer_known(parking)
         for item in parking.items:
@@ -444,6 +485,17 @@ class Handler:
         first = await self._store.reserve_numbers(tenant, prefix, NUMBERS_BLOCK)
         self._numbers[tenant, prefix] = first, first + NUMBERS_BLOCK
 
+
+class _Poisoned(Exception):
+    """A command's facts cannot be folded: the batch is done again without it."""
+
+    def __init__(self, command_id: UUID, reason: str) -> None:
+        super().__init__(reason)
+        self.command_id, self.reason = command_id, reason
+
+
+def _reason(poison: Exception) -> str:
+    return "".join(traceback.format_exception_only(poison)).strip()
 
 
 def _repeat(command: Command, verdict: RecordedVerdict) -> Answer:
@@ -476,5 +528,7 @@ def _placed(items: Sequence[_Item], batch: Batch, position: int) -> list[Answer]
     answers = [item.answer for item in items]
     assert all(answers)
     return [
-        answer._replace(position=places.get(answer.command.command_id, answer.position)) for answer in answers if answer
+        answer._replace(position=places.get(answer.command.command_id, answer.position))
+        for answer in answers
+        if answer
     ]

@@ -124,7 +124,11 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
 
 
 def _post(invoice: Invoice, event: InvoicePosted) -> None:
-    invoice.invoice_id, invoice.external_id, invoice.number = event.invoice_id, event.external_id, event.number
+    invoice.invoice_id, invoice.external_id, invoice.number = (
+        event.invoice_id,
+        event.external_id,
+        event.number,
+    )
     invoice.account_id, invoice.currency, invoice.status = event.account_id, event.currency, "POSTED"
     invoice.total = invoice.balance = event.total.amount_minor
     invoice.settlement_status = "NOT_SETTLED" if invoice.total > 0 else "NOT_APPLICABLE"

@@ -103,7 +103,12 @@ class Payment:
 
     @property
     def open(self) -> bool:
-        return self.in_flight or self.unapplied != 0 or self.refund_reserved != 0 or self.cancellation_key is not None
+        return (
+            self.in_flight
+            or self.unapplied != 0
+            or self.refund_reserved != 0
+            or self.cancellation_key is not None
+        )
 
     def applied_to(self, invoice_id: str) -> int:
         return sum(a.amount for a in self.applications.values() if a.invoice_id == invoice_id)
@@ -174,7 +179,11 @@ def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
 def _apply(payment: Payment, event: PaymentApplied) -> None:
     for applied in event.applications:
         payment.applications[applied.application_id] = PaymentApplication(
-            applied.application_id, event.invoice_id, applied.line_id, applied.amount.amount_minor, event.effective_at
+            applied.application_id,
+            event.invoice_id,
+            applied.line_id,
+            applied.amount.amount_minor,
+            event.effective_at,
         )
     payment.applied += event.total.amount_minor
 

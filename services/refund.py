@@ -99,7 +99,11 @@ def _request(refund: Refund, event: RefundRequested) -> None:
     refund.account_id, refund.status, refund.reason_code = event.account_id, "REQUESTED", event.reason_code
     refund.amount, refund.currency = event.amount.amount_minor, event.amount.currency
     refund.payment_id, refund.credit_memo_id = event.payment_id, event.credit_memo_id
-    refund.orchestration_id, refund.leg_no, refund.attempt_no = event.orchestration_id, event.leg_no, event.attempt_no
+    refund.orchestration_id, refund.leg_no, refund.attempt_no = (
+        event.orchestration_id,
+        event.leg_no,
+        event.attempt_no,
+    )
     refund.operation_key, refund.gateway_id = event.gateway_idempotency_key, event.gateway_id
     refund.method, refund.requested_at = event.method, event.requested_at
 

@@ -30,7 +30,9 @@ class Child:
 
 
 class Supervisor:
-    def __init__(self, environment: Mapping[str, str], logs: Path, on_change: Callable[[Child], None] = lambda _: None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], logs: Path, on_change: Callable[[Child], None] = lambda _: None
+    ) -> None:
         self._environment = {**os.environ, **environment}
         self._logs, self._on_change = logs, on_change
         self.children: dict[str, Child] = {}
@@ -55,7 +57,11 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f"{child.name}.log").open("ab") as log:
             child.process = await asyncio.create_subprocess_exec(
-                *child.command, stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, env=self._environment
+                *child.command,
+                stdout=log,
+                stderr=log,
+                stdin=asyncio.subprocess.DEVNULL,
+                env=self._environment,
             )
         self._on_change(child)
 

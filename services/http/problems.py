@@ -45,13 +45,19 @@ def from_error(request: Request, error: Exception) -> Response:
     match error:
         case Rejected():
             return problem(
-                error.code, error.message, field=error.field, details=error.details, correlation_id=correlation_id
+                error.code,
+                error.message,
+                field=error.field,
+                details=error.details,
+                correlation_id=correlation_id,
             )
         case Undecodable():
             return problem(error.code, error.reason, correlation_id=correlation_id)
         case ReadModelBehind():
             return problem("READ_MODEL_BEHIND", str(error), correlation_id=correlation_id)
         case StoreUnavailable():
-            return problem("STORE_UNAVAILABLE", "the store cannot be reached now", correlation_id=correlation_id)
+            return problem(
+                "STORE_UNAVAILABLE", "the store cannot be reached now", correlation_id=correlation_id
+            )
         case _:
             raise error

@@ -51,7 +51,11 @@ def answer(reply: Reply) -> Response:
             outcome["code"],
             outcome["message"],
             field=outcome.get("field"),
-            details={**outcome.get("details", {}), "command_id": str(reply.command_id), "replayed": reply.replayed},
+            details={
+                **outcome.get("details", {}),
+                "command_id": str(reply.command_id),
+                "replayed": reply.replayed,
+            },
         )
     return _with_gateway(shown, reply, location)
 

@@ -22,7 +22,16 @@ LONDON = ZoneInfo("Europe/London")
 TILL = "TILL"
 """The account of sales without a CustomerID: paid in cash, at the till."""
 
-COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country")
+COLUMNS = (
+    "InvoiceNo",
+    "StockCode",
+    "Description",
+    "Quantity",
+    "InvoiceDate",
+    "UnitPrice",
+    "CustomerID",
+    "Country",
+)
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,9 @@ def read(lines: Iterable[str]) -> Reading:
         if isinstance(row, RejectedRow):
             reading.rejected.append(row)
         elif (first := rows[row.invoice_no][:1]) and first[0].customer != row.customer:
-            reading.rejected.append(RejectedRow(row.number, "another customer than the invoice's", row.invoice_no))
+            reading.rejected.append(
+                RejectedRow(row.number, "another customer than the invoice's", row.invoice_no)
+            )
         else:
             rows[row.invoice_no].append(row)
     ordered = sorted(rows.values(), key=lambda of: (min(row.at for row in of), of[0].number))

@@ -90,7 +90,9 @@ class MemoryStore:
         return Appended(len(self._log), self._verdict_position, first)
 
     def _check(self, batch: Batch) -> None:
-        stale = [m for m in batch.offsets if self._offsets.get((m.cluster_id, m.topic, m.partition)) != m.expected]
+        stale = [
+            m for m in batch.offsets if self._offsets.get((m.cluster_id, m.topic, m.partition)) != m.expected
+        ]
         if stale:
             raise OffsetMoved((m.cluster_id, m.topic, m.partition) for m in stale)
         for tracking in batch.tracking:
@@ -109,7 +111,9 @@ class MemoryStore:
         streams = {event.stream for event in moved} & batch.read_streams
         homes = {event.home for event in moved} & batch.read_homes
         if streams or homes:
-            raise ReadSetMoved({event.stream for event in moved}, {event.home for event in moved}, len(self._log))
+            raise ReadSetMoved(
+                {event.stream for event in moved}, {event.home for event in moved}, len(self._log)
+            )
 
     def _check_identities(self, batch: Batch) -> None:
         replaced = set(batch.unparked)
@@ -204,7 +208,9 @@ class MemoryStore:
         for change in batch.work:
             match change:
                 case WorkPlanned():
-                    self._work.setdefault(change.key, _Work(change, encode(change.request), "SEND", change.due_at))
+                    self._work.setdefault(
+                        change.key, _Work(change, encode(change.request), "SEND", change.due_at)
+                    )
                 case WorkDue() if change.key in self._work:
                     was = self._work[change.key]
                     self._work[change.key] = _Work(was.planned, was.request, change.mode, change.due_at)
@@ -224,8 +230,14 @@ class MemoryStore:
 
     async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
         order = self._verdict_order
-        low = next((i for i in range(min(after, len(order)), -1, -1) if i == 0 or order[i - 1][0] <= after), 0)
-        found = [self._verdicts[id] for position, id in order[low:] if self._verdicts[id].verdict_position == position]
+        low = next(
+            (i for i in range(min(after, len(order)), -1, -1) if i == 0 or order[i - 1][0] <= after), 0
+        )
+        found = [
+            self._verdicts[id]
+            for position, id in order[low:]
+            if self._verdicts[id].verdict_position == position
+        ]
         return found[:limit]
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
@@ -283,7 +295,9 @@ class MemoryStore:
 
     async def due_commands(self, now: datetime, resend_seconds: float, limit: int) -> Sequence[OutboxCommand]:
         stale = now - timedelta(seconds=resend_seconds)
-        for command_id in [id for id, row in self._outbox.items() if row.published_at and row.published_at <= stale]:
+        for command_id in [
+            id for id, row in self._outbox.items() if row.published_at and row.published_at <= stale
+        ]:
             if command_id in self._verdicts:
                 del self._outbox[command_id]
         due = [
@@ -303,7 +317,9 @@ class MemoryStore:
         for row in self._outbox.values():
             row.published_at = None
 
-    async def claim_work(self, holder: str, now: datetime, lease_seconds: float, limit: int) -> Sequence[Work]:
+    async def claim_work(
+        self, holder: str, now: datetime, lease_seconds: float, limit: int
+    ) -> Sequence[Work]:
         due = [
             (key, work)
             for key, work in self._work.items()
@@ -318,7 +334,16 @@ class MemoryStore:
             planned = work.planned
             mode: Any = work.mode
             claimed.append(
-                Work(key, planned.home, planned.gateway_id, planned.operation, mode, work.request, sent_at, taken_over)
+                Work(
+                    key,
+                    planned.home,
+                    planned.gateway_id,
+                    planned.operation,
+                    mode,
+                    work.request,
+                    sent_at,
+                    taken_over,
+                )
             )
         return claimed
 

@@ -86,7 +86,11 @@ class PostgresStore:
         }
         with _availability():
             pool = await asyncpg.create_pool(
-                database_url, min_size=1, max_size=connections_max, server_settings=settings, command_timeout=10
+                database_url,
+                min_size=1,
+                max_size=connections_max,
+                server_settings=settings,
+                command_timeout=10,
             )
         return cls(pool, database_url)
 
@@ -156,7 +160,9 @@ class PostgresStore:
         """Hold a connection that hears every commit; where it is lost, polling bridges the gap."""
         while True:
             with contextlib.suppress(*_LOST):
-                connection = await asyncpg.connect(self._database_url, server_settings={"application_name": "tender"})
+                connection = await asyncpg.connect(
+                    self._database_url, server_settings={"application_name": "tender"}
+                )
                 try:
                     await connection.add_listener(CHANNEL, self._heard)
                     self._heard()
@@ -194,7 +200,9 @@ class PostgresStore:
 
     async def moved_since(self, position: int) -> tuple[int, Sequence[tuple[str, str]]]:
         rows = await self._rows("moved_since", position)
-        return rows[0]["head"], list({(row["home"], row["stream"]) for row in rows if row["stream"] is not None})
+        return rows[0]["head"], list(
+            {(row["home"], row["stream"]) for row in rows if row["stream"] is not None}
+        )
 
     async def claim_owners(self, claims: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
         rows = await self._rows("claim_owners", *_columns(claims, 3))
@@ -230,7 +238,9 @@ class PostgresStore:
     async def republish_all(self) -> None:
         await self._rows("republish_all")
 
-    async def claim_work(self, holder: str, now: datetime, lease_seconds: float, limit: int) -> Sequence[Work]:
+    async def claim_work(
+        self, holder: str, now: datetime, lease_seconds: float, limit: int
+    ) -> Sequence[Work]:
         rows = await self._rows("claim_work", holder, now, now + timedelta(seconds=lease_seconds), limit)
         return [Work._make(row) for row in rows]
 
@@ -436,7 +446,13 @@ def _headers(stored: str) -> tuple[tuple[str, bytes], ...]:
 
 def _parked(row: Any) -> ParkedCommand:
     return ParkedCommand(
-        row["command_id"], row["home"], row["type"], row["body"], _headers(row["headers"]), row["reason"], row["at"]
+        row["command_id"],
+        row["home"],
+        row["type"],
+        row["body"],
+        _headers(row["headers"]),
+        row["reason"],
+        row["at"],
     )
 
 

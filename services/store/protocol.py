@@ -302,7 +302,9 @@ class Store(Log, Protocol):
         """Forget that outbox commands were published: their broker is gone with its topics."""
         ...
 
-    async def claim_work(self, holder: str, now: datetime, lease_seconds: float, limit: int) -> Sequence[Work]:
+    async def claim_work(
+        self, holder: str, now: datetime, lease_seconds: float, limit: int
+    ) -> Sequence[Work]:
         """Lease due gateway calls.  For SEND, `sent_at` is committed before this returns."""
         ...
 

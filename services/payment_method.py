@@ -1,0 +1,325 @@
+"""A saved payment method: an instrument's token, whose it is, and whether it can be used now.
+
+Invariant (domain 2.2, a): one record per account, merchant account and instrument; saving the same
+instrument again updates it.  A card number is never a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from events import ids
+from events.account import DefaultPaymentMethodCleared
+from events.payment_method import (
+    PaymentMethodDeleted,
+    PaymentMethodDetailsUpdated,
+    PaymentMethodEvent,
+    PaymentMethodExpired,
+    PaymentMethodHealthChanged,
+    PaymentMethodRevoked,
+    PaymentMethodSaved,
+)
+from events.shapes import Address, Method, Outcome
+from services.commands import FreeText, Id, Text, Token, command
+from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
+from services.errors import Rejected, not_found
+from services.gateway import Gateway
+
+MethodType = Literal[
+    "card",
+    "us_bank_account",
+    "sepa_debit",
+    "bacs_debit",
+    "au_becs_debit",
+    "ideal",
+    "bancontact",
+    "extd_wallet",
+    "extd_apm",
+]
+Usage = Literal["ON_SESSION", "OFF_SESSION", "RESTRICTED_OFF_SESSION"]
+
+REVOKING = frozenset(
+    {"lost_card", "stolen_card", "pickup_card", "account_closed", "revocation_of_authorization"}
+)
+"""Hard declines after which an instrument never works again (domain 2.2)."""
+
+
+@dataclass(slots=True)
+class SavedMethod:
+    KIND: ClassVar[str] = "spm"
+
+    version: int = 0
+    method_id: str = ""
+    account_id: str = ""
+    status: str = ""
+    """Empty, ACTIVE, EXPIRED, REVOKED, DELETED."""
+    gateway_id: str = ""
+    token_ref: str = ""
+    type: str = ""
+    usage: str = "OFF_SESSION"
+    gateway_reference: str | None = None
+    network: str | None = None
+    last4: str | None = None
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    network_transaction_id: str | None = None
+    mandate_reference: str | None = None
+    sec_code: str | None = None
+    consecutive_failures: int = 0
+
+    @property
+    def open(self) -> bool:
+        return self.status in ("ACTIVE", "EXPIRED")
+
+
+_DETAILS = (
+    "token_ref",
+    "gateway_reference",
+    "network",
+    "last4",
+    "expiry_month",
+    "expiry_year",
+    "usage",
+    "mandate_reference",
+    "network_transaction_id",
+)
+
+
+def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
+    match event:
+        case PaymentMethodSaved():
+            method.method_id, method.account_id, method.status = event.method_id, event.account_id, "ACTIVE"
+            method.gateway_id, method.type, method.sec_code = event.gateway_id, event.type, event.sec_code
+            method.consecutive_failures = 0
+            for name in _DETAILS:
+                setattr(method, name, getattr(event, name))
+        case PaymentMethodDetailsUpdated():
+            method.status = "ACTIVE" if method.status == "EXPIRED" else method.status
+            for name in _DETAILS:
+                if getattr(event, name) is not None:
+                    setattr(method, name, getattr(event, name))
+        case PaymentMethodHealthChanged():
+            method.consecutive_failures = event.consecutive_failures
+        case PaymentMethodExpired():
+            method.status = "EXPIRED"
+        case PaymentMethodRevoked():
+            method.status = "REVOKED"
+        case PaymentMethodDeleted():
+            method.status = "DELETED"
+
+
+@command("payments.payment_method.save.v1")
+class SavePaymentMethod:
+    """Store an instrument that a gateway's component has tokenized; again, to update it."""
+
+    gateway_id: Id
+    token_ref: Token
+    type: MethodType
+    fingerprint: Text | None = None
+    """Of the instrument, from the gateway; without it, the token stands for the instrument."""
+    usage: Usage = "OFF_SESSION"
+    owner_type: Literal["ACCOUNT", "CONTACT"] = "ACCOUNT"
+    processing_mode: Literal["PLATFORM", "EXTERNAL"] = "PLATFORM"
+    gateway_reference: Token | None = None
+    sub_type: Text | None = None
+    network: Text | None = None
+    last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")] | None = None
+    expiry_month: Annotated[int, Field(ge=1, le=12)] | None = None
+    expiry_year: Annotated[int, Field(ge=2000, le=2100)] | None = None
+    extended_type: Text | None = None
+    sec_code: Literal["CCD", "PPD", "TEL", "WEB"] | None = None
+    holder_name: FreeText | None = None
+    holder_email: FreeText | None = None
+    billing_address: Address | None = None
+    nickname: FreeText | None = None
+    merchant_created: bool = False
+    mandate_reference: Text | None = None
+    mandate_accepted_at: datetime | None = None
+    network_transaction_id: Text | None = None
+
+
+@command("payments.payment_method.delete.v1")
+class DeletePaymentMethod:
+    method_id: Id
+    reason: FreeText | None = None
+
+
+def check_usable(method: SavedMethod, method_id: str, context: Context) -> None:
+    """Raises `METHOD_NOT_FOUND`, `METHOD_NOT_OWNED_BY_ACCOUNT`, `METHOD_NOT_ACTIVE`, `METHOD_EXPIRED`."""
+    if not method.status or method.status == "DELETED":
+        raise not_found("METHOD", method_id)
+    if method.account_id != context.account_id:
+        raise Rejected("METHOD_NOT_OWNED_BY_ACCOUNT", f"the method {method_id} belongs to another account")
+    if method.status == "EXPIRED" or _is_past(method, context.now):
+        raise Rejected("METHOD_EXPIRED", f"the method {method_id} has expired")
+    if method.status != "ACTIVE":
+        raise Rejected("METHOD_NOT_ACTIVE", f"the method {method_id} is {method.status}")
+
+
+def snapshot(method: SavedMethod) -> Method:
+    """The instrument as it is now, to go with an intent."""
+    return Method(
+        type=method.type,
+        token_ref=method.token_ref,
+        gateway_id=method.gateway_id,
+        method_id=method.method_id,
+        gateway_reference=method.gateway_reference,
+        network=method.network,
+        last4=method.last4,
+        expiry_month=method.expiry_month,
+        expiry_year=method.expiry_year,
+        network_transaction_id=method.network_transaction_id,
+        mandate_reference=method.mandate_reference,
+        sec_code=method.sec_code,
+    )
+
+
+def _is_past(method: SavedMethod, now: datetime) -> bool:
+    if method.expiry_year is None or method.expiry_month is None:
+        return False
+    return (method.expiry_year, method.expiry_month) < (now.year, now.month)
+
+
+def _saved_id(states: States, command: SavePaymentMethod, context: Context) -> str | None:
+    gateway = states.find(Gateway, command.gateway_id)
+    if gateway is None:
+        return None
+    mark = command.fingerprint or hashlib.sha256(command.token_ref.encode()).hexdigest()
+    instrument = mark if command.fingerprint else f"{command.gateway_id}/{mark}"
+    return ids.method_id(context.tenant, context.account_id, gateway.merchant_account_id, instrument)
+
+
+def _save_needs(states: States, command: SavePaymentMethod, context: Context) -> Needs:
+    from services import account  # an account knows its methods, and a method its account
+
+    yield Need(Gateway, command.gateway_id)
+    yield account.needed(context)
+    method_id = _saved_id(states, command, context)
+    if method_id:
+        yield Need(SavedMethod, method_id)
+
+
+def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
+    from services import account
+
+    account.of(states, context)
+    gateway = states.get(Gateway, command.gateway_id)
+    if not gateway.status:
+        raise not_found("GATEWAY", command.gateway_id)
+    if gateway.status == "INACTIVE":
+        raise Rejected("GATEWAY_INACTIVE", f"the gateway {command.gateway_id} takes no new methods")
+    if not gateway.takes(command.type):
+        raise Rejected("METHOD_TYPE_UNSUPPORTED", f"the gateway {command.gateway_id} takes no {command.type}")
+    if command.type.startswith("extd_") and not command.extended_type:
+        raise Rejected(
+            "MALFORMED_REQUEST", f"{command.type} needs an extended_type", field="data.extended_type"
+        )
+    method_id = _saved_id(states, command, context)
+    assert method_id is not None
+    method = states.get(SavedMethod, method_id)
+    if method.status in ("ACTIVE", "EXPIRED"):
+        return _update(method, command)
+    given = {name: value for name, value in vars(command).items() if name != "fingerprint"}
+    fingerprint = command.fingerprint or hashlib.sha256(command.token_ref.encode()).hexdigest()
+    saved = PaymentMethodSaved(
+        method_id=method_id,
+        account_id=context.account_id,
+        merchant_account_id=gateway.merchant_account_id,
+        fingerprint=fingerprint,
+        **given,
+    )
+    return [Change(SavedMethod, method_id, saved)]
+
+
+def _update(method: SavedMethod, command: SavePaymentMethod) -> Changes:
+    changed = {
+        name: getattr(command, name)
+        for name in _DETAILS
+        if getattr(command, name) not in (None, getattr(method, name))
+    }
+    if not changed and method.status == "ACTIVE":
+        return []
+    return [Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated(source="USER", **changed))]
+
+
+def _delete_needs(states: States, command: DeletePaymentMethod, context: Context) -> Needs:
+    from services import account
+    from services.subjects import IN_FLIGHT
+
+    yield Need(SavedMethod, command.method_id)
+    yield account.needed(context)
+    yield Documents(context.account_id)
+    for state in IN_FLIGHT:
+        for id in states.find_documents(context.account_id, state):
+            yield Need(state, id)
+
+
+def delete(states: States, command: DeletePaymentMethod, context: Context) -> Changes:
+    from services import account
+    from services.subjects import IN_FLIGHT
+
+    method = states.get(SavedMethod, command.method_id)
+    if not method.status:
+        raise not_found("METHOD", command.method_id)
+    if method.account_id != context.account_id:
+        raise Rejected(
+            "METHOD_NOT_OWNED_BY_ACCOUNT", f"the method {command.method_id} belongs to another account"
+        )
+    if method.status == "DELETED":
+        return []
+    for state in IN_FLIGHT:
+        for id in states.documents(context.account_id, state):
+            document = states.get(state, id)
+            if document.in_flight and document.method and document.method.method_id == command.method_id:
+                raise Rejected(
+                    "METHOD_IN_USE", f"{state.KIND} {id} is on its way with it", kind=state.KIND, id=id
+                )
+    changes = [Change(SavedMethod, command.method_id, PaymentMethodDeleted(command.reason))]
+    return [
+        *changes,
+        *_cleared_default(states.get(account.Account, context.account_id), method, context, "deleted"),
+    ]
+
+
+def after_outcome(
+    method: SavedMethod, account: object, outcome: Outcome, succeeded: bool, context: Context
+) -> Sequence[Change]:
+    """What an outcome does to the method that it was tried with: revoked, failing, or well again."""
+    if method.status not in ("ACTIVE", "EXPIRED"):
+        return []
+    if succeeded:
+        if not method.consecutive_failures:
+            return []
+        return [
+            Change(SavedMethod, method.method_id, PaymentMethodHealthChanged(0, last_success_at=context.now))
+        ]
+    if outcome.never_retry and (outcome.raw_code or "").lower() in REVOKING:
+        revoked = PaymentMethodRevoked(outcome.raw_code, outcome.category)
+        return [
+            Change(SavedMethod, method.method_id, revoked),
+            *_cleared_default(account, method, context, "revoked"),
+        ]
+    blocked = outcome.raw_code if outcome.hard else None
+    failing = PaymentMethodHealthChanged(
+        method.consecutive_failures + 1, last_category=outcome.category, hard_blocked_reason=blocked
+    )
+    return [Change(SavedMethod, method.method_id, failing)]
+
+
+def _cleared_default(account: object, method: SavedMethod, context: Context, reason: str) -> Sequence[Change]:
+    if getattr(account, "default_method_id", None) != method.method_id:
+        return []
+    return [Change(type(account), context.account_id, DefaultPaymentMethodCleared(method.method_id, reason))]
+
+
+SUBJECT = Subject(
+    SavedMethod,
+    evolve,
+    (Rule(SavePaymentMethod, _save_needs, save), Rule(DeletePaymentMethod, _delete_needs, delete)),
+)

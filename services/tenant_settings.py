@@ -1,0 +1,154 @@
+"""A tenant's settings: what is switched on, and the presets that set many at once (domain 0.4).
+
+A setting appears here when its behaviour exists; an unknown one is `UNKNOWN_FIELD`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from events.ids import tenant_home
+from events.settings import TenantSettingsChanged
+from services.commands import command
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
+from services.errors import Rejected
+
+FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
+
+DEFAULTS: dict[str, Any] = {
+    "application_level": "INVOICE_LINE",
+    "convert_negative_lines": False,
+    "apply_converted_credit_to_source_invoice": True,
+    "issue_refunds_and_settle_balances": False,
+    "auto_apply_credits_to_posted_invoices": False,
+    "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
+    "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
+    "auto_promote_backup": False,
+    "production": False,
+}
+"""A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown."""
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "bare": dict(DEFAULTS),
+    "recommended": {
+        "convert_negative_lines": True,
+        "issue_refunds_and_settle_balances": True,
+        "auto_apply_credits_to_posted_invoices": True,
+    },
+}
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _one_of(*allowed: str) -> Callable[[Any], bool]:
+    return lambda value: value in allowed
+
+
+def _are_fallbacks(value: Any) -> bool:
+    return (
+        isinstance(value, list | tuple)
+        and all(option in FALLBACKS for option in value)
+        and len(set(value)) == len(value)
+    )
+
+
+def _are_delays(value: Any) -> bool:
+    whole = isinstance(value, list | tuple) and 0 < len(value) <= 20
+    return whole and all(type(delay) is int and 0 < delay <= 30 * 86400 for delay in value)
+
+
+_VALID: dict[str, Callable[[Any], bool]] = {
+    name: _is_bool for name, value in DEFAULTS.items() if value in (True, False)
+}
+_VALID |= {
+    "application_level": _one_of("INVOICE", "INVOICE_LINE"),
+    "refund_failure_fallback": _are_fallbacks,
+    "unknown_outcome_poll": _are_delays,
+}
+assert _VALID.keys() == DEFAULTS.keys()
+
+
+@dataclass(slots=True)
+class TenantSettings:
+    KIND: ClassVar[str] = "settings"
+
+    version: int = 0
+    values: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
+
+    @property
+    def open(self) -> bool:
+        return False
+
+    def __getitem__(self, name: str) -> Any:
+        return self.values[name]
+
+
+def evolve(settings: TenantSettings, event: TenantSettingsChanged) -> None:
+    for name, value in event.changes.items():
+        settings.values[name] = tuple(value) if isinstance(value, list) else value
+
+
+@command("payments.tenant_settings.change.v1")
+class ChangeTenantSettings:
+    """Change named settings; the others keep their values."""
+
+    changes: dict[str, bool | int | str | tuple[str, ...] | tuple[int, ...]]
+
+
+@command("payments.tenant_settings.apply_preset.v1")
+class ApplySettingsPreset:
+    """`bare` resets everything; `recommended` switches on what most tenants want."""
+
+    name: Literal["bare", "recommended"]
+
+
+def needed(context: Context) -> Need:
+    """The tenant's settings, as any decision may need them."""
+    return Need(TenantSettings, context.tenant)
+
+
+def of(states: States, context: Context) -> TenantSettings:
+    return states.get(TenantSettings, context.tenant)
+
+
+def _needs(states: States, command: object, context: Context) -> Needs:
+    yield needed(context)
+
+
+def change(states: States, command: ChangeTenantSettings, context: Context) -> Changes:
+    for name, value in command.changes.items():
+        if name not in DEFAULTS:
+            raise Rejected("UNKNOWN_FIELD", f"there is no setting {name}", field=f"changes.{name}")
+        if not _VALID[name](value):
+            raise Rejected("MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"changes.{name}")
+    return _changed(states, context, dict(command.changes), None)
+
+
+def apply_preset(states: States, command: ApplySettingsPreset, context: Context) -> Changes:
+    return _changed(states, context, PRESETS[command.name], command.name)
+
+
+def _changed(states: States, context: Context, changes: dict[str, Any], preset: str | None) -> Changes:
+    current = of(states, context)
+    differing = {name: value for name, value in changes.items() if current[name] != value}
+    if not differing:
+        return []
+    return [Change(TenantSettings, context.tenant, TenantSettingsChanged(differing, preset))]
+
+
+def _home(command: object, tenant: str) -> str:
+    return tenant_home("settings", tenant)
+
+
+SUBJECT = Subject(
+    TenantSettings,
+    evolve,
+    (
+        Rule(ChangeTenantSettings, _needs, change, _home),
+        Rule(ApplySettingsPreset, _needs, apply_preset, _home),
+    ),
+)

@@ -111,6 +111,7 @@ class RefundLegFailed:
     hard: bool
     category: str
     raw_code: str | None
+    failed_at: datetime
     retry_at: datetime | None
     """When the same payment is tried again; nothing means: on to the fallbacks."""
     reversed: bool = False
@@ -153,6 +154,7 @@ class RefundOrchestrationCompleted:
     """COMPLETED, COMPLETED_WITH_OPEN_CREDIT or NO_REFUND_DUE."""
     refunded: Money
     open_credit: Money
+    reason: str | None = None
 
 
 @fact("refund_orchestration.reopened.v1")

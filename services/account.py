@@ -26,10 +26,9 @@ from events.account import (
     PaymentMethodsReordered,
 )
 from events.shapes import Address
-from services.commands import Currency, FreeText, Id, Text, command
+from services.commands import Currency, FreeText, Id, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
-from services.payment_method import SavedMethod, check_usable
 
 Day = Annotated[int, Field(ge=1, le=31)]
 
@@ -119,23 +118,6 @@ class UpdateBillingProfile:
     skip_automatic_payments: bool = False
 
 
-@command("payments.account.set_default_payment_method.v1")
-class SetDefaultPaymentMethod:
-    method_id: Id
-
-
-@command("payments.account.clear_default_payment_method.v1")
-class ClearDefaultPaymentMethod:
-    reason: Text = "asked for"
-
-
-@command("payments.account.reorder_payment_methods.v1")
-class ReorderPaymentMethods:
-    """The order in which methods stand in for each other: a permutation of the active ones."""
-
-    method_ids: tuple[Id, ...]
-
-
 @command("payments.account.set_automatic_payments.v1")
 class SetAutomaticPayments:
     profile_id: Id
@@ -206,51 +188,6 @@ def _profile(account: Account, command: DefineBillingProfile | UpdateBillingProf
     return {**vars(command), "demoted_profile_id": account.default_profile_id if demotes else None}
 
 
-def _with_method(states: States, command: SetDefaultPaymentMethod, context: Context) -> Needs:
-    yield needed(context)
-    yield Need(SavedMethod, command.method_id)
-
-
-def set_default(states: States, command: SetDefaultPaymentMethod, context: Context) -> Changes:
-    account, method = of(states, context), states.get(SavedMethod, command.method_id)
-    try:
-        check_usable(method, command.method_id, context)
-    except Rejected as unusable:
-        raise Rejected("METHOD_NOT_USABLE", unusable.message, cause=unusable.code) from unusable
-    if method.usage == "ON_SESSION":
-        raise Rejected("METHOD_NOT_USABLE", "it may only be used while the customer is present")
-    if account.default_method_id == command.method_id:
-        return []
-    return [changed(context, DefaultPaymentMethodSet(command.method_id, account.default_method_id))]
-
-
-def clear_default(states: States, command: ClearDefaultPaymentMethod, context: Context) -> Changes:
-    account = of(states, context)
-    if account.default_method_id is None:
-        return []
-    return [changed(context, DefaultPaymentMethodCleared(account.default_method_id, command.reason))]
-
-
-def _with_methods(states: States, command: object, context: Context) -> Needs:
-    yield needed(context)
-    yield Documents(context.account_id)
-    for id in states.find_documents(context.account_id, SavedMethod):
-        yield Need(SavedMethod, id)
-
-
-def reorder(states: States, command: ReorderPaymentMethods, context: Context) -> Changes:
-    account = of(states, context)
-    ids = states.documents(context.account_id, SavedMethod)
-    active = {id for id in ids if states.get(SavedMethod, id).status == "ACTIVE"}
-    if set(command.method_ids) != active or len(command.method_ids) != len(active):
-        raise Rejected(
-            "METHOD_NOT_USABLE", "name each active method of the account once", active=sorted(active)
-        )
-    if account.method_order == command.method_ids:
-        return []
-    return [changed(context, PaymentMethodsReordered(command.method_ids))]
-
-
 def set_automatic(states: States, command: SetAutomaticPayments, context: Context) -> Changes:
     account = of(states, context)
     if command.profile_id not in account.profiles:
@@ -279,14 +216,10 @@ def _with_documents(states: States, command: object, context: Context) -> Needs:
 
 def close(states: States, command: CloseAccount, context: Context) -> Changes:
     of(states, context)
-    from services.subjects import OWED  # the list of what has a balance is joined there
-
-    held = {state.KIND: states.documents(context.account_id, state) for state in OWED}
-    if any(held.values()):
-        open_documents = {kind: ids[:20] for kind, ids in held.items() if ids}
-        raise Rejected(
-            "ACCOUNT_HAS_BALANCE", "something is still owed, owned or in flight", open=open_documents
-        )
+    held = [stream for stream in states.all_documents(context.account_id) if stream.kind != "spm"]
+    if held:
+        shown = [f"{stream.kind}-{stream.id}" for stream in held[:20]]
+        raise Rejected("ACCOUNT_HAS_BALANCE", "something is still owed, owned or in flight", open=shown)
     return [changed(context, AccountClosed(command.reason))]
 
 
@@ -297,9 +230,6 @@ SUBJECT = Subject(
         Rule(RegisterAccount, _own, register),
         Rule(DefineBillingProfile, _own, define_profile),
         Rule(UpdateBillingProfile, _own, update_profile),
-        Rule(SetDefaultPaymentMethod, _with_method, set_default),
-        Rule(ClearDefaultPaymentMethod, _own, clear_default),
-        Rule(ReorderPaymentMethods, _with_methods, reorder),
         Rule(SetAutomaticPayments, _own, set_automatic),
         Rule(PlacePaymentHold, _own, place_hold),
         Rule(ReleasePaymentHold, _own, release_hold),

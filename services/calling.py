@@ -115,7 +115,7 @@ def plan(context: Context, *, origin: str, **told: Any) -> tuple[str, Change]:
     planned = GatewayCallPlanned(
         idempotency_key=key, account_id=context.account_id, request_digest=digest, **told
     )
-    return key, Change(GatewayCall, key, planned)
+    return key, Change(GatewayCall, key, planned, new=True)
 
 
 class Settled(NamedTuple):

@@ -90,19 +90,7 @@ _TEXT = {"type": "string"}
 _COMMAND_HEADERS = {
     "type": "object",
     "required": ["ce_type"],
-    "properties": {
-        name: _TEXT
-        for name in (
-            "ce_id",
-            "ce_type",
-            "ce_source",
-            "ce_time",
-            "partitionkey",
-            "correlationid",
-            "causationid",
-            "traceparent",
-        )
-    },
+    "properties": dict.fromkeys(("ce_id", "ce_type", "ce_source", "ce_time", "partitionkey", "correlationid", "causationid", "traceparent"), _TEXT),
 }
 _EVENT_HEADERS = {
     "type": "object",

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar, cast
 from uuid import UUID
 
 from events import ids
@@ -52,12 +52,21 @@ class Documents(NamedTuple):
 Needs = Iterable[Need | Documents]
 
 
+class OpenDocument(NamedTuple):
+    """A document that is owed, owned or in flight."""
+
+    kind: str
+    id: str
+
+
 class Change(NamedTuple):
     """A fact for one stream."""
 
     state: type[Any]
     id: str
     fact: object
+    new: bool = False
+    """The stream was made by this very command: there is nothing to load."""
 
 
 class Claiming(NamedTuple):
@@ -130,6 +139,13 @@ class States:
             raise NotLoaded(f"documents of {account_id}")
         return self.find_documents(account_id, state)
 
+    def all_documents(self, account_id: str) -> list[OpenDocument]:
+        """Every open document of an account, whatever its kind."""
+        streams = self._documents.get(f"{self._tenant}/{account_id}")
+        if streams is None:
+            raise NotLoaded(f"documents of {account_id}")
+        return [OpenDocument(*ids.parts(stream)[1:]) for stream in streams]
+
     def find_documents(self, account_id: str, state: type[Any]) -> list[str]:
         """The same, or none while the list is not loaded: for `needs`."""
         streams = self._documents.get(f"{self._tenant}/{account_id}", ())
@@ -148,14 +164,17 @@ class Draft:
     def get(self, state: type[S], id: str) -> S:
         """A copy of the state with this draft's changes; reading it never changes the original."""
         if (state, id) not in self._copies:
-            self._copies[state, id] = copy.deepcopy(self._states.get(state, id))
+            self._copies[state, id] = _copied(self._states.get(state, id))
         return self._copies[state, id]
 
-    def record(self, state: type[Any], id: str, fact: object) -> None:
+    def record(self, state: type[Any], id: str, fact: object, new: bool = False) -> None:
+        if new:
+            self._copies[state, id] = state()
         target = self.get(state, id)
-        self._evolve[state](target, fact)
+        if state in self._evolve:
+            self._evolve[state](target, fact)
         target.version += 1
-        self.changes.append(Change(state, id, fact))
+        self.changes.append(Change(state, id, fact, new))
 
     def extend(self, changes: Changes) -> None:
         """Record changes that a simple decision on this draft's states has made."""
@@ -164,6 +183,19 @@ class Draft:
                 self.record(*change)
             else:
                 self.changes.append(change)
+
+
+def _copied(state: S) -> S:
+    """A copy as deep as states are: their mappings' entries may change in place, facts never do."""
+    twin = copy.copy(state)
+    for part in fields(cast("Any", state)):
+        value = getattr(state, part.name)
+        if isinstance(value, dict):
+            entries = cast("dict[Any, Any]", value).items()
+            setattr(twin, part.name, {k: copy.copy(v) if hasattr(v, "__slots__") else v for k, v in entries})
+        elif isinstance(value, set):
+            setattr(twin, part.name, set(cast("set[Any]", value)))
+    return twin
 
 
 class Rule(NamedTuple):

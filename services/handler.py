@@ -18,7 +18,6 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import IntegrityError
 
-
 from events.log import RecordedVerdict
 from events.mapper import topic_of
 from services.cache import StateCache
@@ -331,7 +330,9 @@ class Handler:
         stream = f"{command.tenant}/{kind}-{change.id}"
         state = self.cache.streams.get(stream)
         if state is None:
-            raise NotLoaded(stream)
+            if not change.new:
+                raise NotLoaded(stream)
+            state = self.cache.streams[stream] = change.state()
         if stream not in attempt.opened:
             attempt.opened[stream] = command.home, state.open
         self.cache.evolve(kind)(state, change.fact)
@@ -405,13 +406,17 @@ class Handler:
         for change in changes:
             if isinstance(change, Change):
                 stream = f"{command.tenant}/{change.state.KIND}-{change.id}"
-                versions[stream] = versions.get(stream, self.cache.streams[stream].version) + 1
+                versions[stream] = versions.get(stream, self._version(stream)) + 1
                 yield {
                     "stream": stream,
                     "version": versions[stream],
                     "type": f"payments.{topic_of(change.fact)}",
                     "data": change.fact,
                 }
+
+    def _version(self, stream: str) -> int:
+        state = self.cache.streams.get(stream)
+        return 0 if state is None else state.version
 
     # -- the append
 

@@ -39,6 +39,12 @@ class LineState:
     """At most 0."""
     payments_applied: int = 0
     credits_applied: int = 0
+    tax_covered: int = 0
+    """How much of its tax the live applications cover."""
+
+    @property
+    def tax(self) -> int:
+        return self.line.line_total.amount_minor - self.line.charge.amount_minor
 
 
 @dataclass(slots=True)
@@ -75,6 +81,9 @@ class Invoice:
     settlement_status: str = ""
     total: int = 0
     balance: int = 0
+    tax: int = 0
+    """Of its lines that were not converted."""
+    tax_covered: int = 0
     level: str | None = None
     """INVOICE or INVOICE_LINE while anything is applied; None again at zero (I4)."""
     lines: dict[str, LineState] = field(default_factory=dict)
@@ -114,6 +123,7 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
                 line = invoice.lines[converted.line_id]
                 line.converted += converted.amount.amount_minor
                 line.balance -= converted.amount.amount_minor
+                invoice.tax -= line.tax
             invoice.balance = event.balance.amount_minor
         case InvoiceLocked():
             invoice.locked_by = event.by
@@ -132,6 +142,7 @@ def _post(invoice: Invoice, event: InvoicePosted) -> None:
     invoice.account_id, invoice.currency, invoice.status = event.account_id, event.currency, "POSTED"
     invoice.total = invoice.balance = event.total.amount_minor
     invoice.settlement_status = "NOT_SETTLED" if invoice.total > 0 else "NOT_APPLICABLE"
+    invoice.tax = event.total_tax.amount_minor
     invoice.posted_at, invoice.due_date = event.posted_at, event.due_date
     invoice.has_negative_lines = event.has_negative_lines
     invoice.original_invoice_id, invoice.excluded = event.original_invoice_id, event.exclude_from_payments
@@ -159,7 +170,7 @@ def _apply(
             invoice.orders,
             event.effective_at,
         )
-        _settle_line(invoice, kind, applied.line_id, amount)
+        _settle_line(invoice, kind, applied.line_id, amount, applied.tax_portion.amount_minor)
     invoice.level, invoice.balance = event.level, event.balance.amount_minor
 
 
@@ -168,17 +179,19 @@ def _unapply(invoice: Invoice, event: InvoicePaymentUnapplied | InvoiceCreditUna
         assert taken_back.related_application_id is not None
         was = invoice.applications.pop(taken_back.related_application_id)
         invoice.unapplied.add(was.application_id)
-        _settle_line(invoice, was.source_kind, was.line_id, -was.amount)
+        _settle_line(invoice, was.source_kind, was.line_id, -was.amount, -was.tax_portion)
     invoice.balance = event.balance.amount_minor
     if not invoice.applications:
         invoice.level = None
 
 
-def _settle_line(invoice: Invoice, kind: str, line_id: str | None, amount: int) -> None:
+def _settle_line(invoice: Invoice, kind: str, line_id: str | None, amount: int, tax: int) -> None:
+    invoice.tax_covered += tax
     if line_id is None:
         return
     line = invoice.lines[line_id]
     line.balance -= amount
+    line.tax_covered += tax
     if kind == "payment":
         line.payments_applied += amount
     else:

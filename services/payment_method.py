@@ -26,8 +26,10 @@ from events.payment_method import (
     PaymentMethodSaved,
 )
 from events.shapes import Address, Method, Outcome
+from services import account
+from services.account import Account
 from services.commands import FreeText, Id, Text, Token, command
-from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, not_found
 from services.gateway import Gateway
 
@@ -144,12 +146,6 @@ class SavePaymentMethod:
     network_transaction_id: Text | None = None
 
 
-@command("payments.payment_method.delete.v1")
-class DeletePaymentMethod:
-    method_id: Id
-    reason: FreeText | None = None
-
-
 def check_usable(method: SavedMethod, method_id: str, context: Context) -> None:
     """Raises `METHOD_NOT_FOUND`, `METHOD_NOT_OWNED_BY_ACCOUNT`, `METHOD_NOT_ACTIVE`, `METHOD_EXPIRED`."""
     if not method.status or method.status == "DELETED":
@@ -196,8 +192,6 @@ def _saved_id(states: States, command: SavePaymentMethod, context: Context) -> s
 
 
 def _save_needs(states: States, command: SavePaymentMethod, context: Context) -> Needs:
-    from services import account  # an account knows its methods, and a method its account
-
     yield Need(Gateway, command.gateway_id)
     yield account.needed(context)
     method_id = _saved_id(states, command, context)
@@ -206,8 +200,6 @@ def _save_needs(states: States, command: SavePaymentMethod, context: Context) ->
 
 
 def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
-    from services import account
-
     account.of(states, context)
     gateway = states.get(Gateway, command.gateway_id)
     if not gateway.status:
@@ -248,47 +240,8 @@ def _update(method: SavedMethod, command: SavePaymentMethod) -> Changes:
     return [Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated(source="USER", **changed))]
 
 
-def _delete_needs(states: States, command: DeletePaymentMethod, context: Context) -> Needs:
-    from services import account
-    from services.subjects import IN_FLIGHT
-
-    yield Need(SavedMethod, command.method_id)
-    yield account.needed(context)
-    yield Documents(context.account_id)
-    for state in IN_FLIGHT:
-        for id in states.find_documents(context.account_id, state):
-            yield Need(state, id)
-
-
-def delete(states: States, command: DeletePaymentMethod, context: Context) -> Changes:
-    from services import account
-    from services.subjects import IN_FLIGHT
-
-    method = states.get(SavedMethod, command.method_id)
-    if not method.status:
-        raise not_found("METHOD", command.method_id)
-    if method.account_id != context.account_id:
-        raise Rejected(
-            "METHOD_NOT_OWNED_BY_ACCOUNT", f"the method {command.method_id} belongs to another account"
-        )
-    if method.status == "DELETED":
-        return []
-    for state in IN_FLIGHT:
-        for id in states.documents(context.account_id, state):
-            document = states.get(state, id)
-            if document.in_flight and document.method and document.method.method_id == command.method_id:
-                raise Rejected(
-                    "METHOD_IN_USE", f"{state.KIND} {id} is on its way with it", kind=state.KIND, id=id
-                )
-    changes = [Change(SavedMethod, command.method_id, PaymentMethodDeleted(command.reason))]
-    return [
-        *changes,
-        *_cleared_default(states.get(account.Account, context.account_id), method, context, "deleted"),
-    ]
-
-
 def after_outcome(
-    method: SavedMethod, account: object, outcome: Outcome, succeeded: bool, context: Context
+    method: SavedMethod, owner: Account, outcome: Outcome, succeeded: bool, context: Context
 ) -> Sequence[Change]:
     """What an outcome does to the method that it was tried with: revoked, failing, or well again."""
     if method.status not in ("ACTIVE", "EXPIRED"):
@@ -303,7 +256,7 @@ def after_outcome(
         revoked = PaymentMethodRevoked(outcome.raw_code, outcome.category)
         return [
             Change(SavedMethod, method.method_id, revoked),
-            *_cleared_default(account, method, context, "revoked"),
+            *cleared_default(owner, method, context, "revoked"),
         ]
     blocked = outcome.raw_code if outcome.hard else None
     failing = PaymentMethodHealthChanged(
@@ -312,14 +265,11 @@ def after_outcome(
     return [Change(SavedMethod, method.method_id, failing)]
 
 
-def _cleared_default(account: object, method: SavedMethod, context: Context, reason: str) -> Sequence[Change]:
-    if getattr(account, "default_method_id", None) != method.method_id:
+def cleared_default(owner: Account, method: SavedMethod, context: Context, reason: str) -> Sequence[Change]:
+    """A default method that can no longer be used is the default no more."""
+    if owner.default_method_id != method.method_id:
         return []
-    return [Change(type(account), context.account_id, DefaultPaymentMethodCleared(method.method_id, reason))]
+    return [account.changed(context, DefaultPaymentMethodCleared(method.method_id, reason))]
 
 
-SUBJECT = Subject(
-    SavedMethod,
-    evolve,
-    (Rule(SavePaymentMethod, _save_needs, save), Rule(DeletePaymentMethod, _delete_needs, delete)),
-)
+SUBJECT = Subject(SavedMethod, evolve, (Rule(SavePaymentMethod, _save_needs, save),))

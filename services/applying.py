@@ -1,0 +1,630 @@
+"""Applying money to invoices, and taking it back: payments and credit memos alike.
+
+Invariant: what leaves the source arrives at the invoice, in one decision; an application is whole,
+is taken back once, and within a line covers charge and tax in proportion, to the last cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from events import ids
+from events.credit_memo import CreditMemoApplied, CreditMemoUnapplied
+from events.invoice import (
+    InvoiceCreditApplied,
+    InvoiceCreditUnapplied,
+    InvoicePaymentApplied,
+    InvoicePaymentUnapplied,
+    InvoiceReopened,
+    InvoiceSettled,
+    InvoiceSettlementStatusChanged,
+)
+from events.money import Money, allocate
+from events.payment import PaymentApplied, PaymentUnapplied
+from events.shapes import Applied
+from services import tenant_settings
+from services.commands import Amount, FreeText, Id, command
+from services.credit_memo import CreditMemo, MemoLine
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States
+from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.invoice import Application, Invoice, LineState
+from services.payment import Payment
+
+TARGETS_MAX = 300
+
+
+@dataclass(frozen=True)
+class Why:
+    """What an application records besides the money."""
+
+    effective_at: datetime
+    cause: str = "MANUAL"
+    comments: str | None = None
+
+
+class Share(NamedTuple):
+    """A part of an amount: from a line of the memo, if it is one, to a line of the invoice, if at lines."""
+
+    amount: int
+    line_id: str | None = None
+    source_line_id: str | None = None
+
+
+# -- how an amount is spread
+
+
+def spread_payment(invoice: Invoice, amount: int, level: str, line_id: str | None = None) -> list[Share]:
+    """Highest line balance first, ties by position (domain 2.4); one line if it is named."""
+    if level == "INVOICE":
+        return [Share(amount)]
+    if line_id is not None:
+        return [Share(amount, line_id)]
+    return [Share(taken, line.line.line_id) for line, taken in _fill(_payable(invoice), amount)]
+
+
+def spread_memo(
+    memo: CreditMemo, invoice: Invoice, amount: int, level: str, memo_line_id: str | None = None
+) -> list[Share]:
+    """Memo lines to the lines they take back first; then highest balance first on both sides (2.8)."""
+    sources = {line.line.line_id: line.balance for line in memo.lines.values() if line.balance > 0}
+    if memo_line_id is not None:
+        sources = {memo_line_id: sources.get(memo_line_id, 0)}
+    if level == "INVOICE":
+        return [Share(taken, None, id) for id, taken in _take(sources, amount)]
+    targets = {line.line.line_id: line.balance for line in _payable(invoice)}
+    paired = _paired(memo.lines.values(), sources, targets, amount)
+    left = amount - sum(share.amount for share in paired)
+    return _merged([*paired, *_greedy(sources, targets, left)])
+
+
+def _payable(invoice: Invoice) -> list[LineState]:
+    lines = [line for line in invoice.lines.values() if line.balance > 0]
+    return sorted(lines, key=lambda line: (-line.balance, line.position))
+
+
+def _fill(lines: Iterable[LineState], amount: int) -> Iterable[tuple[LineState, int]]:
+    for line in lines:
+        if amount <= 0:
+            return
+        taken = min(line.balance, amount)
+        amount -= taken
+        yield line, taken
+
+
+def _take(balances: dict[str, int], amount: int) -> Iterable[tuple[str, int]]:
+    """Take an amount from the largest balance first, in place."""
+    for id in sorted(balances, key=lambda id: -balances[id]):
+        taken = min(balances[id], amount)
+        if taken > 0:
+            amount -= taken
+            balances[id] -= taken
+            yield id, taken
+
+
+def _paired(
+    lines: Iterable[MemoLine], sources: dict[str, int], targets: dict[str, int], amount: int
+) -> list[Share]:
+    shares: list[Share] = []
+    for line in lines:
+        source, target = line.line.line_id, line.line.reference_invoice_line_id
+        taken = min(sources.get(source, 0), targets.get(target or "", 0), amount)
+        if target is not None and taken > 0:
+            shares.append(Share(taken, target, source))
+            sources[source] -= taken
+            targets[target] -= taken
+            amount -= taken
+    return shares
+
+
+def _greedy(sources: dict[str, int], targets: dict[str, int], amount: int) -> Iterable[Share]:
+    while amount > 0 and any(sources.values()) and any(targets.values()):
+        source = max(sources, key=lambda id: sources[id])
+        target = max(targets, key=lambda id: targets[id])
+        taken = min(sources[source], targets[target], amount)
+        sources[source] -= taken
+        targets[target] -= taken
+        amount -= taken
+        yield Share(taken, target, source)
+
+
+def _merged(shares: Iterable[Share]) -> list[Share]:
+    sums: dict[tuple[str | None, str | None], int] = {}
+    for share in shares:
+        sums[share.line_id, share.source_line_id] = (
+            sums.get((share.line_id, share.source_line_id), 0) + share.amount
+        )
+    return [Share(amount, line_id, source) for (line_id, source), amount in sums.items()]
+
+
+# -- the facts of an application
+
+
+def apply_payment(
+    payment: Payment, invoice: Invoice, shares: Sequence[Share], why: Why, context: Context, part: str = ""
+) -> list[Change]:
+    """Both streams' facts, and the settlement facts that follow.  Guards are the caller's."""
+    applied = _applied(invoice, shares, context, f"{part}{payment.payment_id}/{invoice.invoice_id}")
+    amount = sum(share.amount for share in shares)
+    level = "INVOICE" if shares[0].line_id is None else "INVOICE_LINE"
+    total, currency = Money(amount, invoice.currency), invoice.currency
+    unapplied, balance = payment.unapplied - amount, invoice.balance - amount
+    common = (payment.payment_id, invoice.invoice_id, level, applied, total)
+    tail = (why.effective_at, why.cause, why.comments)
+    return [
+        Change(Payment, payment.payment_id, PaymentApplied(*common, Money(unapplied, currency), *tail)),
+        Change(Invoice, invoice.invoice_id, InvoicePaymentApplied(*common, Money(balance, currency), *tail)),
+        *_settlement(invoice, balance, len(invoice.applications) + len(applied), why),
+    ]
+
+
+def apply_memo(
+    memo: CreditMemo, invoice: Invoice, shares: Sequence[Share], why: Why, context: Context, part: str = ""
+) -> list[Change]:
+    """The same for a credit memo."""
+    applied = _applied(invoice, shares, context, f"{part}{memo.credit_memo_id}/{invoice.invoice_id}")
+    amount = sum(share.amount for share in shares)
+    level = "INVOICE" if shares[0].line_id is None else "INVOICE_LINE"
+    total, currency = Money(amount, invoice.currency), invoice.currency
+    left, balance = memo.balance - amount, invoice.balance - amount
+    common = (memo.credit_memo_id, invoice.invoice_id, level, applied, total)
+    tail = (why.effective_at, why.cause, why.comments)
+    return [
+        Change(CreditMemo, memo.credit_memo_id, CreditMemoApplied(*common, Money(left, currency), *tail)),
+        Change(Invoice, invoice.invoice_id, InvoiceCreditApplied(*common, Money(balance, currency), *tail)),
+        *_settlement(invoice, balance, len(invoice.applications) + len(applied), why),
+    ]
+
+
+def unapply_payment(
+    payment: Payment,
+    invoice: Invoice,
+    application_ids: Iterable[str],
+    why: Why,
+    context: Context,
+    part: str = "",
+) -> list[Change]:
+    """Take whole applications of a payment back from an invoice."""
+    was = [invoice.applications[id] for id in application_ids]
+    back, total = _taken_back(was, invoice.currency, context, part), _sum(was, invoice.currency)
+    balance = invoice.balance + total.amount_minor
+    common = (payment.payment_id, invoice.invoice_id, invoice.level or "INVOICE", back, total)
+    tail = (why.effective_at, why.cause, why.comments)
+    unapplied = Money(payment.unapplied + total.amount_minor, invoice.currency)
+    restored = Money(balance, invoice.currency)
+    return [
+        Change(Payment, payment.payment_id, PaymentUnapplied(*common, unapplied, *tail)),
+        Change(Invoice, invoice.invoice_id, InvoicePaymentUnapplied(*common, restored, *tail)),
+        *_settlement(invoice, balance, len(invoice.applications) - len(was), why),
+    ]
+
+
+def unapply_memo(
+    memo: CreditMemo,
+    invoice: Invoice,
+    application_ids: Iterable[str],
+    why: Why,
+    context: Context,
+    part: str = "",
+) -> list[Change]:
+    was = [invoice.applications[id] for id in application_ids]
+    back, total = _taken_back(was, invoice.currency, context, part), _sum(was, invoice.currency)
+    balance = invoice.balance + total.amount_minor
+    common = (memo.credit_memo_id, invoice.invoice_id, invoice.level or "INVOICE", back, total)
+    tail = (why.effective_at, why.cause, why.comments)
+    left = Money(memo.balance + total.amount_minor, invoice.currency)
+    restored = Money(balance, invoice.currency)
+    return [
+        Change(CreditMemo, memo.credit_memo_id, CreditMemoUnapplied(*common, left, *tail)),
+        Change(Invoice, invoice.invoice_id, InvoiceCreditUnapplied(*common, restored, *tail)),
+        *_settlement(invoice, balance, len(invoice.applications) - len(was), why),
+    ]
+
+
+def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: str) -> tuple[Applied, ...]:
+    """Each share with its charge and tax; two shares on one line are covered one after the other."""
+    currency, covered = invoice.currency, dict[str | None, tuple[int, int]]()
+    applied: list[Applied] = []
+    for share in shares:
+        amount, id = share.amount, share.line_id
+        if id not in covered:
+            covered[id] = _uncovered(invoice, id)
+        balance, tax_left = covered[id]
+        tax = tax_left if amount == balance else allocate(amount, (balance - tax_left, tax_left))[1]
+        covered[id] = balance - amount, tax_left - tax
+        application_id = ids.part_id(context.command_id, f"{part}/{id}/{share.source_line_id}")
+        money = Money(amount, currency), Money(amount - tax, currency), Money(tax, currency)
+        applied.append(Applied(application_id, *money, id, share.source_line_id))
+    return tuple(applied)
+
+
+def _uncovered(invoice: Invoice, line_id: str | None) -> tuple[int, int]:
+    """What is open, and how much of it is tax."""
+    if line_id is None:
+        return invoice.balance, invoice.tax - invoice.tax_covered
+    line = invoice.lines[line_id]
+    return line.balance, line.tax - line.tax_covered
+
+
+def _taken_back(
+    was: Iterable[Application], currency: str, context: Context, part: str
+) -> tuple[Applied, ...]:
+    return tuple(
+        Applied(
+            ids.part_id(context.command_id, f"{part}unapply/{application.application_id}"),
+            Money(application.amount, currency),
+            Money(application.charge_portion, currency),
+            Money(application.tax_portion, currency),
+            application.line_id,
+            application.source_line_id,
+            application.application_id,
+        )
+        for application in was
+    )
+
+
+def _sum(applications: Iterable[Application], currency: str) -> Money:
+    return Money(sum(application.amount for application in applications), currency)
+
+
+def _settlement(invoice: Invoice, balance: int, live: int, why: Why) -> list[Change]:
+    """The status is derived from the balance, never set (domain 2.4, I5)."""
+    status = settlement_status(invoice.total, balance, live)
+    facts: list[object] = []
+    if status != invoice.settlement_status:
+        facts.append(InvoiceSettlementStatusChanged(invoice.settlement_status, status))
+    if status == "SETTLED" and invoice.settlement_status != "SETTLED":
+        facts.append(InvoiceSettled(why.effective_at.date()))
+    if invoice.settlement_status == "SETTLED" and status != "SETTLED":
+        facts.append(InvoiceReopened(Money(balance, invoice.currency)))
+    return [Change(Invoice, invoice.invoice_id, fact) for fact in facts]
+
+
+def settlement_status(total: int, balance: int, live_applications: int) -> str:
+    if total <= 0:
+        return "NOT_APPLICABLE"
+    if balance == 0:
+        return "SETTLED"
+    return "PARTIALLY_SETTLED" if live_applications else "NOT_SETTLED"
+
+
+# -- the commands
+
+
+@command("payments.payment.apply.v1")
+class ApplyPayment:
+    """Settle an invoice, or one line of it, with a payment's unapplied money."""
+
+    payment_id: Id
+    invoice_id: Id
+    amount: Amount
+    line_id: Id | None = None
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@command("payments.payment.unapply.v1")
+class UnapplyPayment:
+    """Take one whole application back; `amount`, if given, must be all of it."""
+
+    payment_id: Id
+    application_id: Id
+    amount: Amount | None = None
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    invoice_id: Id
+    amount: Amount
+
+
+@command("payments.credit_memo.apply.v1")
+class ApplyCreditMemo:
+    credit_memo_id: Id
+    applications: tuple[Target, ...]
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@dataclass(frozen=True)
+class LineTarget:
+    invoice_id: Id
+    line_id: Id
+    amount: Amount
+
+
+@command("payments.credit_memo.apply_line.v1")
+class ApplyCreditMemoLine:
+    credit_memo_id: Id
+    memo_line_id: Id
+    targets: tuple[LineTarget, ...]
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@command("payments.credit_memo.unapply.v1")
+class UnapplyCreditMemo:
+    credit_memo_id: Id
+    application_id: Id
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+def _apply_needs(states: States, command: ApplyPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    yield Need(Invoice, command.invoice_id)
+    yield tenant_settings.needed(context)
+
+
+def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
+    payment, invoice = states.get(Payment, command.payment_id), states.get(Invoice, command.invoice_id)
+    level = level_of(states, context, command.line_id)
+    check_payment(payment, command.payment_id, context)
+    check_invoice(invoice, command.invoice_id, context)
+    _check_line(invoice, command.line_id)
+    _check_processed(payment)
+    _check_posted(invoice)
+    _check_unlocked(invoice)
+    _check_money(command.amount, payment.currency, invoice)
+    if command.amount.amount_minor > payment.unapplied:
+        available = Money(payment.unapplied, payment.currency)
+        raise exceeded("PAYMENT_BALANCE_EXCEEDED", command.amount, available, f"payment {payment.number}")
+    check_room(invoice, command.amount, command.line_id)
+    check_level(invoice, level)
+    shares = spread_payment(invoice, command.amount.amount_minor, level, command.line_id)
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return apply_payment(payment, invoice, shares, why, context)
+
+
+def _unapply_needs(states: States, command: UnapplyPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    payment = states.find(Payment, command.payment_id)
+    if payment and command.application_id in payment.applications:
+        yield Need(Invoice, payment.applications[command.application_id].invoice_id)
+
+
+def unapply(states: States, command: UnapplyPayment, context: Context) -> Changes:
+    payment = states.get(Payment, command.payment_id)
+    check_payment(payment, command.payment_id, context)
+    if command.application_id in payment.unapplied_ids:
+        raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
+    application = payment.applications.get(command.application_id)
+    if application is None:
+        raise not_found("APPLICATION", command.application_id)
+    invoice = states.get(Invoice, application.invoice_id)
+    _check_unlocked(invoice)
+    if command.amount is not None and command.amount != Money(application.amount, payment.currency):
+        whole = Money(application.amount, payment.currency)
+        raise Rejected("PARTIAL_UNAPPLY_UNSUPPORTED", f"an application is taken back whole: {whole}")
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return unapply_payment(payment, invoice, [command.application_id], why, context)
+
+
+def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Needs:
+    yield Need(CreditMemo, command.credit_memo_id)
+    targets = command.applications if isinstance(command, ApplyCreditMemo) else command.targets
+    for target in targets:
+        yield Need(Invoice, target.invoice_id)
+    yield tenant_settings.needed(context)
+
+
+def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    invoices = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
+    if len(command.applications) > TARGETS_MAX or len(invoices) != len(command.applications):
+        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
+    level = level_of(states, context, None)
+    _check_memo(memo, command.credit_memo_id, context)
+    for target in command.applications:
+        _check_target(invoices[target.invoice_id], target.invoice_id, target.amount, memo, context)
+    _check_memo_balance(memo, [target.amount for target in command.applications], memo.balance)
+    for target in command.applications:
+        check_room(invoices[target.invoice_id], target.amount, None)
+        check_level(invoices[target.invoice_id], level)
+    return _apply_in_turn(
+        memo,
+        [(invoices[t.invoice_id], t.amount.amount_minor, None) for t in command.applications],
+        level,
+        command,
+        context,
+    )
+
+
+def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    _check_memo(memo, command.credit_memo_id, context)
+    line = memo.lines.get(command.memo_line_id)
+    if line is None:
+        raise not_found("INVOICE_LINE", command.memo_line_id)
+    if len(command.targets) > TARGETS_MAX or len({t.invoice_id for t in command.targets}) != len(
+        command.targets
+    ):
+        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
+    changes: list[Change] = []
+    _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
+    left = memo.balance
+    for target in command.targets:
+        invoice = states.get(Invoice, target.invoice_id)
+        _check_target(invoice, target.invoice_id, target.amount, memo, context)
+        _check_line(invoice, target.line_id)
+        check_room(invoice, target.amount, target.line_id)
+        check_level(invoice, "INVOICE_LINE")
+        share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
+        changes += _with_balance(apply_memo(memo, invoice, [share], _why(command, context), context), left)
+        left -= target.amount.amount_minor
+    return changes
+
+
+def _apply_in_turn(
+    memo: CreditMemo,
+    targets: Sequence[tuple[Invoice, int, str | None]],
+    level: str,
+    command: ApplyCreditMemo,
+    context: Context,
+) -> Changes:
+    """Several invoices from one memo: each takes from what the ones before have left."""
+    changes: list[Change] = []
+    left, used = memo.balance, dict[str, int]()
+    for invoice, amount, _ in targets:
+        shares = [share for share in spread_memo(_less(memo, used), invoice, amount, level)]
+        for share in shares:
+            used[share.source_line_id or ""] = used.get(share.source_line_id or "", 0) + share.amount
+        changes += _with_balance(apply_memo(memo, invoice, shares, _why(command, context), context), left)
+        left -= amount
+    return changes
+
+
+def _less(memo: CreditMemo, used: dict[str, int]) -> CreditMemo:
+    """The memo with some of its lines' balances used up."""
+    if not used:
+        return memo
+    lines = {
+        id: MemoLine(line.line, line.position, line.balance - used.get(id, 0))
+        for id, line in memo.lines.items()
+    }
+    return CreditMemo(credit_memo_id=memo.credit_memo_id, lines=lines)
+
+
+def _with_balance(changes: list[Change], before: int) -> list[Change]:
+    """The memo's balance after this application, where others of the same command came before it."""
+    first = changes[0]
+    assert isinstance(first.fact, CreditMemoApplied)
+    after = Money(before - first.fact.total.amount_minor, first.fact.total.currency)
+    fact = CreditMemoApplied(**{**vars(first.fact), "balance": after})
+    return [first._replace(fact=fact), *changes[1:]]
+
+
+def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Why:
+    return Why(command.effective_at or context.now, comments=command.comments)
+
+
+def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: Context) -> Needs:
+    yield Need(CreditMemo, command.credit_memo_id)
+    memo = states.find(CreditMemo, command.credit_memo_id)
+    if memo and command.application_id in memo.applications:
+        yield Need(Invoice, memo.applications[command.application_id].invoice_id)
+
+
+def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    _check_memo(memo, command.credit_memo_id, context)
+    if command.application_id in memo.unapplied_ids:
+        raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
+    if command.application_id not in memo.applications:
+        raise not_found("APPLICATION", command.application_id)
+    invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
+    _check_unlocked(invoice)
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return unapply_memo(memo, invoice, [command.application_id], why, context)
+
+
+# -- the guards, in the order in which they are checked
+
+
+def check_payment(payment: Payment, payment_id: str, context: Context) -> None:
+    if not payment.status:
+        raise not_found("PAYMENT", payment_id)
+    if payment.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the payment {payment_id} belongs to another account")
+
+
+def check_invoice(invoice: Invoice, invoice_id: str, context: Context) -> None:
+    if not invoice.status:
+        raise not_found("INVOICE", invoice_id)
+    if invoice.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the invoice {invoice_id} belongs to another account")
+
+
+def level_of(states: States, context: Context, line_id: str | None) -> str:
+    return "INVOICE_LINE" if line_id else tenant_settings.of(states, context)["application_level"]
+
+
+def check_level(invoice: Invoice, level: str) -> None:
+    if invoice.level is not None and invoice.level != level:
+        raise Rejected("SETTLEMENT_LEVEL_MISMATCH", f"the invoice is settled at level {invoice.level}")
+
+
+def check_room(invoice: Invoice, amount: Money, line_id: str | None) -> None:
+    """The invoice's balance, then the line's."""
+    if amount.amount_minor > invoice.balance:
+        available = Money(max(invoice.balance, 0), invoice.currency)
+        raise exceeded("INVOICE_BALANCE_EXCEEDED", amount, available, f"invoice {invoice.number}")
+    line = invoice.lines[line_id] if line_id else None
+    if line and line.line.line_total.amount_minor <= 0:
+        raise Rejected("LINE_NOT_PAYABLE", f"line {line_id} owes nothing")
+    if line and amount.amount_minor > line.balance:
+        available = Money(line.balance, invoice.currency)
+        raise exceeded("LINE_BALANCE_EXCEEDED", amount, available, f"line {line_id}")
+
+
+def _check_line(invoice: Invoice, line_id: str | None) -> None:
+    if line_id is not None and line_id not in invoice.lines:
+        raise not_found("INVOICE_LINE", line_id)
+
+
+def _check_processed(payment: Payment) -> None:
+    if payment.status != "PROCESSED":
+        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {payment.status}", state=payment.status)
+    if payment.cancellation_key is not None:
+        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+
+
+def _check_posted(invoice: Invoice) -> None:
+    if invoice.status != "POSTED":
+        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
+
+
+def _check_unlocked(invoice: Invoice) -> None:
+    if invoice.locked_by is not None:
+        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+
+
+def _check_money(amount: Money, source_currency: str, invoice: Invoice) -> None:
+    if source_currency != invoice.currency:
+        raise currency_mismatch(invoice.currency, source_currency, f"invoice {invoice.number}")
+    if amount.currency != invoice.currency:
+        raise currency_mismatch(invoice.currency, amount.currency, f"invoice {invoice.number}")
+    if amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.amount")
+
+
+def _check_memo(memo: CreditMemo, credit_memo_id: str, context: Context) -> None:
+    if not memo.status:
+        raise not_found("CREDIT_MEMO", credit_memo_id)
+    if memo.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the credit memo {credit_memo_id} belongs to another account")
+    if memo.status != "POSTED":
+        raise invalid_state("credit memo", memo.status, ["POSTED"])
+    if memo.locked_by is not None:
+        raise Rejected(
+            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
+        )
+
+
+def _check_target(
+    invoice: Invoice, invoice_id: str, amount: Money, memo: CreditMemo, context: Context
+) -> None:
+    check_invoice(invoice, invoice_id, context)
+    _check_posted(invoice)
+    _check_unlocked(invoice)
+    _check_money(amount, memo.currency, invoice)
+
+
+def _check_memo_balance(memo: CreditMemo, amounts: Iterable[Money], balance: int) -> None:
+    asked = Money(sum(amount.amount_minor for amount in amounts), memo.currency)
+    if asked.amount_minor > balance:
+        available = Money(balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", asked, available, f"credit memo {memo.number}")
+
+
+RULES = (
+    Rule(ApplyPayment, _apply_needs, apply),
+    Rule(UnapplyPayment, _unapply_needs, unapply),
+    Rule(ApplyCreditMemo, _memo_needs, apply_credit),
+    Rule(ApplyCreditMemoLine, _memo_needs, apply_credit_line),
+    Rule(UnapplyCreditMemo, _unapply_credit_needs, unapply_credit),
+)

@@ -1,0 +1,544 @@
+"""Authorizing: holding money at a gateway, capturing it, and letting it go.
+
+A capture is a payment of its own, in flight on the authorization until its outcome is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.authorization import (
+    AuthorizationActionRequired,
+    AuthorizationCanceled,
+    AuthorizationCaptureRequested,
+    AuthorizationDeclined,
+    AuthorizationExpired,
+    AuthorizationHeldForReview,
+    AuthorizationOutcomeUnknown,
+    AuthorizationPending,
+    AuthorizationRecorded,
+    AuthorizationRequested,
+    AuthorizationReversalFailed,
+    AuthorizationReversalPending,
+    AuthorizationReversalRequested,
+    AuthorizationReversed,
+    PaymentAuthorized,
+)
+from events.money import Money
+from events.payment import PaymentRequested
+from events.shapes import Intended, Method, Outcome
+from services import (
+    account,
+    authorization,
+    calling,
+    exceptions,
+    payment_group,
+    payment_method,
+    tenant_settings,
+)
+from services.authorization import IN_FLIGHT, Authorization
+from services.calling import GatewayCall, Report, Settled
+from services.commands import Amount, FreeText, Id, Text, Token, command
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
+from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.gateway import Gateway, check_accepts
+from services.payment import Payment
+from services.payment_group import NewGroup
+from services.payment_method import MethodType, SavedMethod
+
+
+@command("payments.authorization.authorize.v1")
+class AuthorizePayment:
+    """Hold an amount on a saved method.  All but the ids and the group are mandatory (domain 2.5)."""
+
+    amount: Amount
+    gateway_id: Id
+    method_id: Id
+    effective_at: datetime
+    authorization_id: Id | None = None
+    payment_group_id: Id | None = None
+    new_payment_group: NewGroup | None = None
+
+
+@dataclass(frozen=True)
+class Obtained:
+    """An authorization that exists at the gateway already."""
+
+    amount: Amount
+    gateway_id: Id
+    type: MethodType
+    token_ref: Token
+    gateway_ref: Token
+    effective_at: datetime
+    authorization_id: Id | None = None
+    expires_at: datetime | None = None
+    gateway_auth_code: Text | None = None
+    payment_group_id: Id | None = None
+
+
+@command("payments.authorization.post_authorize.v1")
+class PostAuthorize(Obtained):
+    """Record an authorization that a client-side component obtained."""
+
+
+@command("payments.authorization.record_external.v1")
+class RecordExternalAuthorization(Obtained):
+    """Record an authorization that was obtained outside Tender."""
+
+
+@command("payments.authorization.record_outcome.v1")
+class RecordAuthorizationOutcome(Report):
+    """What became of the request to hold the money."""
+
+
+@command("payments.authorization.record_reversal_outcome.v1")
+class RecordReversalOutcome(Report):
+    """What became of a reversal."""
+
+
+@command("payments.authorization.capture.v1")
+class CapturePayment:
+    """Take some or all of what is held; `final` lets the rest go at the gateway."""
+
+    authorization_id: Id
+    amount: Amount
+    payment_id: Id | None = None
+    final: bool = False
+    apply_to: tuple[Id, ...] = ()
+    """Invoices that the money is for, in turn."""
+
+
+@command("payments.authorization.reverse.v1")
+class ReverseAuthorization:
+    authorization_id: Id
+    amount: Amount
+
+
+@command("payments.authorization.cancel.v1")
+class CancelAuthorization:
+    """Reverse all of an authorization of which nothing was captured."""
+
+    authorization_id: Id
+    reason: FreeText | None = None
+
+
+@command("payments.authorization.expire.v1")
+class ExpireAuthorization:
+    """Its time is over: what was not captured is let go."""
+
+    authorization_id: Id
+
+
+@command("payments.authorization.resolve_review.v1")
+class ResolveReview:
+    """A person's word on an authorization whose outcome is not known, with evidence."""
+
+    authorization_id: Id
+    outcome: str
+    """PROCESSED or FAILED."""
+    evidence: FreeText
+    gateway_ref: Token | None = None
+
+
+# -- holding
+
+
+def _authorize_needs(states: States, command: AuthorizePayment, context: Context) -> Needs:
+    if command.authorization_id:
+        yield Need(Authorization, command.authorization_id)
+    yield account.needed(context)
+    yield Need(SavedMethod, command.method_id)
+    yield Need(Gateway, command.gateway_id)
+    yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
+
+
+def authorize(states: States, command: AuthorizePayment, context: Context) -> Changes:
+    account.of(states, context)
+    _check_new(states, command.authorization_id)
+    method = states.get(SavedMethod, command.method_id)
+    payment_method.check_usable(method, command.method_id, context)
+    if method.gateway_id != command.gateway_id:
+        raise Rejected("METHOD_GATEWAY_MISMATCH", f"the method's token belongs to {method.gateway_id}")
+    _check_positive(command.amount)
+    gateway = states.get(Gateway, command.gateway_id)
+    check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type)
+    id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
+    snapshot = payment_method.snapshot(method)
+    key, planned = calling.plan(
+        context,
+        origin=id,
+        operation="AUTHORIZE",
+        attempt_no=1,
+        target_kind="auth",
+        target_id=id,
+        gateway_id=command.gateway_id,
+        amount=command.amount,
+        merchant_reference=number,
+        method=snapshot,
+    )
+    groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
+    group_id = (
+        command.new_payment_group.payment_group_id if command.new_payment_group else command.payment_group_id
+    )
+    requested = AuthorizationRequested(
+        id,
+        number,
+        context.account_id,
+        command.amount,
+        command.gateway_id,
+        snapshot,
+        1,
+        key,
+        command.effective_at,
+        context.now,
+        group_id,
+    )
+    return [*groups, Change(Authorization, id, requested, new=command.authorization_id is None), planned]
+
+
+def _obtained_needs(states: States, command: Obtained, context: Context) -> Needs:
+    if command.authorization_id:
+        yield Need(Authorization, command.authorization_id)
+    yield account.needed(context)
+    yield Need(Gateway, command.gateway_id)
+
+
+def record_obtained(states: States, command: Obtained, context: Context) -> Changes:
+    account.of(states, context)
+    _check_new(states, command.authorization_id)
+    _check_positive(command.amount)
+    check_accepts(
+        states.get(Gateway, command.gateway_id), command.gateway_id, "CAPTURE", command.amount, command.type
+    )
+    id = command.authorization_id or context.new_id("authorization")
+    recorded = AuthorizationRecorded(
+        authorization_id=id,
+        number=context.number("PA"),
+        account_id=context.account_id,
+        amount=command.amount,
+        gateway_id=command.gateway_id,
+        method=Method(command.type, command.token_ref, command.gateway_id),
+        gateway_ref=command.gateway_ref,
+        processing_mode="PLATFORM" if isinstance(command, PostAuthorize) else "EXTERNAL",
+        effective_at=command.effective_at,
+        expires_at=command.expires_at,
+        gateway_auth_code=command.gateway_auth_code,
+        payment_group_id=command.payment_group_id,
+    )
+    return [Change(Authorization, id, recorded, new=command.authorization_id is None)]
+
+
+def _check_new(states: States, authorization_id: str | None) -> None:
+    if authorization_id and states.get(Authorization, authorization_id).status:
+        raise Rejected("AUTHORIZATION_EXISTS", f"the authorization {authorization_id} exists already")
+
+
+def _check_positive(amount: Money) -> None:
+    if amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.amount")
+
+
+# -- capturing and letting go
+
+
+def _of(states: States, id: str, context: Context) -> Authorization:
+    auth = states.get(Authorization, id)
+    if not auth.status:
+        raise not_found("AUTHORIZATION", id)
+    if auth.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the authorization {id} belongs to another account")
+    return auth
+
+
+def _usable(states: States, id: str, context: Context) -> Authorization:
+    auth = _of(states, id, context)
+    if auth.status == "EXPIRED" or (auth.expires_at is not None and context.now >= auth.expires_at):
+        raise Rejected("AUTHORIZATION_EXPIRED", f"the authorization {id} has expired")
+    if auth.status != "PROCESSED":
+        raise invalid_state("authorization", auth.status, ["PROCESSED"])
+    return auth
+
+
+def _capture_needs(states: States, command: CapturePayment, context: Context) -> Needs:
+    yield Need(Authorization, command.authorization_id)
+    if command.payment_id:
+        yield Need(Payment, command.payment_id)
+    auth = states.find(Authorization, command.authorization_id)
+    if auth and auth.gateway_id:
+        yield Need(Gateway, auth.gateway_id)
+
+
+def capture(states: States, command: CapturePayment, context: Context) -> Changes:
+    auth = _usable(states, command.authorization_id, context)
+    if command.payment_id and states.get(Payment, command.payment_id).status:
+        raise Rejected("PAYMENT_EXISTS", f"the payment {command.payment_id} exists already")
+    gateway = states.get(Gateway, auth.gateway_id)
+    if auth.captures and not gateway.capabilities.multi_capture:
+        raise Rejected("OPERATION_IN_FLIGHT", "a capture is on its way")
+    _check_amount(command.amount, auth)
+    _check_capturable(command.amount, auth, gateway.capabilities.overcapture_percent)
+    check_accepts(gateway, auth.gateway_id, "CAPTURE", command.amount, None)
+    if command.amount.amount_minor < auth.balance and not gateway.capabilities.partial_capture:
+        raise Rejected(
+            "GATEWAY_CAPABILITY_MISSING", "the gateway captures only all of it", operation="partial_capture"
+        )
+    return _captured(auth, command, context)
+
+
+def _check_amount(amount: Money, auth: Authorization) -> None:
+    if amount.currency != auth.currency:
+        raise currency_mismatch(auth.currency, amount.currency, f"authorization {auth.number}")
+    _check_positive(amount)
+
+
+def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int) -> None:
+    most = auth.balance + auth.amount * tolerance_percent // 100
+    if amount.amount_minor > most:
+        available = Money(most, auth.currency)
+        raise exceeded("CAPTURE_EXCEEDS_AUTHORIZATION", amount, available, f"authorization {auth.number}")
+
+
+def _captured(auth: Authorization, command: CapturePayment, context: Context) -> Changes:
+    payment_id, number = command.payment_id or context.new_id("payment"), context.number("PAY")
+    attempt = auth.attempts + 1
+    key, planned = calling.plan(
+        context,
+        origin=payment_id,
+        operation="CAPTURE",
+        attempt_no=1,
+        target_kind="payment",
+        target_id=payment_id,
+        gateway_id=auth.gateway_id,
+        amount=command.amount,
+        merchant_reference=number,
+        method=auth.method,
+        authorization_ref=auth.gateway_ref,
+        final_capture=command.final,
+    )
+    assert auth.method is not None
+    requested = PaymentRequested(
+        payment_id=payment_id,
+        number=number,
+        type="CAPTURE",
+        account_id=context.account_id,
+        amount=command.amount,
+        gateway_id=auth.gateway_id,
+        method=auth.method,
+        initiation="AD_HOC",
+        attempt_no=attempt,
+        gateway_idempotency_key=key,
+        requested_at=context.now,
+        intended_applications=tuple(Intended(invoice_id) for invoice_id in command.apply_to),
+        authorization_id=auth.authorization_id,
+    )
+    in_flight = AuthorizationCaptureRequested(payment_id, command.amount, command.final)
+    return [
+        Change(Authorization, auth.authorization_id, in_flight),
+        Change(Payment, payment_id, requested, new=command.payment_id is None),
+        planned,
+    ]
+
+
+def _auth_needs(
+    states: States,
+    command: ReverseAuthorization | CancelAuthorization | ExpireAuthorization,
+    context: Context,
+) -> Needs:
+    yield Need(Authorization, command.authorization_id)
+    auth = states.find(Authorization, command.authorization_id)
+    if auth and auth.gateway_id:
+        yield Need(Gateway, auth.gateway_id)
+
+
+def reverse(states: States, command: ReverseAuthorization, context: Context) -> Changes:
+    auth = _usable(states, command.authorization_id, context)
+    _check_amount(command.amount, auth)
+    if command.amount.amount_minor > auth.balance:
+        available = Money(auth.balance, auth.currency)
+        raise exceeded(
+            "REVERSAL_EXCEEDS_AUTHORIZATION", command.amount, available, f"authorization {auth.number}"
+        )
+    return _reversal(states, auth, command.amount, False, context)
+
+
+def cancel(states: States, command: CancelAuthorization, context: Context) -> Changes:
+    auth = _of(states, command.authorization_id, context)
+    if auth.status != "PROCESSED" or auth.captured:
+        state = "PARTLY_CAPTURED" if auth.status == "PROCESSED" else auth.status
+        raise invalid_state("authorization", state, ["PROCESSED with nothing captured"])
+    if auth.moving:
+        raise Rejected("OPERATION_IN_FLIGHT", "a capture or a reversal is on its way")
+    return _reversal(states, auth, Money(auth.balance, auth.currency), True, context)
+
+
+def _reversal(states: States, auth: Authorization, amount: Money, cancels: bool, context: Context) -> Changes:
+    gateway = states.get(Gateway, auth.gateway_id)
+    check_accepts(gateway, auth.gateway_id, "REVERSE", amount, None)
+    attempt, adjustment_id = auth.attempts + 1, context.new_id("adjustment")
+    number = context.number("PAA")
+    key, planned = calling.plan(
+        context,
+        origin=f"{auth.authorization_id}.{attempt}",
+        operation="REVERSE",
+        attempt_no=1,
+        target_kind="auth",
+        target_id=auth.authorization_id,
+        gateway_id=auth.gateway_id,
+        amount=amount,
+        merchant_reference=number,
+        method=auth.method,
+        authorization_ref=auth.gateway_ref,
+    )
+    requested = AuthorizationReversalRequested(adjustment_id, number, amount, attempt, key, cancels)
+    return [Change(Authorization, auth.authorization_id, requested), planned]
+
+
+def expire(states: States, command: ExpireAuthorization, context: Context) -> Changes:
+    auth = _of(states, command.authorization_id, context)
+    if auth.status != "PROCESSED" or auth.expires_at is None or context.now < auth.expires_at:
+        return []
+    released = Money(auth.balance, auth.currency)
+    return [Change(Authorization, command.authorization_id, AuthorizationExpired(released))]
+
+
+# -- outcomes
+
+
+def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
+    yield Need(GatewayCall, command.operation_key)
+    yield tenant_settings.needed(context)
+    yield account.needed(context)
+    call = states.find(GatewayCall, command.operation_key)
+    if call and call.planned:
+        yield Need(Authorization, call.planned.target_id)
+        if call.planned.method and call.planned.method.method_id:
+            yield Need(SavedMethod, call.planned.method.method_id)
+
+
+def record_outcome(states: States, command: Report, context: Context) -> Changes:
+    call = states.get(GatewayCall, command.operation_key)
+    poll = tenant_settings.of(states, context)["unknown_outcome_poll"]
+    settled = calling.settle(call, command, context, poll)
+    assert call.planned is not None
+    auth = _of(states, call.planned.target_id, context)
+    if call.planned.operation == "REVERSE":
+        return [*settled.changes, *_reversed(auth, call.planned.idempotency_key, settled)]
+    return [*settled.changes, *_authorized(states, auth, settled, command, context)]
+
+
+def _authorized(
+    states: States, auth: Authorization, settled: Settled, report: Report, context: Context
+) -> Changes:
+    outcome, id = settled.outcome, auth.authorization_id
+    match settled.verdict:
+        case "PROCESSED" | "LATE_SUCCESS":
+            fact = PaymentAuthorized(
+                outcome.gateway_ref,
+                outcome.auth_code,
+                outcome.expires_at,
+                report.source,
+                outcome.network_transaction_id,
+                late=settled.verdict == "LATE_SUCCESS",
+            )
+            return [Change(Authorization, id, fact), *_health(states, auth, outcome, True, context)]
+        case "FAILED":
+            declined = AuthorizationDeclined(
+                outcome.result_code,
+                outcome.category or "Unknown",
+                outcome.raw_code,
+                outcome.raw_message,
+                outcome.hard,
+                outcome.never_retry,
+                report.source,
+            )
+            return [Change(Authorization, id, declined), *_health(states, auth, outcome, False, context)]
+        case "UNKNOWN":
+            assert settled.next_query_at is not None
+            reason = outcome.raw_message or outcome.result_code
+            unknown = AuthorizationOutcomeUnknown(report.sent_at, reason, settled.next_query_at)
+            return [Change(Authorization, id, unknown)]
+        case "PENDING":
+            return [Change(Authorization, id, AuthorizationPending(outcome.gateway_ref, report.source))]
+        case "REQUIRES_ACTION":
+            return [
+                Change(Authorization, id, AuthorizationActionRequired(outcome.gateway_ref, report.source))
+            ]
+        case "REQUIRES_REVIEW":
+            reason = outcome.raw_message or outcome.result_code
+            return [
+                Change(
+                    Authorization, id, AuthorizationHeldForReview(reason, report.source, outcome.gateway_ref)
+                )
+            ]
+        case "CONTRADICTED":
+            message = f"{report.source} says {outcome.result_code} after success"
+            return [exceptions.raised(context, "CONTRADICTED_OUTCOME", "auth", id, message)]
+        case _:
+            return []
+
+
+def _health(
+    states: States, auth: Authorization, outcome: Outcome, succeeded: bool, context: Context
+) -> Changes:
+    if auth.method is None or auth.method.method_id is None:
+        return []
+    method = states.get(SavedMethod, auth.method.method_id)
+    owner = states.get(account.Account, context.account_id)
+    return payment_method.after_outcome(method, owner, outcome, succeeded, context)
+
+
+def _reversed(auth: Authorization, key: str, settled: Settled) -> Changes:
+    asked = next((r for r in auth.reversals.values() if r.gateway_idempotency_key == key), None)
+    if asked is None:
+        return []
+    id, outcome = auth.authorization_id, settled.outcome
+    match settled.verdict:
+        case "PROCESSED":
+            done = [Change(Authorization, id, AuthorizationReversed(asked.adjustment_id, asked.amount))]
+            return [*done, Change(Authorization, id, AuthorizationCanceled())] if asked.cancels else done
+        case "FAILED":
+            failed = AuthorizationReversalFailed(
+                asked.adjustment_id, asked.amount, outcome.raw_code, outcome.raw_message
+            )
+            return [Change(Authorization, id, failed)]
+        case "PENDING" | "UNKNOWN":
+            return [Change(Authorization, id, AuthorizationReversalPending(asked.adjustment_id))]
+        case _:
+            return []
+
+
+def _review_needs(states: States, command: ResolveReview, context: Context) -> Needs:
+    yield Need(Authorization, command.authorization_id)
+    auth = states.find(Authorization, command.authorization_id)
+    if auth and auth.operation_key:
+        report = RecordAuthorizationOutcome(auth.operation_key, "OPERATOR", Outcome("Success"))
+        yield from _outcome_needs(states, report, context)
+
+
+def resolve_review(states: States, command: ResolveReview, context: Context) -> Changes:
+    auth = _of(states, command.authorization_id, context)
+    if auth.status not in IN_FLIGHT - {"REQUESTED"}:
+        raise invalid_state("authorization", auth.status, IN_FLIGHT - {"REQUESTED"})
+    if command.outcome not in ("PROCESSED", "FAILED"):
+        raise Rejected("MALFORMED_REQUEST", "the outcome is PROCESSED or FAILED", field="data.outcome")
+    known = Outcome("Success", gateway_ref=command.gateway_ref, raw_message=command.evidence)
+    if command.outcome == "FAILED":
+        known = Outcome("Decline", category="Security", raw_message=command.evidence)
+    report = RecordAuthorizationOutcome(auth.operation_key, "OPERATOR", known, evidence=command.evidence)
+    return record_outcome(states, report, context)
+
+
+RULES = (
+    Rule(AuthorizePayment, _authorize_needs, authorize),
+    Rule(PostAuthorize, _obtained_needs, record_obtained),
+    Rule(RecordExternalAuthorization, _obtained_needs, record_obtained),
+    Rule(CapturePayment, _capture_needs, capture),
+    Rule(ReverseAuthorization, _auth_needs, reverse),
+    Rule(CancelAuthorization, _auth_needs, cancel),
+    Rule(ExpireAuthorization, _auth_needs, expire),
+    Rule(RecordAuthorizationOutcome, _outcome_needs, record_outcome),
+    Rule(RecordReversalOutcome, _outcome_needs, record_outcome),
+    Rule(ResolveReview, _review_needs, resolve_review),
+)
+SUBJECT = Subject(Authorization, authorization.evolve, RULES)

@@ -1,0 +1,51 @@
+"""Everything that is decided, joined: each kind of stream, its state, and its commands."""
+
+from __future__ import annotations
+
+from services import (
+    account,
+    applying,
+    authorizing,
+    calling,
+    converting,
+    credit_memo,
+    crediting,
+    exceptions,
+    gateway,
+    invoice,
+    method_choice,
+    orchestrating,
+    orchestration,
+    parking,
+    paying,
+    payment,
+    payment_group,
+    payment_method,
+    posting,
+    refund,
+    refunding,
+    tenant_settings,
+)
+from services.decision import Subject
+
+SUBJECTS: tuple[Subject, ...] = (
+    tenant_settings.SUBJECT,
+    account.SUBJECT,
+    payment_method.SUBJECT,
+    gateway.PROVIDER,
+    gateway.SUBJECT,
+    calling.SUBJECT,
+    authorizing.SUBJECT,
+    payment_group.SUBJECT,
+    exceptions.SUBJECT,
+    parking.SUBJECT,
+    crediting.DEBIT_MEMO,
+    Subject(payment.Payment, payment.evolve, (*paying.RULES, *method_choice.RULES)),
+    Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
+    Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
+    Subject(refund.Refund, refund.evolve, refunding.RULES),
+    Subject(orchestration.RefundOrchestration, orchestration.evolve, orchestrating.RULES),
+)
+
+EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}
+RULES = {rule.command: rule for subject in SUBJECTS for rule in subject.rules}

@@ -90,7 +90,19 @@ _TEXT = {"type": "string"}
 _COMMAND_HEADERS = {
     "type": "object",
     "required": ["ce_type"],
-    "properties": dict.fromkeys(("ce_id", "ce_type", "ce_source", "ce_time", "partitionkey", "correlationid", "causationid", "traceparent"), _TEXT),
+    "properties": dict.fromkeys(
+        (
+            "ce_id",
+            "ce_type",
+            "ce_source",
+            "ce_time",
+            "partitionkey",
+            "correlationid",
+            "causationid",
+            "traceparent",
+        ),
+        _TEXT,
+    ),
 }
 _EVENT_HEADERS = {
     "type": "object",

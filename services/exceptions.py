@@ -12,7 +12,18 @@ from services.decision import Change, Changes, Context, Need, Needs, Rule, State
 from services.errors import Rejected, not_found
 
 TYPES = frozenset(
-    ["AMOUNT_MISMATCH", "DUPLICATE_CHARGE", "UNMAPPED_CODE", "UNKNOWN_OUTCOME_EXPIRED", "NOTIFICATION_UNMATCHED", "APPLY_FAILED", "LATE_SUCCESS", "CONTRADICTED_OUTCOME", "ORCHESTRATION_STUCK", "REFUND_REVERSED"]
+    [
+        "AMOUNT_MISMATCH",
+        "DUPLICATE_CHARGE",
+        "UNMAPPED_CODE",
+        "UNKNOWN_OUTCOME_EXPIRED",
+        "NOTIFICATION_UNMATCHED",
+        "APPLY_FAILED",
+        "LATE_SUCCESS",
+        "CONTRADICTED_OUTCOME",
+        "ORCHESTRATION_STUCK",
+        "REFUND_REVERSED",
+    ]
 )
 
 

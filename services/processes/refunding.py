@@ -1,0 +1,92 @@
+"""Refunding: what an orchestration does next.
+
+requested ------------------------------> execute the plan
+waiting, and a payment became known ----> execute the plan
+waiting behind another, and that ended -> execute the plan
+leg failed, softly ---------------------> retry the leg, when it is due
+leg failed for good, or only partly placed -> the next fallback
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from events.orchestration import (
+    RefundLegFailed,
+    RefundLegFellBack,
+    RefundOrchestrationCanceled,
+    RefundOrchestrationCompleted,
+    RefundOrchestrationRequested,
+)
+from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed
+from services.decision import Documents, Need, Needs, States
+from services.orchestrating import ChooseRefundFallback, ExecuteRefundPlan, RetryRefundLeg
+from services.orchestration import RefundOrchestration
+from services.processes.process import Process, Send, Trigger
+from services.tenant_settings import TenantSettings
+
+_WAKING = (
+    PaymentProcessed,
+    PaymentFailed,
+    PaymentCanceled,
+    RefundOrchestrationCompleted,
+    RefundOrchestrationCanceled,
+)
+_OF_A_LEG = (RefundLegFailed, RefundLegFellBack)
+
+
+def needs(states: States, trigger: Trigger) -> Needs:
+    if isinstance(trigger.fact, _WAKING):
+        yield Documents(trigger.account_id)
+        for id in states.find_documents(trigger.account_id, RefundOrchestration):
+            yield Need(RefundOrchestration, id)
+    elif isinstance(trigger.fact, _OF_A_LEG):
+        yield Need(RefundOrchestration, trigger.stream_id)
+        yield Need(TenantSettings, trigger.tenant)
+
+
+def react(states: States, trigger: Trigger) -> Iterable[Send]:
+    fact = trigger.fact
+    match fact:
+        case RefundOrchestrationRequested():
+            return [_plan(trigger, fact.orchestration_id, 1)]
+        case RefundLegFailed(retry_at=None):
+            return _next_option(states, trigger, fact.leg_no)
+        case RefundLegFailed():
+            command = RetryRefundLeg(trigger.stream_id, fact.leg_no)
+            key = f"refunding:{trigger.stream_id}:retry-{fact.leg_no}:{fact.attempt_no + 1}"
+            return [Send(command, trigger.account_id, key, fact.retry_at)]
+        case RefundLegFellBack():
+            return _next_option(states, trigger, fact.leg_no) if fact.remaining.amount_minor else []
+        case _:
+            return list(_wake(states, trigger))
+
+
+def _plan(trigger: Trigger, orchestration_id: str, attempt: int) -> Send:
+    key = f"refunding:{orchestration_id}:plan:{attempt}"
+    return Send(ExecuteRefundPlan(orchestration_id), trigger.account_id, key)
+
+
+def _wake(states: States, trigger: Trigger) -> Iterable[Send]:
+    """Every waiting orchestration of the account looks again: whether it may go on is decided there."""
+    for id in states.documents(trigger.account_id, RefundOrchestration):
+        ro = states.get(RefundOrchestration, id)
+        if ro.status == "WAITING_FOR_PAYMENT":
+            yield _plan(trigger, id, ro.attempt + 1)
+
+
+def _next_option(states: States, trigger: Trigger, leg_no: int) -> Iterable[Send]:
+    """The first fallback of the tenant's list that this leg has not tried."""
+    ro = states.get(RefundOrchestration, trigger.stream_id)
+    leg = ro.legs[leg_no]
+    options: Sequence[str] = states.get(TenantSettings, trigger.tenant)["refund_failure_fallback"]
+    untried = [option for option in options if option != "RETRY" and option not in leg.tried]
+    option = untried[0] if untried else "OPEN_CREDIT"
+    if leg.status != "FAILED":
+        return []
+    command = ChooseRefundFallback(trigger.stream_id, leg_no, option)  # type: ignore[arg-type]
+    key = f"refunding:{trigger.stream_id}:fallback-{leg_no}-{option}:{leg.attempt_no}-{ro.version}"
+    return [Send(command, trigger.account_id, key)]
+
+
+PROCESS = Process("refunding", (RefundOrchestrationRequested, *_OF_A_LEG, *_WAKING), needs, react)

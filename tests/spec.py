@@ -9,15 +9,12 @@ streams that its rule names as needed, and is caught when it changes one of them
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
-
-import orjson
 
 from events import ids, mapper
 from events.money import Money, minor
@@ -271,14 +268,3 @@ class Spec:
     def _number(self, prefix: str) -> str:
         self.numbers[prefix] = self.numbers.get(prefix, 0) + 1
         return f"{prefix}-{self.numbers[prefix]:06d}"
-
-
-def by_kind(changes: Sequence[Change]) -> dict[str, list[object]]:
-    """The facts of a decision, by the kind of their stream."""
-    facts: dict[str, list[object]] = defaultdict(list)
-    for change in changes:
-        facts[change.state.KIND].append(change.fact)
-    return dict(facts)
-
-
-assert orjson.__version__

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.lifeline import tied_child
+
 STOP_SECONDS = 15.0
 PAUSE_SECONDS_MAX = 10.0
 STEADY_SECONDS = 30.0
@@ -62,6 +64,7 @@ class Supervisor:
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
                 env=self._environment,
+                preexec_fn=tied_child(),
             )
         self._on_change(child)
 

@@ -122,7 +122,9 @@ async def test_a_killed_broker_is_back_at_its_address_as_a_new_cluster(watched: 
 async def test_a_stop_while_it_is_watched_restarts_nothing(folder: Path) -> None:
     restarts: list[str] = []
     async with EmbeddedStack(folder) as stack:
-        watching = asyncio.create_task(stack.watch(lambda: restarts.append("p"), lambda: restarts.append("b")))
+        watching = asyncio.create_task(
+            stack.watch(lambda: restarts.append("p"), lambda: restarts.append("b"))
+        )
         await asyncio.sleep(0)
         pids = stack.postgres.pid, stack.broker.pid
     await watching

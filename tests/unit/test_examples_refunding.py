@@ -1,0 +1,168 @@
+"""Worked examples 6.15 to 6.20: a negative invoice becomes a credit memo, and its money goes back."""
+
+from __future__ import annotations
+
+from services.credit_memo import CreditMemo
+from services.invoice import Invoice
+from services.orchestrating import ChooseRefundFallback, ExecuteRefundPlan
+from services.orchestration import RefundOrchestration
+from services.payment import Payment
+from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
+
+
+def journey() -> Journey:
+    return Journey("recommended", auto_apply_credits_to_posted_invoices=False)
+
+
+def memo_of(j: Journey) -> CreditMemo:
+    return j.state(CreditMemo, j.last_id(CreditMemo))
+
+
+def orchestration_of(j: Journey) -> RefundOrchestration:
+    return j.state(RefundOrchestration, j.last_id(RefundOrchestration))
+
+
+def refund_all(j: Journey) -> list[tuple[str, int]]:
+    """Run the orchestration and let the gateway accept every leg; (payment, amount) in order."""
+    j.run_processes()
+    refunds = j.refunds()
+    for refund in refunds:
+        if refund.in_flight:
+            j.answer_refund(refund.refund_id, SUCCESS)
+    j.run_processes()
+    return [(refund.payment_id, refund.amount) for refund in refunds]
+
+
+def test_6_15_quantity_reduction_one_payment() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "3000.00"))
+    j.pay("P1", "3000.00", inv)
+    negative = j.post("NEG", line("L1", "-825.00", of=("INV", "L1")), original="INV")
+    assert memo_of(j).locked_by is not None
+    assert refund_all(j) == [("P1", 825_00)]
+    assert j.payment("P1") == {
+        "status": "PROCESSED",
+        "applied": "2175.00",
+        "unapplied": "0.00",
+        "refunded": "825.00",
+        "refund_reserved": "0.00",
+    }
+    memo = memo_of(j)
+    assert (memo.total, memo.applied, memo.balance, memo.locked_by) == (825_00, 825_00, 0, None)
+    assert j.balances(inv)["balance"] == "0.00"
+    assert j.state(Invoice, inv).locked_by is None
+    state = j.state(Invoice, negative)
+    assert (state.total, state.lines["L1"].converted, state.balance) == (-825_00, -825_00, 0)
+    assert state.settlement_status == "NOT_APPLICABLE"
+    assert orchestration_of(j).status == "COMPLETED"
+
+
+def test_6_16_a_refund_exceeding_one_payment() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "35.00"))
+    j.pay("P1", "20.00", inv)
+    j.pay("P2", "15.00", inv, j.card_b)
+    j.post("NEG", line("L1", "-30.00", of=("INV", "L1")))
+    assert refund_all(j) == [("P1", 20_00), ("P2", 10_00)]
+    assert (j.payment("P1")["applied"], j.payment("P1")["refunded"]) == ("0.00", "20.00")
+    assert (j.payment("P2")["applied"], j.payment("P2")["refunded"]) == ("5.00", "10.00")
+    on_it = j.state(Invoice, inv)
+    assert sum(a.amount for a in on_it.applications.values() if a.source_kind == "payment") == 5_00
+    assert sum(a.amount for a in on_it.applications.values() if a.source_kind == "cm") == 30_00
+
+
+def test_6_17_quantity_reduction_with_tax_and_two_original_payments() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "1200.00", "120.00"))
+    j.pay("P1", "800.00", inv)
+    j.pay("P2", "520.00", inv, j.card_b)
+    untouched = j.state(Payment, "P2").version
+    j.post("NEG", line("L1", "-270.00", "-27.00", of=("INV", "L1")))
+    assert refund_all(j) == [("P1", 297_00)]
+    assert (j.payment("P1")["applied"], j.payment("P1")["refunded"]) == ("503.00", "297.00")
+    assert j.state(Payment, "P2").version == untouched
+    amounts = sorted(_by_source(j, inv).items())
+    assert [amount for _, amount in amounts if _ != memo_of(j).credit_memo_id] == [503_00, 520_00]
+    assert _by_source(j, inv)[memo_of(j).credit_memo_id] == 297_00
+
+
+def _by_source(j: Journey, inv: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for application in j.state(Invoice, inv).applications.values():
+        sums[application.source_id] = sums.get(application.source_id, 0) + application.amount
+    return sums
+
+
+def test_6_18_a_partly_paid_original_owes_less_and_nothing_is_sent_back() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "1000.00"))
+    j.pay("P1", "400.00", inv)
+    j.post("NEG", line("L1", "-250.00", of=("INV", "L1")))
+    assert refund_all(j) == []
+    assert j.balances(inv)["balance"] == "350.00"
+    assert orchestration_of(j).status == "NO_REFUND_DUE"
+    assert memo_of(j).locked_by is None
+
+
+def test_6_18_a_larger_memo_settles_the_rest_and_refunds_what_is_over() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "1000.00"))
+    j.pay("P1", "400.00", inv)
+    j.post("NEG", line("L1", "-700.00", of=("INV", "L1")))
+    assert refund_all(j) == [("P1", 100_00)]
+    assert _by_source(j, inv) == {"P1": 300_00, memo_of(j).credit_memo_id: 700_00}
+    assert j.balances(inv)["balance"] == "0.00"
+
+
+def test_6_19_what_no_gateway_can_give_back_becomes_open_credit() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "500.00"))
+    j.pay("P1", "200.00", inv)
+    j.cheque("P2", "300.00", inv)
+    j.post("NEG", line("L1", "-350.00", of=("INV", "L1")))
+    assert refund_all(j) == [("P1", 200_00)]
+    memo = memo_of(j)
+    assert (memo.applied, memo.balance) == (200_00, 150_00)
+    assert orchestration_of(j).status == "COMPLETED_WITH_OPEN_CREDIT"
+    assert _by_source(j, inv) == {"P2": 300_00, memo.credit_memo_id: 200_00}
+    from services.tenant_settings import ChangeTenantSettings
+
+    j.when(ChangeTenantSettings({"auto_apply_credits_to_posted_invoices": True})).then_accepted()
+    next_month = j.post("NEXT", line("L1", "90.00"))
+    assert j.balances(next_month)["balance"] == "0.00"
+    assert j.state(CreditMemo, memo.credit_memo_id).balance == 60_00
+
+
+def test_6_20_a_failed_refund_falls_back() -> None:
+    j = journey()
+    inv = j.post("INV", line("L1", "100.00"))
+    j.pay("P1", "60.00", inv)
+    j.pay("P2", "40.00", inv, j.card_b)
+    j.post("NEG", line("L1", "-50.00", of=("INV", "L1")))
+    assert [type(command) for command in j.run_processes()] == [ExecuteRefundPlan]
+    (leg_1,) = j.refunds()
+    assert (leg_1.payment_id, leg_1.amount) == ("P1", 50_00)
+    assert j.payment("P1")["applied"] == "10.00"
+    j.answer_refund(leg_1.refund_id, CARD_CLOSED)
+    sent = j.run_processes()
+    assert [(type(c), c.option) for c in sent] == [
+        (ChooseRefundFallback, "OTHER_PAYMENT"),
+        (ChooseRefundFallback, "OPEN_CREDIT"),
+    ]
+    leg_2 = j.refunds()[-1]
+    assert (leg_2.payment_id, leg_2.amount) == ("P2", 40_00)
+    j.answer_refund(leg_2.refund_id, SUCCESS)
+    assert j.payment("P1") == {
+        "status": "PROCESSED",
+        "applied": "60.00",
+        "unapplied": "0.00",
+        "refunded": "0.00",
+        "refund_reserved": "0.00",
+    }
+    assert (j.payment("P2")["applied"], j.payment("P2")["refunded"]) == ("0.00", "40.00")
+    memo = memo_of(j)
+    assert (memo.applied, memo.balance) == (40_00, 10_00)
+    assert _by_source(j, inv) == {"P1": 60_00, memo.credit_memo_id: 40_00}
+    assert j.balances(inv) == {"balance": "0.00", "status": "SETTLED", "lines": {"L1": "0.00"}}
+    assert orchestration_of(j).status == "COMPLETED_WITH_OPEN_CREDIT"
+    assert money("100.00").amount_minor == 60_00 + 40_00

@@ -53,7 +53,8 @@ from services.work import work_changes
 
 ATTEMPTS_MAX = 20
 """How often a batch is decided anew after conflicts before its partition is given up for now."""
-ROUNDS_MAX = 3
+ROUNDS_MAX = 6
+"""Needs that follow from needs: an outcome names its call, that its refund, that its orchestration, …"""
 POISON_TRIES = 3
 NUMBERS_BLOCK = 1000
 

@@ -53,7 +53,10 @@ class EmbeddedPostgres(Server):
 
     @property
     def database_url(self) -> str:
-        return f"postgresql://postgres:@/postgres?host={self._sockets}"
+        return self.url_of("postgres")
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://postgres:@/{database}?host={self._sockets}"
 
     async def __aenter__(self) -> Self:
         await self.start()

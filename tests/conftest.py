@@ -1,0 +1,5 @@
+"""What every tier may ask for: a broker, a database."""
+
+from __future__ import annotations
+
+pytest_plugins = ["tests.fixtures.database", "tests.fixtures.kafka"]

@@ -20,7 +20,7 @@ FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
 DEFAULTS: dict[str, Any] = {
     "application_level": "INVOICE_LINE",
     "convert_negative_lines": False,
-    "apply_converted_credit_to_source_invoice": True,
+    "apply_converted_credit_to_source_invoice": False,
     "issue_refunds_and_settle_balances": False,
     "auto_apply_credits_to_posted_invoices": False,
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
@@ -57,8 +57,10 @@ def _are_fallbacks(value: Any) -> bool:
 
 
 def _are_delays(value: Any) -> bool:
+    """They count from one moment, so each is longer than the one before it."""
     whole = isinstance(value, list | tuple) and 0 < len(value) <= 20
-    return whole and all(type(delay) is int and 0 < delay <= 30 * 86400 for delay in value)
+    possible = whole and all(type(delay) is int and 0 < delay <= 30 * 86400 for delay in value)
+    return possible and sorted(set(value)) == list(value)
 
 
 _VALID: dict[str, Callable[[Any], bool]] = {
@@ -122,9 +124,9 @@ def _needs(states: States, command: object, context: Context) -> Needs:
 def change(states: States, command: ChangeTenantSettings, context: Context) -> Changes:
     for name, value in command.changes.items():
         if name not in DEFAULTS:
-            raise Rejected("UNKNOWN_FIELD", f"there is no setting {name}", field=f"changes.{name}")
+            raise Rejected("UNKNOWN_FIELD", f"there is no setting {name}", field=f"data.changes.{name}")
         if not _VALID[name](value):
-            raise Rejected("MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"changes.{name}")
+            raise Rejected("MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"data.changes.{name}")
     return _changed(states, context, dict(command.changes), None)
 
 

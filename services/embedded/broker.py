@@ -11,7 +11,11 @@ What the broker does otherwise than Apache Kafka, found by trial:
 - A waiting fetch is not woken by a produce: keep `fetch_max_wait_ms` at 10 or less.
 - Nothing is ever dropped: no retention, no compaction, no `delete_records`, no size limit for a
   record.  About one byte of memory per byte produced; deleting a topic gives it back.
-- A rebalance takes 3 s each time.  Unknown topics are created.  No `create_partitions`.
+- A group waits half of its members' session timeout at each rebalance, and nearly two of them when
+  a member joins a group whose last one left or died: seconds.  `session_timeout_ms=1000` makes it one
+  second each; without a group (`assign`) a consumer starts at once.
+- Unknown topics are created.  No `create_partitions`; the offsets of a group are told per partition
+  (`committed`), not by `list_consumer_group_offsets`.
 """
 
 from __future__ import annotations

@@ -50,6 +50,7 @@ def member(broker: Broker, topic: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=10,
         heartbeat_interval_ms=300,
+        session_timeout_ms=broker.session_timeout_ms,
     )
 
 

@@ -23,6 +23,7 @@ from events.gateway import (
 )
 from events.ids import tenant_home
 from events.money import Money
+from services import tenant_settings
 from services.commands import Currency, FreeText, Id, Text, command
 from services.decision import Change, Changes, Claiming, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
@@ -181,7 +182,7 @@ def check_accepts(
         raise Rejected(
             "GATEWAY_AMOUNT_GRANULARITY",
             f"the gateway {gateway_id} takes only multiples of {step} minor units of {amount.currency}",
-            nearest=[below, below + step],
+            nearest=[minor for minor in (below, below + step) if minor > 0],
         )
 
 
@@ -211,16 +212,12 @@ def publish_codes(states: States, command: PublishRawCodeMap, context: Context) 
 
 
 def _register_needs(states: States, command: RegisterGateway, context: Context) -> Needs:
-    from services import tenant_settings
-
     yield Need(Gateway, command.gateway_id)
     yield Need(GatewayProvider, command.provider_id)
     yield tenant_settings.needed(context)
 
 
 def register(states: States, command: RegisterGateway, context: Context) -> Changes:
-    from services import tenant_settings
-
     provider = states.get(GatewayProvider, command.provider_id)
     if states.get(Gateway, command.gateway_id).status:
         raise Rejected("GATEWAY_EXISTS", f"the gateway {command.gateway_id} is registered already")

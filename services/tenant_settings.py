@@ -126,7 +126,9 @@ def change(states: States, command: ChangeTenantSettings, context: Context) -> C
         if name not in DEFAULTS:
             raise Rejected("UNKNOWN_FIELD", f"there is no setting {name}", field=f"data.changes.{name}")
         if not _VALID[name](value):
-            raise Rejected("MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"data.changes.{name}")
+            raise Rejected(
+                "MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"data.changes.{name}"
+            )
     return _changed(states, context, dict(command.changes), None)
 
 

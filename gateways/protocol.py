@@ -1,0 +1,77 @@
+"""What a payment gateway must do, and every way it may answer.
+
+An adapter is a pure translator: it keeps nothing, tries nothing twice, and reads no clock.  It takes
+the recorded intent and says what the gateway said; "I do not know" is an answer, never an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from events.gateway import Capabilities
+from events.gateway_call import GatewayCallPlanned
+from events.shapes import Outcome
+
+RESULT_CODES = (
+    "Success",
+    "Decline",
+    "PermanentFail",
+    "ValidationError",
+    "RequiresReview",
+    "SystemError",
+    "Indeterminate",
+    "ActionRequired",
+    "Pending",
+)
+"""Domain 5.5.  SystemError: it ended before the gateway had it, so no money can have moved.
+Indeterminate: it was, or may have been, sent, and no answer came."""
+
+CATEGORIES = (
+    "CardLimit",
+    "PaymentProcessing",
+    "PaymentInformation",
+    "Security",
+    "GatewayConnection",
+    "ValidationFailure",
+    "Unknown",
+)
+
+
+class Notification(NamedTuple):
+    """A gateway's own news about an operation."""
+
+    event_id: str
+    type: str
+    operation_key: str | None
+    gateway_ref: str | None
+    outcome: Outcome
+
+
+class InvalidSignature(Exception):
+    """The notification is not the gateway's, or not of now."""
+
+
+class Gateway(Protocol):
+    """One configured connection: bring your own by an entry point of the group `tender.gateways`.
+
+    The entry point is called with the gateway's settings (`Mapping[str, str]`), its timeouts in
+    milliseconds, and the credential, and returns this.
+    """
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def call(self, request: GatewayCallPlanned) -> Outcome:
+        """Carry out one operation under its idempotency key.  Never raises for what a network does."""
+        ...
+
+    async def query(self, request: GatewayCallPlanned) -> Outcome | None:
+        """What became of the operation with this key; None when the gateway knows no such key."""
+        ...
+
+    def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
+        """Raises `InvalidSignature`."""
+        ...
+
+    async def close(self) -> None: ...

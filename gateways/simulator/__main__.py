@@ -1,0 +1,98 @@
+"""The simulator's process: `python -m gateways.simulator --port 9321 --ledger FOLDER --seed 7`.
+
+Its ledger is a file of JSON lines, on disk before an answer leaves: neither a crash of its own nor
+one of Tender's forgets a charge.  It listens on loopback only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateways.simulator.behaviour import ScriptRule
+from gateways.simulator.core import Entry, Simulator, dumped, loaded
+
+
+class Ledger:
+    """An append-only file; the last line of a key is what counts."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "ledger.jsonl"
+        self._file = self._path.open("ab")
+
+    def entries(self) -> list[Entry]:
+        lines = self._path.read_bytes().split(b"\n")
+        return [loaded(line) for line in lines[:-1] if line]
+
+    def write(self, entry: Entry) -> None:
+        self._file.write(dumped(entry) + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def create_app(simulator: Simulator) -> Starlette:
+    async def operate(request: Request) -> Response:
+        reply = simulator.request(orjson.loads(await request.body()), datetime.now(UTC))
+        await asyncio.sleep(reply.delay_seconds)
+        if reply.kind == "BUSY":
+            return Response(status_code=503, headers={"retry-after": str(reply.body["retry_after"])})
+        return Response(status_code=504) if reply.kind == "LOST" else _json(reply.body)
+
+    async def inquire(request: Request) -> Response:
+        answer = simulator.query(request.path_params["key"], datetime.now(UTC))
+        return Response(status_code=404) if answer is None else _json(answer)
+
+    async def ledger(request: Request) -> Response:
+        return _json(list(simulator.entries.values()))
+
+    async def totals(request: Request) -> Response:
+        return _json(simulator.moved())
+
+    async def script(request: Request) -> Response:
+        simulator.script.extend(ScriptRule(**rule) for rule in orjson.loads(await request.body()))
+        return _json({"rules": len(simulator.script)})
+
+    return Starlette(
+        routes=[
+            Route("/v1/operations", operate, methods=["POST"]),
+            Route("/v1/operations/{key}", inquire),
+            Route("/v1/ledger", ledger),
+            Route("/v1/totals", totals),
+            Route("/v1/script", script, methods=["POST"]),
+        ]
+    )
+
+
+def _json(content: Any) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(prog="python -m gateways.simulator", description=__doc__)
+    arguments.add_argument("--port", type=int, required=True)
+    arguments.add_argument("--ledger", type=Path, required=True)
+    arguments.add_argument("--seed", type=int, default=7)
+    given = arguments.parse_args()
+    ledger = Ledger(given.ledger)
+    simulator = Simulator(given.seed, write=ledger.write)
+    for entry in ledger.entries():
+        simulator.restore(entry)
+    uvicorn.run(
+        create_app(simulator), host="127.0.0.1", port=given.port, log_level="warning", access_log=False
+    )
+
+
+if __name__ == "__main__":
+    main()

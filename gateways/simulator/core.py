@@ -1,0 +1,258 @@
+"""The simulator's heart: requests in, answers out, every movement of money in a ledger.  Pure.
+
+Invariant: one key moves money at most once, whatever is sent, lost, or sent again; and never is more
+given back than was taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from gateways.codes import classify
+from gateways.simulator.behaviour import CHARGES, REFUNDS, Behaviour, ScriptRule, choose
+
+SETTLE_SECONDS = 2.0
+"""How long an acknowledged operation stays pending."""
+REVERSE_SECONDS = 2.0
+AUTHORIZATION_DAYS = 7
+
+
+@dataclass
+class Entry:
+    """One operation, as the gateway knows it; a line of its ledger."""
+
+    key: str
+    digest: str
+    operation: str
+    amount_minor: int
+    currency: str
+    token: str
+    ref: str
+    at: str
+    status: str
+    """EXECUTED, DECLINED, PENDING_OK, PENDING_FAIL, REVIEW, ACTION, REVERSED."""
+    code: str = ""
+    of: str = ""
+    """The reference of the charge or the authorization that it builds on."""
+    reversal_at: str = ""
+
+
+@dataclass
+class Reply:
+    """`kind`: ANSWER, LOST (no answer, whatever happened), BUSY (certainly not processed)."""
+
+    kind: str
+    body: dict[str, Any] = field(default_factory=dict)
+    delay_seconds: float = 0.0
+
+
+class Simulator:
+    def __init__(
+        self,
+        seed: int = 7,
+        script: list[ScriptRule] | None = None,
+        write: Callable[[Entry], None] = lambda _: None,
+    ) -> None:
+        self.seed, self.script = seed, script or []
+        self.entries: dict[str, Entry] = {}
+        self._by_ref: dict[str, str] = {}
+        self._behaviours: dict[str, Behaviour] = {}
+        self._sends: dict[str, int] = {}
+        self._write = write
+
+    def restore(self, entry: Entry) -> None:
+        """Take up a line of the ledger again; a later line of a key replaces the earlier."""
+        self.entries[entry.key] = entry
+        self._by_ref[entry.ref] = entry.key
+
+    def request(self, request: Mapping[str, Any], now: datetime) -> Reply:
+        """Carry out an operation, once per key; another body under the same key is refused."""
+        key, digest = request["idempotency_key"], _digest(request)
+        known = self.entries.get(key)
+        if known is not None:
+            if known.digest != digest:
+                return Reply("ANSWER", {"result": "ValidationError", "code": "idempotency_key_in_use"})
+            return Reply("ANSWER", self.answer(known, now))
+        self._sends[key] = self._sends.get(key, 0) + 1
+        behaviour = self._behaviour(request)
+        match behaviour.name:
+            case "timeout_before" if self._sends[key] == 1:
+                return Reply("LOST")
+            case "rate_limit" | "system_error" if self._sends[key] <= behaviour.count:
+                return Reply("BUSY", {"retry_after": 1 if behaviour.name == "rate_limit" else 0})
+        entry = self._execute(request, digest, behaviour, now)
+        if behaviour.name == "timeout_after":
+            return Reply("LOST")
+        delay = behaviour.count / 1000 if behaviour.name == "slow" else 0.0
+        return Reply("ANSWER", self.answer(entry, now), delay)
+
+    def query(self, key: str, now: datetime) -> dict[str, Any] | None:
+        entry = self.entries.get(key)
+        return None if entry is None else self.answer(entry, now)
+
+    def answer(self, entry: Entry, now: datetime) -> dict[str, Any]:
+        """What the gateway says about an operation now; time may have settled or reversed it."""
+        self._let_time_pass(entry, now)
+        common = {
+            "ref": entry.ref,
+            "amount_minor": entry.amount_minor,
+            "currency": entry.currency,
+            "at": entry.at,
+        }
+        match entry.status:
+            case "EXECUTED":
+                more = (
+                    {"expires_at": _after(entry.at, days=AUTHORIZATION_DAYS)}
+                    if entry.operation == "AUTHORIZE"
+                    else {}
+                )
+                return {"result": "Success", **common, **more}
+            case "PENDING_OK" | "PENDING_FAIL":
+                return {"result": "Pending", **common}
+            case "REVIEW":
+                return {"result": "RequiresReview", "code": "manual_review", **common}
+            case "ACTION":
+                return {"result": "ActionRequired", "code": "authentication_required", **common}
+            case "REVERSED":
+                return {"result": "Reversed", "code": "account_closed", **common}
+            case _:
+                return {"result": _result_of(entry.code), "code": entry.code, **common}
+
+    def moved(self) -> dict[str, dict[str, int]]:
+        """By currency: what was taken, and what was given back, in minor units."""
+        totals: dict[str, dict[str, int]] = {}
+        for entry in self.entries.values():
+            of = totals.setdefault(entry.currency, {"taken": 0, "given_back": 0})
+            if entry.status == "EXECUTED" and entry.operation in ("SALE", "CAPTURE"):
+                of["taken"] += entry.amount_minor
+            if entry.status == "EXECUTED" and entry.operation in REFUNDS | {"VOID"}:
+                of["given_back"] += entry.amount_minor
+        return totals
+
+    def _behaviour(self, request: Mapping[str, Any]) -> Behaviour:
+        key, token = request["idempotency_key"], request.get("token") or ""
+        if key not in self._behaviours:
+            amount, operation = request["amount_minor"], request["operation"]
+            self._behaviours[key] = choose(operation, token, key, amount, self.seed, self.script)
+        return self._behaviours[key]
+
+    def _execute(self, request: Mapping[str, Any], digest: str, behaviour: Behaviour, now: datetime) -> Entry:
+        status, code = self._judge(request, behaviour)
+        amount = request["amount_minor"] - (behaviour.name == "short")
+        key = request["idempotency_key"]
+        entry = Entry(
+            key=key,
+            digest=digest,
+            operation=request["operation"],
+            amount_minor=amount,
+            currency=request["currency"],
+            token=request.get("token") or "",
+            ref=f"sim_{hashlib.sha256(f'{self.seed}/{key}'.encode()).hexdigest()[:20]}",
+            at=now.isoformat(),
+            status=status,
+            code=code,
+            of=request.get("of") or "",
+        )
+        if behaviour.name == "reversed" and status == "EXECUTED":
+            entry.reversal_at = _after(entry.at, seconds=REVERSE_SECONDS)
+        self._keep(entry)
+        return entry
+
+    def _judge(self, request: Mapping[str, Any], behaviour: Behaviour) -> tuple[str, str]:
+        refusal = self._refusal(request)
+        if refusal:
+            return "DECLINED", refusal
+        match behaviour.name:
+            case "decline":
+                return "DECLINED", behaviour.code
+            case "soft" if self._soft_failures(request) < behaviour.count:
+                return "DECLINED", "processing_error"
+            case "async_ok" | "async":
+                return "PENDING_OK", ""
+            case "async_fail":
+                return "PENDING_FAIL", "insufficient_funds"
+            case "review":
+                return "REVIEW", ""
+            case "action":
+                return "ACTION", ""
+            case _:
+                return "EXECUTED", ""
+
+    def _soft_failures(self, request: Mapping[str, Any]) -> int:
+        """How often a refund of the same charge has failed softly already."""
+        of = request.get("of") or request.get("token")
+        return sum(
+            1
+            for entry in self.entries.values()
+            if entry.operation in REFUNDS
+            and of in (entry.of, entry.token)
+            and entry.code == "processing_error"
+        )
+
+    def _refusal(self, request: Mapping[str, Any]) -> str:
+        """Never more captured than is held, and never more given back than was taken."""
+        operation, of = request["operation"], request.get("of") or ""
+        if operation in ("SALE", "AUTHORIZE", "UNREFERENCED_REFUND"):
+            return ""
+        base = self.entries.get(self._by_ref.get(of, ""))
+        if base is None or base.status != "EXECUTED":
+            return "no_such_charge"
+        if base.currency != request["currency"]:
+            return "currency_not_supported"
+        used = sum(e.amount_minor for e in self.entries.values() if e.of == of and _counts(e))
+        return "amount_too_large" if used + request["amount_minor"] > base.amount_minor else ""
+
+    def _let_time_pass(self, entry: Entry, now: datetime) -> None:
+        if entry.status.startswith("PENDING") and now >= _instant(entry.at, SETTLE_SECONDS):
+            entry.status = "EXECUTED" if entry.status == "PENDING_OK" else "DECLINED"
+            self._keep(entry)
+        if (
+            entry.reversal_at
+            and entry.status == "EXECUTED"
+            and now >= datetime.fromisoformat(entry.reversal_at)
+        ):
+            entry.status = "REVERSED"
+            self._keep(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        self.entries[entry.key] = entry
+        self._by_ref[entry.ref] = entry.key
+        self._write(entry)
+
+
+def dumped(entry: Entry) -> bytes:
+    return orjson.dumps(asdict(entry))
+
+
+def loaded(line: bytes) -> Entry:
+    return Entry(**orjson.loads(line))
+
+
+def _counts(entry: Entry) -> bool:
+    """What uses up the charge or the hold that it builds on."""
+    return entry.status in ("EXECUTED", "PENDING_OK") and entry.operation not in CHARGES - {"CAPTURE"}
+
+
+def _result_of(code: str) -> str:
+    meaning = classify("stripe", code)
+    if meaning.hard:
+        return "PermanentFail"
+    return "ValidationError" if meaning.category == "PaymentInformation" else "Decline"
+
+
+def _digest(request: Mapping[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(dict(request), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _instant(at: str, seconds: float) -> datetime:
+    return datetime.fromisoformat(at) + timedelta(seconds=seconds)
+
+
+def _after(at: str, **span: float) -> str:
+    return (datetime.fromisoformat(at) + timedelta(**span)).isoformat()

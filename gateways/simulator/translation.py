@@ -1,0 +1,76 @@
+"""Between Tender's words and the simulator's: used by the adapter, and by simulations without a network."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from events.gateway import Capabilities
+from events.gateway_call import GatewayCallPlanned
+from events.money import Money
+from events.shapes import Outcome
+from gateways import codes
+from gateways.simulator.core import Reply
+
+CAPABILITIES = Capabilities(
+    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND"),
+    idempotency=True,
+    idempotency_key_hours=720,
+    query_by_reference=True,
+    read_your_writes_seconds=2,
+    multi_capture=True,
+)
+
+
+def to_request(planned: GatewayCallPlanned) -> dict[str, Any]:
+    """The simulator's request: the same for every send of a key."""
+    return {
+        "idempotency_key": planned.idempotency_key,
+        "operation": planned.operation,
+        "amount_minor": planned.amount.amount_minor,
+        "currency": planned.amount.currency,
+        "token": planned.method.token_ref if planned.method else None,
+        "of": planned.payment_ref or planned.authorization_ref,
+        "merchant_reference": planned.merchant_reference,
+    }
+
+
+def to_outcome(answer: dict[str, Any]) -> Outcome:
+    """What an answer means."""
+    code = answer.get("code") or None
+    meaning = codes.classify("stripe", code) if code else None
+    failed = answer["result"] in ("Decline", "PermanentFail", "ValidationError")
+    return Outcome(
+        result_code=answer["result"],
+        category=meaning.category if meaning and failed else None,
+        hard=bool(meaning and meaning.hard and failed),
+        never_retry=bool(meaning and meaning.never_retry and failed),
+        raw_code=code,
+        raw_message=code.replace("_", " ") if code else None,
+        gateway_ref=answer.get("ref"),
+        processed_amount=Money(answer["amount_minor"], answer["currency"])
+        if "amount_minor" in answer
+        else None,
+        gateway_date=datetime.fromisoformat(answer["at"]) if "at" in answer else None,
+        expires_at=datetime.fromisoformat(answer["expires_at"]) if "expires_at" in answer else None,
+        code_map_version=codes.VERSION if meaning else None,
+    )
+
+
+def of_reply(reply: Reply) -> Outcome:
+    """The same, where there may be no answer."""
+    if reply.kind == "LOST":
+        return unknown("no answer came")
+    if reply.kind == "BUSY":
+        return not_sent("busy", reply.body.get("retry_after") or None)
+    return to_outcome(reply.body)
+
+
+def unknown(why: str) -> Outcome:
+    return Outcome("Indeterminate", category="GatewayConnection", raw_message=why)
+
+
+def not_sent(why: str, retry_after_seconds: int | None = None) -> Outcome:
+    return Outcome(
+        "SystemError", category="GatewayConnection", raw_message=why, retry_after_seconds=retry_after_seconds
+    )

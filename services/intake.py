@@ -1,0 +1,168 @@
+"""Intake: records of the commands topic become decided commands, and their offsets move with them.
+
+Invariant: an offset moves only in the transaction that recorded what became of the records below
+it; so a record is never lost, and one that comes twice is answered from the inbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, Protocol
+
+import orjson
+
+from services.clock import Clock
+from services.commands import Command, decode
+from services.errors import Undecodable
+from services.handler import Answer, Handler
+from services.messages import Message, result_body, result_message
+from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
+
+PAUSE_SECONDS = 0.2
+PAUSE_SECONDS_MAX = 5.0
+
+
+class Record(Protocol):
+    """A consumer's record, as aiokafka gives it."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+class Partition(NamedTuple):
+    topic: str
+    partition: int
+
+
+class Seeker(Protocol):
+    def seek(self, partition: Partition, offset: int | None) -> None:
+        """Read from an offset next; from the beginning without one."""
+        ...
+
+
+class Intake:
+    def __init__(
+        self,
+        handler: Handler,
+        store_offset: Callable[[str, str, int], Awaitable[int | None]],
+        clock: Clock,
+        *,
+        cluster_id: str,
+        results_topic: str,
+        answer: Callable[[Sequence[Message]], Awaitable[None]],
+    ) -> None:
+        self._handler, self._store_offset, self._clock = handler, store_offset, clock
+        self._cluster_id, self._results_topic, self._answer = cluster_id, results_topic, answer
+        self._next: dict[Partition, int | None] = {}
+
+    async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
+        """Partitions are ours now: each is read from where the store says."""
+        for partition in partitions:
+            await self._find(partition, seeker)
+
+    def revoked(self, partitions: Sequence[Partition]) -> None:
+        for partition in partitions:
+            self._next.pop(partition, None)
+
+    async def take(self, records: Sequence[Record], seeker: Seeker) -> dict[Partition, int]:
+        """Decide a batch of records; the next offset of each partition that moved.
+
+        Waits for the store as long as that takes: nothing is acknowledged meanwhile.
+        """
+        pause = PAUSE_SECONDS
+        while fresh := self._fresh(records):
+            try:
+                return await self._decide(fresh)
+            except OffsetMoved as moved:
+                for cluster_id, topic, partition in moved.partitions:
+                    assert cluster_id == self._cluster_id
+                    await self._find(Partition(topic, partition), seeker)
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
+        return {}
+
+    async def _find(self, partition: Partition, seeker: Seeker) -> None:
+        offset = await self._store_offset(self._cluster_id, *partition)
+        self._next[partition] = offset
+        seeker.seek(partition, offset)
+
+    def _fresh(self, records: Sequence[Record]) -> list[Record]:
+        """Records of partitions that are ours, above what is done."""
+        return [
+            record
+            for record in records
+            if (place := Partition(record.topic, record.partition)) in self._next
+            and record.offset >= (self._next[place] or 0)
+        ]
+
+    async def _decide(self, records: Sequence[Record]) -> dict[Partition, int]:
+        commands, letters = list[Command](), list[DeadLetter]()
+        after: dict[Partition, int] = {}
+        for record in records:
+            after[Partition(record.topic, record.partition)] = record.offset + 1
+            try:
+                commands.append(command_of(record))
+            except Undecodable as undecodable:
+                letters.append(self._dead_letter(record, undecodable))
+        moves = [
+            OffsetMove(self._cluster_id, place.topic, place.partition, self._next[place], offset)
+            for place, offset in after.items()
+        ]
+        answers = await self._handler.handle(commands, moves, letters)
+        self._next.update(after)
+        await self._answer([self._result(answer) for answer in answers if not answer.recorded])
+        return after
+
+    def _dead_letter(self, record: Record, why: Undecodable) -> DeadLetter:
+        headers = tuple((str(name), bytes(value or b"")) for name, value in record.headers)
+        place = self._cluster_id, record.topic, record.partition, record.offset
+        return DeadLetter(*place, record.key, record.value, headers, why.code, why.reason, self._clock.now())
+
+    def _result(self, answer: Answer) -> Message:
+        """What the relay will not say: repeats, misused identities, dry runs."""
+        command = answer.command
+        body = result_body(
+            command.command_id, command.type, answer.status, answer.outcome, answer.position, answer.replayed
+        )
+        meta, time = orjson.loads(command.meta), self._clock.now().isoformat()
+        return result_message(str(command.command_id), command.home, body, meta, time, self._results_topic)
+
+
+_TEXTS = {
+    "ce_id": "ce_id",
+    "correlationid": "correlation_id",
+    "causationid": "causation_id",
+    "traceparent": "traceparent",
+}
+
+
+def command_of(record: Record) -> Command:
+    """The command of a record.  Raises `Undecodable`; never anything else for what a record may hold."""
+    texts: dict[str, str] = {}
+    type = ""
+    for name, value in record.headers:
+        if name == "ce_type":
+            type = _text(name, value)
+        elif name in _TEXTS:
+            texts[_TEXTS[name]] = _text(name, value)
+    if not type:
+        raise Undecodable("UNKNOWN_TYPE", "the record has no ce_type header")
+    if record.value is None:
+        raise Undecodable("MALFORMED_REQUEST", "the record has no value")
+    return decode(type, record.value, key=record.key, **texts)
+
+
+def _text(name: str, value: bytes) -> str:
+    try:
+        text = value.decode()
+    except (UnicodeDecodeError, AttributeError) as error:
+        raise Undecodable("MALFORMED_REQUEST", f"the header {name} is no UTF-8 text") from error
+    if len(text) > 512 or not text.isprintable():
+        raise Undecodable("MALFORMED_REQUEST", f"the header {name} is too long, or not printable")
+    return text

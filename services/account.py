@@ -25,8 +25,7 @@ from events.account import (
     PaymentHoldReleased,
     PaymentMethodsReordered,
 )
-from events.shapes import Address
-from services.commands import Currency, FreeText, Id, command
+from services.commands import Currency, FreeText, Id, PostalAddress, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 
@@ -95,8 +94,8 @@ class DefineBillingProfile:
     bill_day_of_month: Day
     is_default: bool = False
     bill_to_contact: FreeText | None = None
-    billing_address: Address | None = None
-    shipping_address: Address | None = None
+    billing_address: PostalAddress | None = None
+    shipping_address: PostalAddress | None = None
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
     skip_automatic_payments: bool = False
@@ -111,8 +110,8 @@ class UpdateBillingProfile:
     bill_day_of_month: Day
     is_default: bool = False
     bill_to_contact: FreeText | None = None
-    billing_address: Address | None = None
-    shipping_address: Address | None = None
+    billing_address: PostalAddress | None = None
+    shipping_address: PostalAddress | None = None
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
     skip_automatic_payments: bool = False
@@ -172,7 +171,7 @@ def register(states: States, command: RegisterAccount, context: Context) -> Chan
 def define_profile(states: States, command: DefineBillingProfile, context: Context) -> Changes:
     account = of(states, context)
     if command.profile_id in account.profiles:
-        raise Rejected("INVALID_STATE", f"the profile {command.profile_id} exists: update it")
+        raise invalid_state(f"profile {command.profile_id}", "DEFINED", ["UNDEFINED"])
     return [changed(context, BillingProfileDefined(**_profile(account, command)))]
 
 

@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from events import ids
 from events.money import AMOUNT_MINOR_MAX, EXPONENTS, Money
+from events.shapes import Address
 from services.errors import Rejected, Undecodable
 
 COMMAND_BYTES_MAX = 1024 * 1024
@@ -80,6 +81,16 @@ Currency = Annotated[str, AfterValidator(_known_currency)]
 Token = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_no_card_number)]
 """A gateway's stand-in for an instrument; a card number here is `CARD_DATA_FORBIDDEN`."""
 FreeText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_card_number)]
+
+
+def _plain_address(address: Address) -> Address:
+    for part in vars(address).values():
+        if part is not None and len(_no_card_number(part)) > 200:
+            raise PydanticCustomError("string_too_long", "a line of an address has at most 200 characters")
+    return address
+
+
+PostalAddress = Annotated[Address, AfterValidator(_plain_address)]
 
 
 @dataclass(frozen=True)

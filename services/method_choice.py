@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet, PaymentMethodsReordered
 from events.payment_method import PaymentMethodDeleted
-from services import account
+from services import account, tenant_settings
 from services.account import Account
 from services.authorization import Authorization
 from services.commands import FreeText, Id, Text, command
@@ -35,6 +35,11 @@ class ReorderPaymentMethods:
     method_ids: tuple[Id, ...]
 
 
+@command("payments.account.promote_backup_payment_method.v1")
+class PromoteBackupPaymentMethod:
+    """The default was lost: the next usable method in the order takes its place, where that is wanted."""
+
+
 @command("payments.payment_method.delete.v1")
 class DeletePaymentMethod:
     method_id: Id
@@ -48,15 +53,22 @@ def _with_method(states: States, command: SetDefaultPaymentMethod, context: Cont
 
 def set_default(states: States, command: SetDefaultPaymentMethod, context: Context) -> Changes:
     owner, method = account.of(states, context), states.get(SavedMethod, command.method_id)
-    try:
-        check_usable(method, command.method_id, context)
-    except Rejected as unusable:
-        raise Rejected("METHOD_NOT_USABLE", unusable.message, cause=unusable.code) from unusable
-    if method.usage == "ON_SESSION":
-        raise Rejected("METHOD_NOT_USABLE", "it may only be used while the customer is present")
+    _check_default(method, command.method_id, context)
     if owner.default_method_id == command.method_id:
         return []
     return [account.changed(context, DefaultPaymentMethodSet(command.method_id, owner.default_method_id))]
+
+
+def _check_default(method: SavedMethod, method_id: str, context: Context) -> None:
+    """A default is used without the customer.  Raises `METHOD_NOT_FOUND`, `METHOD_NOT_USABLE`."""
+    try:
+        check_usable(method, method_id, context)
+    except Rejected as unusable:
+        if unusable.code == "METHOD_NOT_FOUND":
+            raise
+        raise Rejected("METHOD_NOT_USABLE", unusable.message, cause=unusable.code) from unusable
+    if method.usage == "ON_SESSION":
+        raise Rejected("METHOD_NOT_USABLE", "it may only be used while the customer is present")
 
 
 def clear_default(states: States, command: ClearDefaultPaymentMethod, context: Context) -> Changes:
@@ -84,6 +96,30 @@ def reorder(states: States, command: ReorderPaymentMethods, context: Context) ->
     if owner.method_order == command.method_ids:
         return []
     return [account.changed(context, PaymentMethodsReordered(command.method_ids))]
+
+
+def _promote_needs(states: States, command: PromoteBackupPaymentMethod, context: Context) -> Needs:
+    yield from _with_methods(states, command, context)
+    yield tenant_settings.needed(context)
+
+
+def promote(states: States, command: PromoteBackupPaymentMethod, context: Context) -> Changes:
+    owner = account.of(states, context)
+    if owner.default_method_id is not None or not tenant_settings.of(states, context)["auto_promote_backup"]:
+        return []
+    kept = states.documents(context.account_id, SavedMethod)
+    for method_id in owner.method_order:
+        if method_id in kept and _can_be_default(states.get(SavedMethod, method_id), context):
+            return [account.changed(context, DefaultPaymentMethodSet(method_id, None))]
+    return []
+
+
+def _can_be_default(method: SavedMethod, context: Context) -> bool:
+    try:
+        _check_default(method, method.method_id, context)
+    except Rejected:
+        return False
+    return True
 
 
 def _own(states: States, command: object, context: Context) -> Needs:
@@ -127,5 +163,6 @@ RULES = (
     Rule(SetDefaultPaymentMethod, _with_method, set_default),
     Rule(ClearDefaultPaymentMethod, _own, clear_default),
     Rule(ReorderPaymentMethods, _with_methods, reorder),
+    Rule(PromoteBackupPaymentMethod, _promote_needs, promote),
     Rule(DeletePaymentMethod, _delete_needs, delete),
 )

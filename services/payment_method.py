@@ -28,7 +28,7 @@ from events.payment_method import (
 from events.shapes import Address, Method, Outcome
 from services import account
 from services.account import Account
-from services.commands import FreeText, Id, Text, Token, command
+from services.commands import FreeText, Id, PostalAddress, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, not_found
 from services.gateway import Gateway
@@ -47,9 +47,19 @@ MethodType = Literal[
 Usage = Literal["ON_SESSION", "OFF_SESSION", "RESTRICTED_OFF_SESSION"]
 
 REVOKING = frozenset(
-    {"lost_card", "stolen_card", "pickup_card", "account_closed", "revocation_of_authorization"}
+    {
+        "lost_card",
+        "stolen_card",
+        "pickup_card",
+        "account_closed",
+        "revocation_of_authorization",
+        "revocation_of_all_authorizations",
+    }
 )
-"""Hard declines after which an instrument never works again (domain 2.2)."""
+"""Hard declines after which an instrument never works again: closed, stolen, revoked (domain 2.2)."""
+
+BLAMELESS = frozenset({"GatewayConnection", "ValidationFailure"})
+"""Categories of failures that say nothing about the instrument."""
 
 
 @dataclass(slots=True)
@@ -73,6 +83,10 @@ class SavedMethod:
     network_transaction_id: str | None = None
     mandate_reference: str | None = None
     sec_code: str | None = None
+    holder_name: str | None = None
+    holder_email: str | None = None
+    billing_address: Address | None = None
+    nickname: str | None = None
     consecutive_failures: int = 0
 
     @property
@@ -90,7 +104,12 @@ _DETAILS = (
     "usage",
     "mandate_reference",
     "network_transaction_id",
+    "holder_name",
+    "holder_email",
+    "billing_address",
+    "nickname",
 )
+"""What saving the instrument again can change."""
 
 
 def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
@@ -138,7 +157,7 @@ class SavePaymentMethod:
     sec_code: Literal["CCD", "PPD", "TEL", "WEB"] | None = None
     holder_name: FreeText | None = None
     holder_email: FreeText | None = None
-    billing_address: Address | None = None
+    billing_address: PostalAddress | None = None
     nickname: FreeText | None = None
     merchant_created: bool = False
     mandate_reference: Text | None = None
@@ -215,7 +234,7 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
     method_id = _saved_id(states, command, context)
     assert method_id is not None
     method = states.get(SavedMethod, method_id)
-    if method.status in ("ACTIVE", "EXPIRED"):
+    if method.status in ("ACTIVE", "EXPIRED") and method.gateway_id == command.gateway_id:
         return _update(method, command)
     given = {name: value for name, value in vars(command).items() if name != "fingerprint"}
     fingerprint = command.fingerprint or hashlib.sha256(command.token_ref.encode()).hexdigest()
@@ -247,12 +266,11 @@ def after_outcome(
     if method.status not in ("ACTIVE", "EXPIRED"):
         return []
     if succeeded:
-        if not method.consecutive_failures:
-            return []
-        return [
-            Change(SavedMethod, method.method_id, PaymentMethodHealthChanged(0, last_success_at=context.now))
-        ]
-    if outcome.never_retry and (outcome.raw_code or "").lower() in REVOKING:
+        well = PaymentMethodHealthChanged(0, last_success_at=context.now)
+        return [Change(SavedMethod, method.method_id, well)] if method.consecutive_failures else []
+    if outcome.category in BLAMELESS:
+        return []
+    if (outcome.hard or outcome.never_retry) and (outcome.raw_code or "").strip().lower() in REVOKING:
         revoked = PaymentMethodRevoked(outcome.raw_code, outcome.category)
         return [
             Change(SavedMethod, method.method_id, revoked),

@@ -27,7 +27,7 @@ from services import (
     tenant_settings,
 )
 from services.decision import Subject
-from services.processes import expiring
+from services.processes import expiring, promoting
 from services.processes import refunding as refunding_process
 from services.processes.process import Process
 
@@ -53,4 +53,4 @@ SUBJECTS: tuple[Subject, ...] = (
 EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}
 RULES = {rule.command: rule for subject in SUBJECTS for rule in subject.rules}
 
-PROCESSES: tuple[Process, ...] = (refunding_process.PROCESS, expiring.PROCESS)
+PROCESSES: tuple[Process, ...] = (refunding_process.PROCESS, expiring.PROCESS, promoting.PROCESS)

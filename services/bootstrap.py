@@ -1,0 +1,283 @@
+"""Where everything is joined: settings in, running roles out.  Read it top to bottom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from faststream.kafka import KafkaBroker
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
+
+from events import ids
+from events.gateway import GatewayRegistered
+from events.mapper import decode
+from gateways.protocol import Gateway
+from gateways.registry import adapter
+from projections.models import TABLES
+from projections.rows import PostgresRows
+from projections.runner import ProjectionRunner
+from services import kafka_admin
+from services.bus import CommandBus
+from services.clock import SystemClock
+from services.door import Door
+from services.handler import Handler
+from services.http.app import create_app
+from services.intake import Intake
+from services.messages import Topics
+from services.process_runner import ProcessRunner
+from services.relay import KafkaPublisher, Relay
+from services.settings import Settings
+from services.store.postgres import PostgresStore
+from services.subjects import PROCESSES, SUBJECTS
+from services.workers import GatewayWorker
+
+CLOCK = SystemClock()
+WATCH_SECONDS = 2.0
+
+
+class BrokerChanged(RuntimeError):
+    """The broker is another cluster now: this process must begin anew."""
+
+
+def holder(role: str) -> str:
+    """Who holds a lease: unique among all processes of all machines."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+def topics(settings: Settings) -> Topics:
+    return Topics.named(settings.topic_prefix)
+
+
+@asynccontextmanager
+async def store(settings: Settings, connections_max: int = 8) -> AsyncIterator[PostgresStore]:
+    assert settings.database_url is not None
+    opened = await PostgresStore.connect(settings.database_url, connections_max=connections_max)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+# -- the roles, each a coroutine that runs until it is cancelled
+
+
+async def worker(settings: Settings) -> None:
+    """Takes commands from Kafka, decides them, appends."""
+    async with store(settings) as opened:
+        cluster = await _cluster(settings)
+        handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=settings.cached_streams_max)
+        broker = KafkaBroker(
+            settings.kafka_bootstrap_servers or "",
+            security=_broker_security(settings),
+            apply_types=False,
+            logger=None,
+            graceful_timeout=5.0,
+        )
+        bus = CommandBus(
+            broker,
+            topics(settings).commands,
+            group=settings.consumer_group,
+            batch_timeout_ms=settings.batch_timeout_ms,
+            batch_records_max=settings.batch_records_max,
+        )
+        intake = Intake(
+            handler,
+            opened.offset,
+            CLOCK,
+            cluster_id=cluster,
+            results_topic=topics(settings).results,
+            answer=bus.answer,
+        )
+        await bus.start(intake)
+        try:
+            await _watch(settings, cluster)
+        finally:
+            await bus.stop()
+
+
+async def relay(settings: Settings) -> None:
+    """Publishes what the store has recorded."""
+    async with store(settings) as opened, _producer(settings) as producer:
+        cluster = await _cluster(settings)
+        published = Relay(
+            opened,
+            KafkaPublisher(producer),
+            CLOCK,
+            holder=holder("relay"),
+            cluster_id=cluster,
+            topics=topics(settings),
+            resend_seconds=settings.outbox_resend_seconds,
+            refill_events_max=settings.relay_refill_events_max,
+        )
+        await _until_one_ends(published.run(), _watch(settings, cluster))
+
+
+async def processes(settings: Settings) -> None:
+    """Turns recorded facts into commands."""
+    async with store(settings) as opened:
+        await ProcessRunner(opened, PROCESSES, SUBJECTS, CLOCK, holder("processes")).run()
+
+
+async def gateway(settings: Settings) -> None:
+    """Calls payment gateways, and inquires about what is not known."""
+    async with store(settings) as opened:
+        known = Gateways(opened, settings)
+        try:
+            await GatewayWorker(
+                opened,
+                known.of,
+                CLOCK,
+                holder=holder("gateway"),
+                concurrency=settings.gateway_concurrency,
+                lease_seconds=settings.gateway_lease_seconds,
+            ).run()
+        finally:
+            await known.close()
+
+
+async def projector(settings: Settings) -> None:
+    """Keeps the read models."""
+    assert settings.database_url is not None
+    async with store(settings) as opened, PostgresRows.connected(settings.database_url, TABLES) as rows:
+        await ProjectionRunner(opened, rows, TABLES, lease=_lease(opened, "projector")).run()
+
+
+async def http(settings: Settings) -> None:
+    """Answers questions, and takes commands, over HTTP."""
+    assert settings.database_url is not None
+    async with store(settings) as opened, PostgresRows.connected(settings.database_url, TABLES) as rows:
+        door = Door(opened, CLOCK.now)
+        handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=10_000)
+        app = create_app(opened, rows, door, handler.dry_run, wait_seconds=settings.http_wait_seconds)
+        config = uvicorn.Config(
+            app, host=settings.http_host, port=settings.http_port, log_level="warning", access_log=False
+        )
+        await _until_one_ends(uvicorn.Server(config).serve(), door.run())
+
+
+ROLES: dict[str, Callable[[Settings], Awaitable[None]]] = {
+    "worker": worker,
+    "relay": relay,
+    "processes": processes,
+    "gateway": gateway,
+    "projector": projector,
+    "http": http,
+}
+
+
+class Gateways:
+    """The adapters of registered gateways, made when they are first asked for."""
+
+    def __init__(self, opened: PostgresStore, settings: Settings) -> None:
+        self._store, self._settings = opened, settings
+        self._known: dict[tuple[str, str], Gateway] = {}
+
+    async def of(self, tenant: str, gateway_id: str) -> Gateway:
+        if (tenant, gateway_id) not in self._known:
+            self._known[tenant, gateway_id] = await self._make(tenant, gateway_id)
+        return self._known[tenant, gateway_id]
+
+    async def close(self) -> None:
+        for known in self._known.values():
+            await known.close()
+
+    async def _make(self, tenant: str, gateway_id: str) -> Gateway:
+        recorded = await self._store.read_stream(ids.stream(tenant, "gw", gateway_id))
+        registered = decode(recorded[0].topic, recorded[0].data)
+        assert isinstance(registered, GatewayRegistered)
+        given = dict(registered.settings or {})
+        if registered.adapter_key == "simulator" and self._settings.simulator_url:
+            given.setdefault("base_url", self._settings.simulator_url)
+        return adapter(registered.adapter_key)(given, registered.connect_timeout_ms, registered.read_timeout_ms)
+
+
+# -- the broker
+
+
+def security(settings: Settings) -> dict[str, Any]:
+    """aiokafka's words for how we sign in."""
+    given: dict[str, Any] = {"security_protocol": settings.kafka_security_protocol}
+    if settings.kafka_security_protocol.endswith("SSL"):
+        given["ssl_context"] = _tls(settings)
+    if settings.kafka_username and settings.kafka_password:
+        given |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_username,
+            "sasl_plain_password": settings.kafka_password.get_secret_value(),
+        }
+    return given
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=settings.kafka_ca_file)
+
+
+def _broker_security(settings: Settings) -> BaseSecurity | None:
+    """FastStream's words for the same."""
+    tls = settings.kafka_security_protocol.endswith("SSL")
+    context = _tls(settings) if tls else None
+    if settings.kafka_username and settings.kafka_password:
+        kinds = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+        kind = kinds[settings.kafka_sasl_mechanism]
+        password = settings.kafka_password.get_secret_value()
+        return kind(settings.kafka_username, password, ssl_context=context, use_ssl=tls)
+    return BaseSecurity(ssl_context=context, use_ssl=tls) if tls else None
+
+
+@asynccontextmanager
+async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    made = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotent_producer,
+        max_batch_size=256 * 1024,
+        max_request_size=4 * 1024 * 1024,
+        linger_ms=0,
+        **security(settings),
+    )
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def _cluster(settings: Settings) -> str:
+    assert settings.kafka_bootstrap_servers is not None
+    return await kafka_admin.cluster_id(settings.kafka_bootstrap_servers, **security(settings))
+
+
+async def _watch(settings: Settings, cluster: str) -> None:
+    """End with `BrokerChanged` once the broker is another cluster: its topics and offsets are new."""
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            if await _cluster(settings) != cluster:
+                raise BrokerChanged(cluster)
+
+
+def _lease(opened: PostgresStore, name: str) -> Callable[[], Awaitable[bool]]:
+    by = holder(name)
+    return lambda: opened.acquire_lease(name, by, CLOCK.now(), 10.0)
+
+
+async def _until_one_ends(*running: Awaitable[None]) -> None:
+    """Run together; when one ends or fails, so do the others."""
+    tasks = [asyncio.ensure_future(one) for one in running]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

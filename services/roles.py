@@ -1,0 +1,58 @@
+"""One process of a running Tender: `python -m services.roles worker relay`.
+
+It is set up by `TENDER_…` variables, and ends on SIGTERM; what it had not finished is taken up by
+whoever comes after it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+
+import uvloop
+
+from services.bootstrap import ROLES
+from services.settings import Settings
+
+log = logging.getLogger("tender")
+
+
+def main(roles: list[str] | None = None) -> int:
+    """Run roles together in this process; 1 when one of them failed."""
+    asked = roles if roles is not None else sys.argv[1:]
+    unknown = [role for role in asked if role not in ROLES]
+    if unknown or not asked:
+        print(f"name one or more of: {', '.join(ROLES)}", file=sys.stderr)
+        return 2
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    return uvloop.run(_run(asked))
+
+
+async def _run(roles: list[str]) -> int:
+    settings = Settings()
+    tasks = [asyncio.create_task(_role(role, settings), name=role) for role in roles]
+    loop = asyncio.get_running_loop()
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(ending, lambda: [task.cancel() for task in tasks])
+    log.info("running %s", ", ".join(roles))
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return int(any(not task.cancelled() and task.exception() is not None for task in done))
+
+
+async def _role(role: str, settings: Settings) -> None:
+    try:
+        await ROLES[role](settings)
+    except asyncio.CancelledError:
+        raise
+    except Exception:
+        log.exception("the role %s has failed", role)
+        raise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

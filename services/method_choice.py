@@ -155,7 +155,7 @@ def delete(states: States, command: DeletePaymentMethod, context: Context) -> Ch
     changes = [Change(SavedMethod, command.method_id, PaymentMethodDeleted(command.reason))]
     return [
         *changes,
-        *cleared_default(states.get(Account, context.account_id), method, context, "deleted"),
+        *cleared_default(states.get(Account, context.account_id), method, context, "METHOD_DELETED"),
     ]
 
 

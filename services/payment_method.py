@@ -58,6 +58,9 @@ REVOKING = frozenset(
 )
 """Hard declines after which an instrument never works again: closed, stolen, revoked (domain 2.2)."""
 
+LOST = frozenset({"METHOD_REVOKED", "METHOD_DELETED"})
+"""Why a default is cleared without anyone asking for it."""
+
 BLAMELESS = frozenset({"GatewayConnection", "ValidationFailure"})
 """Categories of failures that say nothing about the instrument."""
 
@@ -274,7 +277,7 @@ def after_outcome(
         revoked = PaymentMethodRevoked(outcome.raw_code, outcome.category)
         return [
             Change(SavedMethod, method.method_id, revoked),
-            *cleared_default(owner, method, context, "revoked"),
+            *cleared_default(owner, method, context, "METHOD_REVOKED"),
         ]
     blocked = outcome.raw_code if outcome.hard else None
     failing = PaymentMethodHealthChanged(
@@ -284,7 +287,8 @@ def after_outcome(
 
 
 def cleared_default(owner: Account, method: SavedMethod, context: Context, reason: str) -> Sequence[Change]:
-    """A default method that can no longer be used is the default no more."""
+    """A default method that can no longer be used is the default no more; `reason` is one of `LOST`."""
+    assert reason in LOST
     if owner.default_method_id != method.method_id:
         return []
     return [account.changed(context, DefaultPaymentMethodCleared(method.method_id, reason))]

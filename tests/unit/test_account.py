@@ -1,0 +1,208 @@
+"""An account's payment profile: registered once, with at most one default of each kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from events.account import (
+    AccountClosed,
+    AccountRegistered,
+    AutomaticPaymentsResumed,
+    AutomaticPaymentsSkipped,
+    BillingProfileDefined,
+    BillingProfileUpdated,
+    DefaultPaymentMethodCleared,
+    DefaultPaymentMethodSet,
+    PaymentHoldPlaced,
+    PaymentHoldReleased,
+    PaymentMethodsReordered,
+)
+from events.shapes import Address
+from services.account import (
+    Account,
+    CloseAccount,
+    DefineBillingProfile,
+    PlacePaymentHold,
+    RegisterAccount,
+    ReleasePaymentHold,
+    SetAutomaticPayments,
+    UpdateBillingProfile,
+)
+from services.method_choice import ClearDefaultPaymentMethod, ReorderPaymentMethods, SetDefaultPaymentMethod
+from services.paying import CancelPayment
+from services.payment_method import SavedMethod, SavePaymentMethod
+from tests.journey import Journey, line
+from tests.spec import NOW, Spec
+
+HOME = DefineBillingProfile("home", "Home", 31, is_default=True, billing_address=Address(city="Oslo"))
+
+
+def registered() -> Spec:
+    return Spec().when(RegisterAccount("Ada", ("USD",))).then_accepted()
+
+
+# -- registration and billing profiles
+
+
+def test_an_account_is_registered_once() -> None:
+    spec = registered().then((Account, "A", AccountRegistered("A", "Ada", ("USD",))))
+    spec.when(RegisterAccount("Ada")).then_rejected("ACCOUNT_EXISTS")
+
+
+def test_a_currency_that_does_not_exist_is_unknown() -> None:
+    Spec().when(RegisterAccount("Ada", ("XYZ",))).then_rejected("CURRENCY_UNKNOWN")
+
+
+def test_a_profile_is_defined_with_all_it_says() -> None:
+    defined = BillingProfileDefined("home", "Home", True, 31, billing_address=Address(city="Oslo"))
+    registered().when(HOME).then((Account, "A", defined))
+
+
+def test_a_new_default_demotes_the_old_one_in_the_same_event() -> None:
+    spec = registered().when(HOME).when(replace(HOME, profile_id="work", name="Work", billing_address=None))
+    spec.then((Account, "A", BillingProfileDefined("work", "Work", True, 31, demoted_profile_id="home")))
+    assert spec.state(Account, "A").default_profile_id == "work"
+    spec.when(UpdateBillingProfile("home", "Home", 1, is_default=True))
+    spec.then((Account, "A", BillingProfileUpdated("home", "Home", True, 1, demoted_profile_id="work")))
+
+
+def test_a_default_profile_that_is_default_no_more_leaves_none() -> None:
+    spec = registered().when(HOME).when(UpdateBillingProfile("home", "Home", 1)).then_accepted()
+    assert spec.state(Account, "A").default_profile_id is None
+
+
+def test_a_profile_is_defined_once_and_updated_only_when_it_exists() -> None:
+    registered().when(HOME).when(HOME).then_rejected("INVALID_STATE", state="DEFINED")
+    registered().when(UpdateBillingProfile("home", "Home", 1)).then_rejected("NOT_FOUND")
+
+
+@pytest.mark.parametrize("day", [0, 32])
+def test_a_bill_day_is_a_day_of_a_month(day: int) -> None:
+    registered().when(replace(HOME, bill_day_of_month=day)).then_rejected("MALFORMED_REQUEST")
+
+
+def test_no_card_number_hides_in_an_address() -> None:
+    hidden = Address(line2="4111 1111 1111 1111")
+    registered().when(replace(HOME, billing_address=hidden)).then_rejected("CARD_DATA_FORBIDDEN")
+    registered().when(replace(HOME, shipping_address=hidden)).then_rejected("CARD_DATA_FORBIDDEN")
+
+
+def test_automatic_payments_are_skipped_and_resumed_by_profile() -> None:
+    spec = registered().when(HOME)
+    spec.when(SetAutomaticPayments("home", False)).then_nothing()
+    spec.when(SetAutomaticPayments("home", True)).then((Account, "A", AutomaticPaymentsSkipped("home")))
+    spec.when(SetAutomaticPayments("home", True)).then_nothing()
+    spec.when(SetAutomaticPayments("home", False)).then((Account, "A", AutomaticPaymentsResumed("home")))
+    spec.when(SetAutomaticPayments("work", True)).then_rejected("NOT_FOUND")
+
+
+# -- holds
+
+
+def test_a_hold_is_placed_and_released_once() -> None:
+    until = NOW + timedelta(days=7)
+    spec = registered().when(PlacePaymentHold("moving", until))
+    spec.then((Account, "A", PaymentHoldPlaced("moving", until)))
+    spec.when(PlacePaymentHold("moving", until)).then_nothing()
+    spec.when(PlacePaymentHold("moving")).then((Account, "A", PaymentHoldPlaced("moving")))
+    spec.when(ReleasePaymentHold("moved")).then((Account, "A", PaymentHoldReleased("moved")))
+    spec.when(ReleasePaymentHold("moved")).then_nothing()
+
+
+# -- closing
+
+
+def test_an_account_with_nothing_open_is_closed_for_good() -> None:
+    spec = registered().when(CloseAccount("left")).then((Account, "A", AccountClosed("left")))
+    spec.when(PlacePaymentHold("late")).then_rejected("INVALID_STATE", state="CLOSED", allowed=["ACTIVE"])
+    spec.when(CloseAccount()).then_rejected("INVALID_STATE")
+    spec.when(RegisterAccount("Ada")).then_rejected("ACCOUNT_EXISTS")
+
+
+def test_saved_methods_do_not_keep_an_account_open() -> None:
+    Journey().when(CloseAccount()).then_types(AccountClosed)
+
+
+def test_what_is_owed_keeps_an_account_open() -> None:
+    j = Journey()
+    invoice = j.post("INV-1", line("L1", 10))
+    j.when(CloseAccount()).then_rejected("ACCOUNT_HAS_BALANCE", open=[f"invoice-{invoice}"])
+    j.pay("P1", 10, invoice)
+    j.when(CloseAccount()).then_types(AccountClosed)
+
+
+def test_money_that_is_not_applied_keeps_an_account_open() -> None:
+    j = Journey()
+    j.pay("P1", 10)
+    j.when(CloseAccount()).then_rejected("ACCOUNT_HAS_BALANCE", open=["payment-P1"])
+
+
+def test_money_in_flight_keeps_an_account_open() -> None:
+    j = Journey()
+    j.request("P1", 10)
+    j.when(CloseAccount()).then_rejected("ACCOUNT_HAS_BALANCE", open=["payment-P1"])
+    j.when(CancelPayment("P1")).then_rejected("INVALID_STATE", state="REQUESTED")
+
+
+def test_an_unknown_account_is_not_found() -> None:
+    for command in (
+        HOME,
+        UpdateBillingProfile("home", "Home", 1),
+        SetAutomaticPayments("home", True),
+        PlacePaymentHold("no"),
+        ReleasePaymentHold(),
+        CloseAccount(),
+        SetDefaultPaymentMethod("m"),
+        ClearDefaultPaymentMethod(),
+        ReorderPaymentMethods(()),
+    ):
+        Spec().when(command).then_rejected("ACCOUNT_NOT_FOUND", id="A")
+
+
+# -- the default method, and the order behind it
+
+
+def test_a_default_method_is_set_changed_and_cleared() -> None:
+    j = Journey()
+    j.when(SetDefaultPaymentMethod(j.card_a)).then((Account, "A", DefaultPaymentMethodSet(j.card_a, None)))
+    j.when(SetDefaultPaymentMethod(j.card_a)).then_nothing()
+    j.when(SetDefaultPaymentMethod(j.card_b))
+    j.then((Account, "A", DefaultPaymentMethodSet(j.card_b, j.card_a)))
+    j.when(ClearDefaultPaymentMethod("no")).then((Account, "A", DefaultPaymentMethodCleared(j.card_b, "no")))
+    j.when(ClearDefaultPaymentMethod("no")).then_nothing()
+
+
+def test_a_method_that_does_not_exist_is_no_default() -> None:
+    j = Journey()
+    j.when(SetDefaultPaymentMethod("nobody")).then_rejected("METHOD_NOT_FOUND", id="nobody")
+
+
+@pytest.mark.parametrize(
+    ("details", "cause"),
+    [({"usage": "ON_SESSION"}, None), ({"expiry_month": 2, "expiry_year": 2026}, "METHOD_EXPIRED")],
+)
+def test_a_method_that_cannot_be_charged_is_no_default(details: dict[str, object], cause: str | None) -> None:
+    j = Journey()
+    j.when(SavePaymentMethod("gw", "tok_c", "card", **details)).then_accepted()  # type: ignore[arg-type]
+    j.when(SetDefaultPaymentMethod(j.last_id(SavedMethod))).then_rejected("METHOD_NOT_USABLE")
+    assert j.outcome["details"].get("cause") == cause
+
+
+def test_another_accounts_method_is_no_default() -> None:
+    j = Journey()
+    j.when(RegisterAccount("Bob"), account="B").then_accepted()
+    j.when(SetDefaultPaymentMethod(j.card_a), account="B")
+    j.then_rejected("METHOD_NOT_USABLE", cause="METHOD_NOT_OWNED_BY_ACCOUNT")
+
+
+def test_the_order_names_each_active_method_once() -> None:
+    j = Journey()
+    j.when(ReorderPaymentMethods((j.card_b, j.card_a)))
+    j.then((Account, "A", PaymentMethodsReordered((j.card_b, j.card_a))))
+    j.when(ReorderPaymentMethods((j.card_b, j.card_a))).then_nothing()
+    active = sorted((j.card_a, j.card_b))
+    for ids in ((j.card_a,), (j.card_a, j.card_a), (j.card_a, j.card_b, "other"), ()):
+        j.when(ReorderPaymentMethods(ids)).then_rejected("METHOD_NOT_USABLE", active=active)

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
 
     topic_prefix: str = ""
     topic_partitions: int = Field(default=12, ge=1)
+    topic_replication: int = Field(default=1, ge=1)
+    """How many brokers hold each topic: 3 where there are three."""
     consumer_group: str = "tender"
     batch_records_max: int = Field(default=1000, ge=1, le=10_000)
     batch_timeout_ms: int = Field(default=10, ge=1, le=10)

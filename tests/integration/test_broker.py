@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import InvalidReplicationFactorError
 
 from services.kafka_admin import cluster_id, create_topics
+from tests.fixtures.broker_choice import BrokerKind
 from tests.fixtures.kafka import Broker
 
 PARTITIONS = 3
@@ -73,6 +75,13 @@ async def test_creating_topics_twice_is_creating_them_once(
 ) -> None:
     await create_topics(broker.bootstrap_servers, [topic], PARTITIONS)
     assert await sending.partitions_for(topic) == {0, 1, 2}
+
+
+async def test_topics_that_the_broker_refuses_are_an_error(broker: Broker, topic_prefix: str) -> None:
+    if broker.kind is BrokerKind.EMBEDDED:
+        pytest.skip("the embedded broker has no limit to refuse")
+    with pytest.raises(InvalidReplicationFactorError, match="was not created"):
+        await create_topics(broker.bootstrap_servers, [f"{topic_prefix}wide"], PARTITIONS, replication=3)
 
 
 async def test_a_record_comes_back_whole_with_headers_that_are_no_text(

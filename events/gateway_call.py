@@ -74,6 +74,8 @@ class GatewayCallTimedOut:
     sent_at: datetime | None
     reason: str
     next_query_at: datetime
+    unknown_since: datetime | None = None
+    """From here the delays of its inquiries count."""
 
 
 @fact("gateway_call.not_sent.v1")

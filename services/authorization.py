@@ -29,6 +29,8 @@ from events.authorization import (
     AuthorizationReversed,
     PaymentAuthorized,
 )
+from events.ids import part_id
+from events.money import Money
 from events.shapes import Method
 
 IN_FLIGHT = frozenset({"REQUESTED", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW", "INDETERMINATE"})
@@ -49,13 +51,14 @@ class Authorization:
     amount: int = 0
     captured: int = 0
     reversed: int = 0
-    captures: dict[str, int] = field(default_factory=dict)
+    captures: dict[str, AuthorizationCaptureRequested] = field(default_factory=dict)
     """Captures in flight, by payment."""
     reversals: dict[str, AuthorizationReversalRequested] = field(default_factory=dict)
     """Reversals in flight, by adjustment."""
-    attempts: int = 0
-    """Captures and reversals so far: the next one's attempt number is one more."""
-    final: bool = False
+    failed_reversals: dict[str, AuthorizationReversalRequested] = field(default_factory=dict)
+    """They may turn out to have succeeded after all."""
+    reversal_attempts: int = 0
+    payment_group_id: str | None = None
     gateway_id: str = ""
     gateway_ref: str | None = None
     method: Method | None = None
@@ -68,7 +71,9 @@ class Authorization:
 
     @property
     def moving(self) -> int:
-        return sum(self.captures.values()) + sum(r.amount.amount_minor for r in self.reversals.values())
+        """What captures and reversals in flight hold."""
+        requests = (*self.captures.values(), *self.reversals.values())
+        return sum(request.amount.amount_minor for request in requests)
 
     @property
     def balance(self) -> int:
@@ -98,8 +103,7 @@ def evolve(auth: Authorization, event: AuthorizationEvent) -> None:
         case PaymentAuthorized():
             auth.status, auth.gateway_ref, auth.expires_at = "PROCESSED", event.gateway_ref, event.expires_at
         case AuthorizationCaptureRequested():
-            auth.captures[event.payment_id] = event.amount.amount_minor
-            auth.attempts, auth.final = auth.attempts + 1, auth.final or event.final
+            auth.captures[event.payment_id] = event
         case AuthorizationCaptureSucceeded():
             auth.captures.pop(event.payment_id, None)
             auth.captured += event.amount.amount_minor
@@ -109,14 +113,15 @@ def evolve(auth: Authorization, event: AuthorizationEvent) -> None:
             auth.captures.pop(event.payment_id, None)
         case AuthorizationReversalRequested():
             auth.reversals[event.adjustment_id] = event
-            auth.attempts += 1
+            auth.reversal_attempts = event.attempt_no
         case AuthorizationReversed():
             auth.reversals.pop(event.adjustment_id, None)
+            auth.failed_reversals.pop(event.adjustment_id, None)
             auth.reversed += event.amount.amount_minor
             if auth.captured + auth.reversed >= auth.amount:
                 auth.status = "FULLY_REVERSED"
         case AuthorizationReversalFailed():
-            auth.reversals.pop(event.adjustment_id, None)
+            auth.failed_reversals[event.adjustment_id] = auth.reversals.pop(event.adjustment_id)
         case AuthorizationReversalPending():
             pass
         case _:
@@ -131,7 +136,22 @@ def _begin(auth: Authorization, event: AuthorizationRequested | AuthorizationRec
     )
     auth.amount, auth.currency = event.amount.amount_minor, event.amount.currency
     auth.gateway_id, auth.method = event.gateway_id, event.method
+    auth.payment_group_id = event.payment_group_id
     if isinstance(event, AuthorizationRequested):
         auth.status, auth.operation_key = "REQUESTED", event.gateway_idempotency_key
     else:
         auth.status, auth.gateway_ref, auth.expires_at = "PROCESSED", event.gateway_ref, event.expires_at
+
+
+def captured(auth: Authorization, payment_id: str, amount: Money) -> list[AuthorizationEvent]:
+    """A capture succeeded: taken; and after a final one the gateway holds the rest no longer."""
+    taken = AuthorizationCaptureSucceeded(payment_id, amount)
+    request = auth.captures.get(payment_id)
+    if request is None or not request.final:
+        return [taken]
+    elsewhere = auth.moving - request.amount.amount_minor
+    rest = auth.amount - auth.captured - auth.reversed - elsewhere - amount.amount_minor
+    if rest <= 0:
+        return [taken]
+    let_go = part_id(auth.authorization_id, f"final/{payment_id}")
+    return [AuthorizationReversed(let_go, Money(rest, auth.currency)), taken]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from events.authorization import (
     AuthorizationActionRequired,
@@ -35,7 +36,6 @@ from services import (
     exceptions,
     payment_group,
     payment_method,
-    tenant_settings,
 )
 from services.authorization import IN_FLIGHT, Authorization
 from services.calling import GatewayCall, Report, Settled
@@ -135,8 +135,7 @@ class ResolveReview:
     """A person's word on an authorization whose outcome is not known, with evidence."""
 
     authorization_id: Id
-    outcome: str
-    """PROCESSED or FAILED."""
+    outcome: Literal["PROCESSED", "FAILED"]
     evidence: FreeText
     gateway_ref: Token | None = None
 
@@ -163,6 +162,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
     _check_positive(command.amount)
     gateway = states.get(Gateway, command.gateway_id)
     check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type)
+    groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
     snapshot = payment_method.snapshot(method)
     key, planned = calling.plan(
@@ -177,7 +177,6 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         merchant_reference=number,
         method=snapshot,
     )
-    groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     group_id = (
         command.new_payment_group.payment_group_id if command.new_payment_group else command.payment_group_id
     )
@@ -202,6 +201,7 @@ def _obtained_needs(states: States, command: Obtained, context: Context) -> Need
         yield Need(Authorization, command.authorization_id)
     yield account.needed(context)
     yield Need(Gateway, command.gateway_id)
+    yield from payment_group.needed(command.payment_group_id, None)
 
 
 def record_obtained(states: States, command: Obtained, context: Context) -> Changes:
@@ -211,6 +211,7 @@ def record_obtained(states: States, command: Obtained, context: Context) -> Chan
     check_accepts(
         states.get(Gateway, command.gateway_id), command.gateway_id, "CAPTURE", command.amount, command.type
     )
+    payment_group.joined(states, command.payment_group_id, None, context)
     id = command.authorization_id or context.new_id("authorization")
     recorded = AuthorizationRecorded(
         authorization_id=id,
@@ -253,10 +254,10 @@ def _of(states: States, id: str, context: Context) -> Authorization:
 
 def _usable(states: States, id: str, context: Context) -> Authorization:
     auth = _of(states, id, context)
+    if auth.status not in ("PROCESSED", "EXPIRED"):
+        raise invalid_state("authorization", auth.status, ["PROCESSED"])
     if auth.status == "EXPIRED" or (auth.expires_at is not None and context.now >= auth.expires_at):
         raise Rejected("AUTHORIZATION_EXPIRED", f"the authorization {id} has expired")
-    if auth.status != "PROCESSED":
-        raise invalid_state("authorization", auth.status, ["PROCESSED"])
     return auth
 
 
@@ -301,7 +302,6 @@ def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int
 
 def _captured(auth: Authorization, command: CapturePayment, context: Context) -> Changes:
     payment_id, number = command.payment_id or context.new_id("payment"), context.number("PAY")
-    attempt = auth.attempts + 1
     key, planned = calling.plan(
         context,
         origin=payment_id,
@@ -326,11 +326,12 @@ def _captured(auth: Authorization, command: CapturePayment, context: Context) ->
         gateway_id=auth.gateway_id,
         method=auth.method,
         initiation="AD_HOC",
-        attempt_no=attempt,
+        attempt_no=1,
         gateway_idempotency_key=key,
         requested_at=context.now,
         intended_applications=tuple(Intended(invoice_id) for invoice_id in command.apply_to),
         authorization_id=auth.authorization_id,
+        payment_group_id=auth.payment_group_id,
     )
     in_flight = AuthorizationCaptureRequested(payment_id, command.amount, command.final)
     return [
@@ -359,6 +360,11 @@ def reverse(states: States, command: ReverseAuthorization, context: Context) -> 
         raise exceeded(
             "REVERSAL_EXCEEDS_AUTHORIZATION", command.amount, available, f"authorization {auth.number}"
         )
+    gateway = states.get(Gateway, auth.gateway_id)
+    if command.amount.amount_minor < auth.amount and not gateway.capabilities.partial_reversal:
+        raise Rejected(
+            "GATEWAY_CAPABILITY_MISSING", "the gateway reverses only all of it", operation="partial_reversal"
+        )
     return _reversal(states, auth, command.amount, False, context)
 
 
@@ -375,13 +381,13 @@ def cancel(states: States, command: CancelAuthorization, context: Context) -> Ch
 def _reversal(states: States, auth: Authorization, amount: Money, cancels: bool, context: Context) -> Changes:
     gateway = states.get(Gateway, auth.gateway_id)
     check_accepts(gateway, auth.gateway_id, "REVERSE", amount, None)
-    attempt, adjustment_id = auth.attempts + 1, context.new_id("adjustment")
+    attempt, adjustment_id = auth.reversal_attempts + 1, context.new_id("adjustment")
     number = context.number("PAA")
     key, planned = calling.plan(
         context,
-        origin=f"{auth.authorization_id}.{attempt}",
+        origin=auth.authorization_id,
         operation="REVERSE",
-        attempt_no=1,
+        attempt_no=attempt,
         target_kind="auth",
         target_id=auth.authorization_id,
         gateway_id=auth.gateway_id,
@@ -406,8 +412,7 @@ def expire(states: States, command: ExpireAuthorization, context: Context) -> Ch
 
 
 def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
-    yield Need(GatewayCall, command.operation_key)
-    yield tenant_settings.needed(context)
+    yield from calling.needed(states, command.operation_key, context)
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
@@ -417,13 +422,10 @@ def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
 
 
 def record_outcome(states: States, command: Report, context: Context) -> Changes:
-    call = states.get(GatewayCall, command.operation_key)
-    poll = tenant_settings.of(states, context)["unknown_outcome_poll"]
-    settled = calling.settle(call, command, context, poll)
-    assert call.planned is not None
-    auth = _of(states, call.planned.target_id, context)
-    if call.planned.operation == "REVERSE":
-        return [*settled.changes, *_reversed(auth, call.planned.idempotency_key, settled)]
+    planned, settled = calling.settle(states, command, context)
+    auth = _of(states, planned.target_id, context)
+    if planned.operation == "REVERSE":
+        return [*settled.changes, *_reversed(auth, settled, command, context)]
     return [*settled.changes, *_authorized(states, auth, settled, command, context)]
 
 
@@ -441,7 +443,12 @@ def _authorized(
                 outcome.network_transaction_id,
                 late=settled.verdict == "LATE_SUCCESS",
             )
-            return [Change(Authorization, id, fact), *_health(states, auth, outcome, True, context)]
+            health = _health(states, auth, outcome, True, context)
+            return [
+                Change(Authorization, id, fact),
+                *health,
+                *_doubts(auth, settled, Money(auth.amount, auth.currency), context),
+            ]
         case "FAILED":
             declined = AuthorizationDeclined(
                 outcome.result_code,
@@ -466,16 +473,41 @@ def _authorized(
             ]
         case "REQUIRES_REVIEW":
             reason = outcome.raw_message or outcome.result_code
-            return [
-                Change(
-                    Authorization, id, AuthorizationHeldForReview(reason, report.source, outcome.gateway_ref)
-                )
-            ]
+            held = AuthorizationHeldForReview(reason, report.source, outcome.gateway_ref)
+            amount = Money(auth.amount, auth.currency)
+            return [Change(Authorization, id, held), *_gave_up(auth, settled, amount, context)]
         case "CONTRADICTED":
-            message = f"{report.source} says {outcome.result_code} after success"
-            return [exceptions.raised(context, "CONTRADICTED_OUTCOME", "auth", id, message)]
+            return [_contradicted(auth, report, context)]
         case _:
             return []
+
+
+def _doubts(auth: Authorization, settled: Settled, asked: Money, context: Context) -> Changes:
+    """What a person should know of a success: it came late, or with another amount."""
+    id = auth.authorization_id
+    doubts: list[Change] = []
+    if settled.verdict == "LATE_SUCCESS":
+        message = "it had been taken for failed: see what the customer's bank holds now"
+        doubts.append(exceptions.raised(context, "LATE_SUCCESS", "auth", id, message, asked))
+    done = settled.outcome.processed_amount or asked
+    if done != asked:
+        message = f"asked for {asked}, the gateway did {done}"
+        doubts.append(exceptions.raised(context, "AMOUNT_MISMATCH", "auth", id, message, done))
+    return doubts
+
+
+def _gave_up(auth: Authorization, settled: Settled, amount: Money, context: Context) -> Changes:
+    """Nobody could find out what became of it; a review that the gateway asked for is no such case."""
+    if settled.outcome.result_code == "RequiresReview":
+        return []
+    message = "nobody could find out whether the gateway executed it"
+    id = auth.authorization_id
+    return [exceptions.raised(context, "UNKNOWN_OUTCOME_EXPIRED", "auth", id, message, amount)]
+
+
+def _contradicted(auth: Authorization, report: Report, context: Context) -> Change:
+    message = f"{report.source} says {report.result.result_code} after success"
+    return exceptions.raised(context, "CONTRADICTED_OUTCOME", "auth", auth.authorization_id, message)
 
 
 def _health(
@@ -488,15 +520,16 @@ def _health(
     return payment_method.after_outcome(method, owner, outcome, succeeded, context)
 
 
-def _reversed(auth: Authorization, key: str, settled: Settled) -> Changes:
-    asked = next((r for r in auth.reversals.values() if r.gateway_idempotency_key == key), None)
+def _reversed(auth: Authorization, settled: Settled, report: Report, context: Context) -> Changes:
+    asked = _reversal_of(auth, report.operation_key)
     if asked is None:
-        return []
+        return [_contradicted(auth, report, context)] if settled.verdict == "CONTRADICTED" else []
     id, outcome = auth.authorization_id, settled.outcome
     match settled.verdict:
-        case "PROCESSED":
-            done = [Change(Authorization, id, AuthorizationReversed(asked.adjustment_id, asked.amount))]
-            return [*done, Change(Authorization, id, AuthorizationCanceled())] if asked.cancels else done
+        case "PROCESSED" | "LATE_SUCCESS":
+            done = Change(Authorization, id, AuthorizationReversed(asked.adjustment_id, asked.amount))
+            canceled = [Change(Authorization, id, AuthorizationCanceled())] if asked.cancels else []
+            return [done, *canceled, *_doubts(auth, settled, asked.amount, context)]
         case "FAILED":
             failed = AuthorizationReversalFailed(
                 asked.adjustment_id, asked.amount, outcome.raw_code, outcome.raw_message
@@ -504,8 +537,16 @@ def _reversed(auth: Authorization, key: str, settled: Settled) -> Changes:
             return [Change(Authorization, id, failed)]
         case "PENDING" | "UNKNOWN":
             return [Change(Authorization, id, AuthorizationReversalPending(asked.adjustment_id))]
+        case "REQUIRES_REVIEW":
+            return _gave_up(auth, settled, asked.amount, context)
         case _:
             return []
+
+
+def _reversal_of(auth: Authorization, key: str) -> AuthorizationReversalRequested | None:
+    """The reversal that has this key, as long as it has not succeeded."""
+    requests = (*auth.reversals.values(), *auth.failed_reversals.values())
+    return next((request for request in requests if request.gateway_idempotency_key == key), None)
 
 
 def _review_needs(states: States, command: ResolveReview, context: Context) -> Needs:
@@ -520,8 +561,6 @@ def resolve_review(states: States, command: ResolveReview, context: Context) -> 
     auth = _of(states, command.authorization_id, context)
     if auth.status not in IN_FLIGHT - {"REQUESTED"}:
         raise invalid_state("authorization", auth.status, IN_FLIGHT - {"REQUESTED"})
-    if command.outcome not in ("PROCESSED", "FAILED"):
-        raise Rejected("MALFORMED_REQUEST", "the outcome is PROCESSED or FAILED", field="data.outcome")
     known = Outcome("Success", gateway_ref=command.gateway_ref, raw_message=command.evidence)
     if command.outcome == "FAILED":
         known = Outcome("Decline", category="Security", raw_message=command.evidence)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import orjson
 
+from events.gateway import Capabilities
 from events.gateway_call import (
     GatewayCallEvent,
     GatewayCallNotSent,
@@ -26,9 +27,11 @@ from events.gateway_call import (
     GatewayStatusQueried,
 )
 from events.shapes import Outcome
+from services import tenant_settings
 from services.commands import FreeText, Token
-from services.decision import Change, Context, Subject
+from services.decision import Change, Context, Need, Needs, States, Subject
 from services.errors import Rejected
+from services.gateway import Gateway
 
 RESEND_SECONDS = (1, 5, 30, 120)
 """A call that never reached the gateway is sent again after these pauses, under the same key."""
@@ -44,8 +47,8 @@ class Report:
     """News about an operation: the shape of every `Record…Outcome` command.
 
     `result.result_code` is one of domain 5.5, or `NotFound` (an inquiry found nothing; with
-    `not_executed` when the gateway documents that this means "not executed" by now), or `Reversed`
-    (a refund came back from the customer's bank).
+    `not_executed` when the gateway documents that this means "not executed", after its delay), or
+    `Reversed` (a refund came back from the customer's bank).  RECONCILER is the source of inquiries.
     """
 
     operation_key: Token
@@ -66,6 +69,8 @@ class GatewayCall:
     """Empty, PLANNED (to be sent), UNKNOWN, PENDING, REVIEW, SUCCEEDED, FAILED."""
     sends: int = 0
     queries: int = 0
+    sent_at: datetime | None = None
+    """When the gateway may first have seen its key."""
     unknown_since: datetime | None = None
     contradicted: bool = False
 
@@ -89,7 +94,9 @@ def evolve(call: GatewayCall, event: GatewayCallEvent) -> None:
         case GatewayCallPending():
             call.status, call.queries = "PENDING", call.queries + (call.status == "PENDING")
         case GatewayCallTimedOut():
-            call.status, call.unknown_since, call.queries = "UNKNOWN", event.sent_at, 0
+            call.status, call.queries = "UNKNOWN", 0
+            call.unknown_since = event.unknown_since or event.sent_at
+            call.sent_at = call.sent_at or event.sent_at or call.unknown_since
         case GatewayCallNotSent():
             call.sends = event.sends
             call.status = "PLANNED" if event.retry_at else "FAILED"
@@ -129,37 +136,62 @@ class Settled(NamedTuple):
     next_query_at: datetime | None = None
 
 
-def settle(call: GatewayCall, report: Report, context: Context, poll: Sequence[int]) -> Settled:
-    """What the report makes of the call.  Raises `OPERATION_NOT_FOUND` for a key that was never planned."""
+class _News(NamedTuple):
+    """A report on a call, and what is needed to judge it."""
+
+    call: GatewayCall
+    report: Report
+    now: datetime
+    poll: Sequence[int]
+    can: Capabilities
+
+    @property
+    def code(self) -> str:
+        return self.report.result.result_code
+
+
+def needed(states: States, operation_key: str, context: Context) -> Needs:
+    """The call, the settings, and the gateway: what it takes to settle a report."""
+    yield Need(GatewayCall, operation_key)
+    yield tenant_settings.needed(context)
+    call = states.find(GatewayCall, operation_key)
+    if call and call.planned:
+        yield Need(Gateway, call.planned.gateway_id)
+
+
+def settle(states: States, report: Report, context: Context) -> tuple[GatewayCallPlanned, Settled]:
+    """The call, and what the report makes of it.
+
+    Raises `OPERATION_NOT_FOUND` for a key that was never planned.
+    """
+    call = states.get(GatewayCall, report.operation_key)
     if call.planned is None:
         raise Rejected("OPERATION_NOT_FOUND", f"no operation has the key {report.operation_key}")
-    code, outcome = report.result.result_code, report.result
-    if outcome.result_code == "Reversed":
+    poll = tenant_settings.of(states, context)["unknown_outcome_poll"]
+    can = states.get(Gateway, call.planned.gateway_id).capabilities
+    return call.planned, _settled(_News(call, report, context.now, poll, can))
+
+
+def _settled(news: _News) -> Settled:
+    call, report, outcome = news.call, news.report, news.report.result
+    if news.code == "Reversed":
         return Settled("REVERSED" if call.status == "SUCCEEDED" else "NOTHING", outcome, [])
     if call.known:
         return _after_the_end(call, report)
-    if code == "Success":
+    if news.code == "Success":
         return Settled("PROCESSED", outcome, [_ended(call, report, GatewayCallSucceeded)])
-    if code in DECLINES:
-        outcome = _categorized(outcome)
-        return Settled(
-            "FAILED", outcome, [_ended(call, replace(report, result=outcome), GatewayCallRejected)]
-        )
-    if code in WAITING:
-        return _waiting(call, report, context, poll)
-    if code == "NotFound" and report.not_executed:
-        return _not_sent(call, outcome, context)
-    if call.status in ("UNKNOWN", "PENDING", "REVIEW"):
-        return _still_unknown(call, report, context, poll)
-    if code == "SystemError":
-        return _not_sent(call, outcome, context)
-    sent_at = report.sent_at or context.now
-    at = context.now + timedelta(seconds=poll[0])
-    unknown = GatewayCallTimedOut(sent_at=context.now, reason=outcome.raw_message or code, next_query_at=at)
-    return Settled("UNKNOWN", replace(outcome, gateway_date=sent_at), [_on(call, unknown)], at)
+    if news.code in DECLINES:
+        refused = replace(report, result=_categorized(outcome))
+        return Settled("FAILED", refused.result, [_ended(call, refused, GatewayCallRejected)])
+    if news.code in WAITING:
+        return _waiting(news)
+    if _is_not_executed(news):
+        return _not_sent(news)
+    return _unknown(news) if call.status == "PLANNED" else _still_unknown(news)
 
 
 def _after_the_end(call: GatewayCall, report: Report) -> Settled:
+    """Late truth: it may contradict what was taken for known, once."""
     code = report.result.result_code
     contradicts = (code == "Success") != (call.status == "SUCCEEDED")
     if call.contradicted or not contradicts or (code not in DECLINES and code != "Success"):
@@ -176,37 +208,83 @@ def _ended(
     return _on(call, GatewayOutcomeResolved(report.source, report.result, report.evidence))
 
 
-def _waiting(call: GatewayCall, report: Report, context: Context, poll: Sequence[int]) -> Settled:
+def _waiting(news: _News) -> Settled:
     """Acknowledged: asked about until it is known, at the last pause for as long as it takes."""
-    queries = call.queries + (call.status == "PENDING")
-    at = context.now + timedelta(seconds=poll[min(queries, len(poll) - 1)])
-    fact = GatewayCallPending(report.source, report.result, at, report.sent_at)
-    verdict = WAITING[report.result.result_code]
-    return Settled("NOTHING" if call.status == "PENDING" else verdict, report.result, [_on(call, fact)], at)
+    call, report = news.call, news.report
+    heard_before = call.status == "PENDING"
+    if call.status == "REVIEW" or (heard_before and report.source != "RECONCILER"):
+        return Settled("NOTHING", report.result, [])
+    queries = call.queries + heard_before
+    at = news.now + timedelta(seconds=news.poll[min(queries, len(news.poll) - 1)])
+    pending = GatewayCallPending(report.source, report.result, at, report.sent_at)
+    return Settled("NOTHING" if heard_before else WAITING[news.code], report.result, [_on(call, pending)], at)
 
 
-def _still_unknown(call: GatewayCall, report: Report, context: Context, poll: Sequence[int]) -> Settled:
-    if report.source == "GATEWAY" or call.status == "REVIEW":
+def _is_not_executed(news: _News) -> bool:
+    """Only a call that ended before the gateway had it; or one that the gateway does not know, long
+    enough after it was sent for the gateway to vouch for that (domain 3.4, rule 2).
+
+    An inquiry that fails says nothing about the call, and what was acknowledged cannot be unknown.
+    """
+    call, report = news.call, news.report
+    if news.code == "SystemError":
+        return call.status == "PLANNED" and report.source == "GATEWAY"
+    delay = news.can.read_your_writes_seconds
+    vouched = report.not_executed and news.code == "NotFound" and delay is not None
+    if not vouched or call.status != "UNKNOWN" or call.unknown_since is None:
+        return False
+    return news.now >= call.unknown_since + timedelta(seconds=delay or 0)
+
+
+def _unknown(news: _News) -> Settled:
+    """It was sent, or may have been, and nobody knows what became of it."""
+    outcome = news.report.result
+    at = news.now + timedelta(seconds=news.poll[0])
+    reason = outcome.raw_message or news.code
+    unknown = GatewayCallTimedOut(news.report.sent_at, reason, at, unknown_since=news.now)
+    return Settled("UNKNOWN", outcome, [_on(news.call, unknown)], at)
+
+
+def _still_unknown(news: _News) -> Settled:
+    """An inquiry settled nothing: the next one is due, or, after the last, a person must look."""
+    call, report = news.call, news.report
+    if report.source != "RECONCILER" or call.status == "REVIEW":
         return Settled("NOTHING", report.result, [])
     queries = call.queries + 1
-    found = "NOT_FOUND" if report.result.result_code == "NotFound" else "UNREACHABLE"
-    since = call.unknown_since or context.now
-    at = max(context.now, since + timedelta(seconds=poll[queries])) if queries < len(poll) else None
-    if at is None and call.status == "PENDING":
-        at = context.now + timedelta(seconds=poll[-1])
+    at = _next_query_at(news, queries)
+    found = "NOT_FOUND" if news.code == "NotFound" else "UNREACHABLE"
     changes = [_on(call, GatewayStatusQueried(queries, found, at))]
     return Settled("REQUIRES_REVIEW" if at is None else "NOTHING", report.result, changes, at)
 
 
-def _not_sent(call: GatewayCall, outcome: Outcome, context: Context) -> Settled:
-    """It is certain that nothing was executed: sent again under the same key, while the budget lasts."""
+def _next_query_at(news: _News, queries: int) -> datetime | None:
+    last = len(news.poll) - 1
+    if news.call.status == "PENDING":
+        return news.now + timedelta(seconds=news.poll[min(queries, last)])
+    if queries > last:
+        return None
+    since = news.call.unknown_since or news.now
+    return max(news.now, since + timedelta(seconds=news.poll[queries]))
+
+
+def _not_sent(news: _News) -> Settled:
+    """It is certain that nothing was executed: sent again under the same key, while that is possible."""
+    call, outcome = news.call, news.report.result
     sends = call.sends + 1
-    if sends > len(RESEND_SECONDS):
-        failed = replace(outcome, result_code="SystemError", category="GatewayConnection", hard=False)
-        return Settled("FAILED", failed, [_on(call, GatewayCallNotSent(failed, sends, None))])
-    pause = max(RESEND_SECONDS[sends - 1], outcome.retry_after_seconds or 0)
-    at = context.now + timedelta(seconds=pause)
-    return Settled("NOTHING", outcome, [_on(call, GatewayCallNotSent(outcome, sends, at))])
+    if sends <= len(RESEND_SECONDS):
+        pause = max(RESEND_SECONDS[sends - 1], outcome.retry_after_seconds or 0)
+        at = news.now + timedelta(seconds=pause)
+        if _key_is_live(news, at):
+            return Settled("NOTHING", outcome, [_on(call, GatewayCallNotSent(outcome, sends, at))])
+    failed = replace(outcome, result_code="SystemError", category="GatewayConnection", hard=False)
+    return Settled("FAILED", failed, [_on(call, GatewayCallNotSent(failed, sends, None))])
+
+
+def _key_is_live(news: _News, at: datetime) -> bool:
+    """A key that the gateway has seen is replayed only for as long as it remembers keys."""
+    if news.call.sent_at is None or not news.can.idempotency:
+        return True
+    return at <= news.call.sent_at + timedelta(hours=news.can.idempotency_key_hours)
 
 
 def _on(call: GatewayCall, fact: GatewayCallEvent) -> Change:

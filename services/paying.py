@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from events.authorization import AuthorizationCaptureFailed, AuthorizationCaptureSucceeded
+from events.authorization import AuthorizationCaptureFailed
 from events.money import Money
 from events.payment import (
     ExternalPaymentRecorded,
@@ -28,7 +28,16 @@ from events.payment import (
     PaymentRequested,
 )
 from events.shapes import Intended, Method, Outcome
-from services import account, applying, calling, exceptions, payment_group, payment_method, tenant_settings
+from services import (
+    account,
+    applying,
+    authorization,
+    calling,
+    exceptions,
+    payment_group,
+    payment_method,
+    tenant_settings,
+)
 from services import invoice as invoices
 from services import payment as payments
 from services.account import Account
@@ -224,8 +233,7 @@ def _intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:
 
 
 def _outcome_needs(states: States, command: RecordPaymentOutcome, context: Context) -> Needs:
-    yield Need(GatewayCall, command.operation_key)
-    yield tenant_settings.needed(context)
+    yield from calling.needed(states, command.operation_key, context)
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
@@ -246,13 +254,10 @@ def _target_needs(states: States, payment_id: str) -> Needs:
 
 
 def record_outcome(states: States, command: RecordPaymentOutcome, context: Context) -> Changes:
-    call = states.get(GatewayCall, command.operation_key)
-    poll = tenant_settings.of(states, context)["unknown_outcome_poll"]
-    settled = calling.settle(call, command, context, poll)
-    assert call.planned is not None
-    payment = states.get(Payment, call.planned.target_id)
-    applying.check_payment(payment, call.planned.target_id, context)
-    if call.planned.operation == "VOID":
+    planned, settled = calling.settle(states, command, context)
+    payment = states.get(Payment, planned.target_id)
+    applying.check_payment(payment, planned.target_id, context)
+    if planned.operation == "VOID":
         return [*settled.changes, *_voided(payment, settled, command)]
     return [*settled.changes, *_received(states, payment, settled, command, context)]
 
@@ -310,8 +315,9 @@ def _succeeded(
     )
     changes: list[Change | Claiming] = [Change(Payment, payment.payment_id, processed)]
     if payment.authorization_id:
-        captured = AuthorizationCaptureSucceeded(payment.payment_id, processed.processed_amount)
-        changes.append(Change(Authorization, payment.authorization_id, captured))
+        held = states.get(Authorization, payment.authorization_id)
+        facts = authorization.captured(held, payment.payment_id, processed.processed_amount)
+        changes += [Change(Authorization, payment.authorization_id, fact) for fact in facts]
     changes += _health(states, payment, outcome, True, context)
     if late:
         message = "it had been taken for failed: see whether the customer paid twice"
@@ -421,12 +427,11 @@ def _room(invoice: Invoice, line_id: str | None) -> int:
 
 def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
-    yield tenant_settings.needed(context)
     yield account.needed(context)
     yield from _target_needs(states, command.payment_id)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.operation_key:
-        yield Need(GatewayCall, payment.operation_key)
+        yield from calling.needed(states, payment.operation_key, context)
 
 
 def resolve_outcome(states: States, command: ResolvePaymentOutcome, context: Context) -> Changes:

@@ -45,7 +45,12 @@ def joined(states: States, payment_group_id: str | None, new: NewGroup | None, c
         raise Rejected("PAYMENT_GROUP_AMBIGUOUS", "name an existing group, or describe a new one, not both")
     if payment_group_id and states.get(PaymentGroup, payment_group_id).account_id != context.account_id:
         raise not_found("PAYMENT_GROUP", payment_group_id)
-    if new is None or states.get(PaymentGroup, new.payment_group_id).account_id:
+    if new is None:
+        return []
+    owner = states.get(PaymentGroup, new.payment_group_id).account_id
+    if owner not in ("", context.account_id):
+        raise Rejected("ACCOUNT_MISMATCH", f"the group {new.payment_group_id} belongs to another account")
+    if owner:
         return []
     fact = PaymentGroupCreated(new.payment_group_id, context.account_id, new.reference)
     return [Change(PaymentGroup, new.payment_group_id, fact)]

@@ -515,8 +515,7 @@ def _take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, c
 
 
 def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
-    yield Need(GatewayCall, command.operation_key)
-    yield tenant_settings.needed(context)
+    yield from calling.needed(states, command.operation_key, context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
         yield from _target_needs(states, call.planned.target_id)
@@ -540,11 +539,9 @@ def _target_needs(states: States, refund_id: str) -> Needs:
 
 
 def record_outcome(states: States, command: Report, context: Context) -> Changes:
-    call = states.get(GatewayCall, command.operation_key)
+    planned, settled = calling.settle(states, command, context)
     settings = tenant_settings.of(states, context)
-    settled = calling.settle(call, command, context, settings["unknown_outcome_poll"])
-    assert call.planned is not None
-    refund = states.get(Refund, call.planned.target_id)
+    refund = states.get(Refund, planned.target_id)
     if refund.account_id != context.account_id:
         raise Rejected("ACCOUNT_MISMATCH", "the refund belongs to another account")
     draft = Draft(states, EVOLVE)
@@ -687,11 +684,10 @@ def _refunded_lines(draft: Draft, memo_id: str, amount: Money) -> tuple[LineAmou
 
 def _resolve_needs(states: States, command: ResolveRefundOutcome, context: Context) -> Needs:
     yield Need(Refund, command.refund_id)
-    yield tenant_settings.needed(context)
     yield from _target_needs(states, command.refund_id)
     refund = states.find(Refund, command.refund_id)
     if refund and refund.operation_key:
-        yield Need(GatewayCall, refund.operation_key)
+        yield from calling.needed(states, refund.operation_key, context)
 
 
 def resolve_outcome(states: States, command: ResolveRefundOutcome, context: Context) -> Changes:

@@ -118,6 +118,7 @@ class RefundAppliedToCreditMemo:
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
+    reserved: bool = True
 
 
 @fact("credit_memo.refund_reversed.v1")

@@ -157,10 +157,12 @@ class RefundReservationReleased:
 
 @fact("payment.refund_applied.v1")
 class RefundAppliedToPayment:
-    """A reserved refund left: the money is back with the customer."""
+    """A refund left: the money is back with the customer."""
 
     refund_id: str
     amount: Money
+    reserved: bool = True
+    """It was reserved before; else it came straight from what was unapplied."""
 
 
 @fact("payment.refund_reversed.v1")

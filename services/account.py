@@ -40,7 +40,7 @@ class Account:
     status: str = ""
     """Empty until registered; ACTIVE, CLOSED."""
     currencies: tuple[str, ...] = ()
-    profiles: dict[str, bool] = field(default_factory=dict)
+    profiles: dict[str, bool] = field(default_factory=dict[str, bool])
     """Billing profile to whether it skips automatic payments."""
     default_profile_id: str | None = None
     default_method_id: str | None = None

@@ -7,7 +7,7 @@ is taken back once, and within a line covers charge and tax in proportion, to th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -494,8 +494,7 @@ def _with_balance(changes: list[Change], before: int) -> list[Change]:
     first = changes[0]
     assert isinstance(first.fact, CreditMemoApplied)
     after = Money(before - first.fact.total.amount_minor, first.fact.total.currency)
-    fact = CreditMemoApplied(**{**vars(first.fact), "balance": after})
-    return [first._replace(fact=fact), *changes[1:]]
+    return [first._replace(fact=replace(first.fact, balance=after)), *changes[1:]]
 
 
 def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Why:

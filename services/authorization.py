@@ -51,11 +51,17 @@ class Authorization:
     amount: int = 0
     captured: int = 0
     reversed: int = 0
-    captures: dict[str, AuthorizationCaptureRequested] = field(default_factory=dict)
+    captures: dict[str, AuthorizationCaptureRequested] = field(
+        default_factory=dict[str, AuthorizationCaptureRequested]
+    )
     """Captures in flight, by payment."""
-    reversals: dict[str, AuthorizationReversalRequested] = field(default_factory=dict)
+    reversals: dict[str, AuthorizationReversalRequested] = field(
+        default_factory=dict[str, AuthorizationReversalRequested]
+    )
     """Reversals in flight, by adjustment."""
-    failed_reversals: dict[str, AuthorizationReversalRequested] = field(default_factory=dict)
+    failed_reversals: dict[str, AuthorizationReversalRequested] = field(
+        default_factory=dict[str, AuthorizationReversalRequested]
+    )
     """They may turn out to have succeeded after all."""
     reversal_attempts: int = 0
     payment_group_id: str | None = None

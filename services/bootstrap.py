@@ -197,7 +197,9 @@ class Gateways:
         given = dict(registered.settings or {})
         if registered.adapter_key == "simulator" and self._settings.simulator_url:
             given.setdefault("base_url", self._settings.simulator_url)
-        return adapter(registered.adapter_key)(given, registered.connect_timeout_ms, registered.read_timeout_ms)
+        return adapter(registered.adapter_key)(
+            given, registered.connect_timeout_ms, registered.read_timeout_ms
+        )
 
 
 # -- the broker

@@ -106,10 +106,15 @@ class _Rebalance(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, bus: CommandBus) -> None:
         self._bus = bus
 
-    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+    # The library declares both as plain functions, and awaits them where they are not.
+    async def on_partitions_revoked(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, revoked: Iterable[TopicPartition]
+    ) -> None:
         self._bus.revoked(revoked)
 
-    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+    async def on_partitions_assigned(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, assigned: Iterable[TopicPartition]
+    ) -> None:
         await self._bus.assigned(assigned)
 
 

@@ -241,7 +241,7 @@ def encode(
         body["command_id"] = command_id
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
-    return TYPES[cast("type[Any]", data.__class__)], orjson.dumps(body)
+    return TYPES[cast("type[Any]", type(data))], orjson.dumps(body)
 
 
 def _unknown_type(type: str) -> Undecodable:

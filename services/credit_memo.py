@@ -68,10 +68,10 @@ class CreditMemo:
     applied: int = 0
     refunded: int = 0
     refund_reserved: int = 0
-    lines: dict[str, MemoLine] = field(default_factory=dict)
-    applications: dict[str, MemoApplication] = field(default_factory=dict)
-    unapplied_ids: set[str] = field(default_factory=set)
-    reservations: dict[str, tuple[LineAmount, ...]] = field(default_factory=dict)
+    lines: dict[str, MemoLine] = field(default_factory=dict[str, MemoLine])
+    applications: dict[str, MemoApplication] = field(default_factory=dict[str, MemoApplication])
+    unapplied_ids: set[str] = field(default_factory=set[str])
+    reservations: dict[str, tuple[LineAmount, ...]] = field(default_factory=dict[str, tuple[LineAmount, ...]])
     reference_invoice_id: str | None = None
     source_invoice_id: str | None = None
     saved_payment_method_id: str | None = None

@@ -57,8 +57,8 @@ class Gateway:
     adapter_key: str = ""
     mode: str = ""
     capabilities: Capabilities = field(default_factory=lambda: Capabilities(()))
-    minor_unit_overrides: dict[str, int] = field(default_factory=dict)
-    settings: dict[str, str] = field(default_factory=dict)
+    minor_unit_overrides: dict[str, int] = field(default_factory=dict[str, int])
+    settings: dict[str, str] = field(default_factory=dict[str, str])
 
     @property
     def open(self) -> bool:
@@ -205,7 +205,7 @@ def publish_codes(states: States, command: PublishRawCodeMap, context: Context) 
     provider = states.get(GatewayProvider, command.provider_id)
     if not provider.adapter_key:
         raise not_found("GATEWAY", command.provider_id)
-    codes = {code.strip().lower(): tuple(meaning) for code, meaning in command.codes.items()}
+    codes = {code.strip().lower(): (meaning[0], meaning[1]) for code, meaning in command.codes.items()}
     return [
         Change(GatewayProvider, command.provider_id, RawCodeMapPublished(provider.map_version + 1, codes))
     ]

@@ -86,10 +86,10 @@ class _Attempt:
 
     batch: Batch
     items: list[_Item]
-    opened: dict[str, tuple[str, bool]] = field(default_factory=dict)
+    opened: dict[str, tuple[str, bool]] = field(default_factory=dict[str, tuple[str, bool]])
     """Touched stream to its home, and whether it was open before."""
-    claimed: set[tuple[str, str, str]] = field(default_factory=set)
-    parked: set[str] = field(default_factory=set)
+    claimed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    parked: set[str] = field(default_factory=set[str])
 
 
 class Handler:

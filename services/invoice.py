@@ -86,10 +86,10 @@ class Invoice:
     tax_covered: int = 0
     level: str | None = None
     """INVOICE or INVOICE_LINE while anything is applied; None again at zero (I4)."""
-    lines: dict[str, LineState] = field(default_factory=dict)
-    applications: dict[str, Application] = field(default_factory=dict)
+    lines: dict[str, LineState] = field(default_factory=dict[str, LineState])
+    applications: dict[str, Application] = field(default_factory=dict[str, Application])
     """Live ones only."""
-    unapplied: set[str] = field(default_factory=set)
+    unapplied: set[str] = field(default_factory=set[str])
     """Ids of applications that were taken back."""
     orders: int = 0
     posted_at: datetime | None = None

@@ -758,7 +758,7 @@ def _paid_outside(
     draft.record(Refund, refund_id, recorded, new=True)
     draft.record(Refund, refund_id, RefundApplied("payment", leg.source_id, amount))
     _release(draft, ro, leg)
-    draft.record(Payment, leg.source_id, RefundAppliedToPayment(refund_id, amount))
+    draft.record(Payment, leg.source_id, RefundAppliedToPayment(refund_id, amount, reserved=False))
     draft.record(RefundOrchestration, ro.orchestration_id, RefundLegSucceeded(leg.no, refund_id, amount))
     return refund_id
 

@@ -76,7 +76,7 @@ class RefundOrchestration:
     currency: str = ""
     refunded: int = 0
     open_credit: int = 0
-    legs: dict[int, Leg] = field(default_factory=dict)
+    legs: dict[int, Leg] = field(default_factory=dict[int, Leg])
 
     @property
     def open(self) -> bool:

@@ -73,12 +73,12 @@ class Payment:
     operation_key: str = ""
     """The gateway idempotency key of its latest operation: the sale or capture, later the void."""
     intended: tuple[Intended, ...] = ()
-    applications: dict[str, PaymentApplication] = field(default_factory=dict)
+    applications: dict[str, PaymentApplication] = field(default_factory=dict[str, PaymentApplication])
     """Live ones only."""
-    unapplied_ids: set[str] = field(default_factory=set)
-    reservations: dict[str, int] = field(default_factory=dict)
+    unapplied_ids: set[str] = field(default_factory=set[str])
+    reservations: dict[str, int] = field(default_factory=dict[str, int])
     """Refund id to the amount reserved for it."""
-    refunds: dict[str, int] = field(default_factory=dict)
+    refunds: dict[str, int] = field(default_factory=dict[str, int])
     """Refund id to the amount that went back."""
     cancellation_key: str | None = None
     """The key of a void in flight: the money is untouchable meanwhile."""

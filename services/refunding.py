@@ -489,7 +489,7 @@ def _take_from_payment(
     if amount.amount_minor > source.unapplied:
         available = Money(source.unapplied, source.currency)
         raise exceeded("REFUND_EXCEEDS_UNAPPLIED", amount, available, f"payment {source.number}")
-    draft.record(Payment, payment_id, RefundAppliedToPayment(refund_id, amount))
+    draft.record(Payment, payment_id, RefundAppliedToPayment(refund_id, amount, reserved=False))
 
 
 def _take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
@@ -506,9 +506,8 @@ def _take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, c
     if amount.amount_minor > memo.balance:
         available = Money(memo.balance, memo.currency)
         raise exceeded("CREDIT_BALANCE_EXCEEDED", amount, available, f"credit memo {memo.number}")
-    draft.record(
-        CreditMemo, memo_id, RefundAppliedToCreditMemo(refund_id, amount, _largest_first(memo, amount))
-    )
+    lines = _largest_first(memo, amount)
+    draft.record(CreditMemo, memo_id, RefundAppliedToCreditMemo(refund_id, amount, lines, reserved=False))
 
 
 # -- the outcome
@@ -609,11 +608,11 @@ def _processed(draft: Draft, refund: Refund, settled: Settled, report: Report, l
     draft.record(Refund, id, processed)
     draft.record(Refund, id, RefundApplied(kind, source, amount))
     if kind == "payment":
-        draft.record(Payment, source, RefundAppliedToPayment(id, amount))
+        draft.record(Payment, source, RefundAppliedToPayment(id, amount, reserved=not late))
         return
     memo = draft.get(CreditMemo, source)
     lines = memo.reservations.get(id) or _largest_first(memo, amount)
-    draft.record(CreditMemo, source, RefundAppliedToCreditMemo(id, amount, lines))
+    draft.record(CreditMemo, source, RefundAppliedToCreditMemo(id, amount, lines, reserved=not late))
     _unlock_own(draft, source, id)
 
 

@@ -5,9 +5,9 @@ A setting appears here when its behaviour exists; an unknown one is `UNKNOWN_FIE
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from events.ids import tenant_home
 from events.settings import TenantSettingsChanged
@@ -49,24 +49,29 @@ def _one_of(*allowed: str) -> Callable[[Any], bool]:
 
 
 def _are_fallbacks(value: Any) -> bool:
+    options = _listed(value)
     return (
-        isinstance(value, list | tuple)
-        and all(option in FALLBACKS for option in value)
-        and len(set(value)) == len(value)
+        options is not None
+        and all(option in FALLBACKS for option in options)
+        and len(set(options)) == len(options)
     )
 
 
 def _are_delays(value: Any) -> bool:
     """They count from one moment, so each is longer than the one before it."""
-    whole = isinstance(value, list | tuple) and 0 < len(value) <= 20
-    possible = whole and all(type(delay) is int and 0 < delay <= 30 * 86400 for delay in value)
-    return possible and sorted(set(value)) == list(value)
+    delays = _listed(value) or []
+    possible = 0 < len(delays) <= 20 and all(
+        type(delay) is int and 0 < delay <= 30 * 86400 for delay in delays
+    )
+    return possible and sorted(set(delays)) == delays
+
+
+def _listed(value: Any) -> list[Any] | None:
+    return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
 
 _VALID: dict[str, Callable[[Any], bool]] = {
-    name: _is_bool for name, value in DEFAULTS.items() if value in (True, False)
-}
-_VALID |= {
+    **{name: _is_bool for name, value in DEFAULTS.items() if value in (True, False)},
     "application_level": _one_of("INVOICE", "INVOICE_LINE"),
     "refund_failure_fallback": _are_fallbacks,
     "unknown_outcome_poll": _are_delays,

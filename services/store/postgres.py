@@ -71,7 +71,7 @@ _LOST = (
 class PostgresStore:
     """`Store` on an asyncpg pool; see `services.store.protocol` for what each question means."""
 
-    def __init__(self, pool: asyncpg.Pool[Any], database_url: str) -> None:
+    def __init__(self, pool: asyncpg.Pool, database_url: str) -> None:
         self._pool, self._database_url = pool, database_url
         self._moved = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
@@ -115,10 +115,11 @@ class PostgresStore:
 
     async def _explain(self, violation: asyncpg.UniqueViolationError, batch: Batch) -> None:
         """Turn a violated uniqueness into the conflict that it is."""
-        if violation.constraint_name == "verdicts_command":
+        constraint: str = cast("Any", violation).constraint_name  # set by the server's answer
+        if constraint == "verdicts_command":
             known = await self.verdicts([verdict.command_id for verdict in batch.verdicts])
             raise VerdictExists(known) from violation
-        if violation.constraint_name == "log_version":
+        if constraint == "log_version":
             raise IntegrityError(str(violation)) from violation
 
     # -- reading the log

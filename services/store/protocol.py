@@ -167,28 +167,28 @@ class Tracking(NamedTuple):
 class Batch:
     """All that one transaction writes.  Events are in command order, as are their verdicts."""
 
-    events: list[NewEvent] = field(default_factory=list)
-    verdicts: list[NewVerdict] = field(default_factory=list)
-    offsets: list[OffsetMove] = field(default_factory=list)
-    claims: list[Claim] = field(default_factory=list)
-    released_claims: list[Claim] = field(default_factory=list)
-    documents: list[DocumentChange] = field(default_factory=list)
-    work: list[WorkChange] = field(default_factory=list)
-    answered_work: list[str] = field(default_factory=list)
+    events: list[NewEvent] = field(default_factory=list[NewEvent])
+    verdicts: list[NewVerdict] = field(default_factory=list[NewVerdict])
+    offsets: list[OffsetMove] = field(default_factory=list[OffsetMove])
+    claims: list[Claim] = field(default_factory=list[Claim])
+    released_claims: list[Claim] = field(default_factory=list[Claim])
+    documents: list[DocumentChange] = field(default_factory=list[DocumentChange])
+    work: list[WorkChange] = field(default_factory=list[WorkChange])
+    answered_work: list[str] = field(default_factory=list[str])
     """Keys whose outcome command is in this batch's `outbox`: not claimable until the log says more."""
-    outbox: list[OutboxCommand] = field(default_factory=list)
-    dead_letters: list[DeadLetter] = field(default_factory=list)
-    parked: list[ParkedCommand] = field(default_factory=list)
-    unparked: list[UUID] = field(default_factory=list)
+    outbox: list[OutboxCommand] = field(default_factory=list[OutboxCommand])
+    dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
+    parked: list[ParkedCommand] = field(default_factory=list[ParkedCommand])
+    unparked: list[UUID] = field(default_factory=list[UUID])
     """Parked commands that this batch decided or dropped; their PARKED verdicts are replaced."""
-    repeated: list[UUID] = field(default_factory=list)
+    repeated: list[UUID] = field(default_factory=list[UUID])
     """Commands that had a verdict already: whoever publishes them need not do so again."""
-    tracking: list[Tracking] = field(default_factory=list)
+    tracking: list[Tracking] = field(default_factory=list[Tracking])
     known_position: int = 0
     """The position up to which everything this batch read is known to be true."""
-    read_streams: set[str] = field(default_factory=set)
+    read_streams: set[str] = field(default_factory=set[str])
     """Every stream read: written, only read, rejected or repeated alike."""
-    read_homes: set[str] = field(default_factory=set)
+    read_homes: set[str] = field(default_factory=set[str])
     """Homes whose list of documents was read: any change of one of their streams counts."""
 
 

@@ -1,0 +1,295 @@
+"""Accounts: what each owes and owns per currency, and the instruments that it can pay with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from events import account as facts
+from events import payment_method as methods
+from events.credit_memo import (
+    CreditMemoApplied,
+    CreditMemoPosted,
+    CreditMemoRefundReleased,
+    CreditMemoRefundReserved,
+    CreditMemoUnapplied,
+    CreditMemoVoided,
+    RefundAppliedToCreditMemo,
+    RefundReversedOnCreditMemo,
+)
+from events.invoice import (
+    InvoiceCreditApplied,
+    InvoiceCreditUnapplied,
+    InvoicePaymentApplied,
+    InvoicePaymentUnapplied,
+    InvoicePosted,
+    NegativeInvoiceLinesConverted,
+)
+from events.payment import (
+    ExternalPaymentRecorded,
+    PaymentApplied,
+    PaymentCanceled,
+    PaymentFailed,
+    PaymentProcessed,
+    PaymentRequested,
+    PaymentUnapplied,
+    RefundAppliedToPayment,
+    RefundReservationReleased,
+    RefundReservedOnPayment,
+    RefundReversedOnPayment,
+)
+from projections.table import INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+
+Own = Mapping[str, Any]
+
+accounts = Table(
+    "accounts",
+    key=(TENANT, Column("account_id", TEXT)),
+    columns=(
+        *text(
+            "name", "status", "default_method_id", "default_profile_id", "hold_reason", "parent_account_id"
+        ),
+        Column("hold_until", INSTANT),
+        Column("version", "int", 0),
+    ),
+    kind="account",
+)
+
+account_balances = Table(
+    "account_balances",
+    key=(TENANT, Column("account_id", TEXT), Column("currency", TEXT)),
+    columns=money(
+        "open_receivables",
+        "unapplied_payments",
+        "reserved_for_refunds",
+        "open_credit",
+        "reserved_credit",
+        "pending_collections",
+    ),
+)
+
+payment_methods = Table(
+    "payment_methods",
+    key=(TENANT, Column("method_id", TEXT)),
+    columns=(
+        *text(
+            "account_id", "gateway_id", "merchant_account_id", "type", "network", "last4", "status", "usage"
+        ),
+        *text("processing_mode", "nickname", "last_category", "hard_blocked_reason"),
+        Column("expiry_month", "int"),
+        Column("expiry_year", "int"),
+        Column("consecutive_failures", "int", 0),
+        Column("saved_at", INSTANT),
+        Column("version", "int", 0),
+    ),
+    kind="spm",
+    indexes=(("tenant_id", "account_id"),),
+)
+
+
+@accounts.on(facts.AccountRegistered)
+def registered(fact: facts.AccountRegistered, at: Place, own: Own) -> Iterable[Row]:
+    known = {"name": fact.name, "status": "ACTIVE", "parent_account_id": fact.parent_account_id}
+    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+
+
+@accounts.on(facts.DefaultPaymentMethodSet, facts.DefaultPaymentMethodCleared)
+def default_method(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    method_id = fact.method_id if isinstance(fact, facts.DefaultPaymentMethodSet) else None
+    yield Row((at.tenant, at.id), {"default_method_id": method_id, "version": at.event.version})
+
+
+@accounts.on(facts.BillingProfileDefined, facts.BillingProfileUpdated)
+def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"default_profile_id": fact.profile_id} if fact.is_default else {}
+    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+@accounts.on(facts.PaymentMethodsReordered, facts.AutomaticPaymentsSkipped, facts.AutomaticPaymentsResumed)
+def noted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@accounts.on(facts.PaymentHoldPlaced, facts.PaymentHoldReleased)
+def hold(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    placed = isinstance(fact, facts.PaymentHoldPlaced)
+    changes = {"hold_reason": fact.reason if placed else None, "hold_until": fact.until if placed else None}
+    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+@accounts.on(facts.AccountClosed)
+def closed(fact: facts.AccountClosed, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": "CLOSED", "version": at.event.version})
+
+
+def _balance(at: Place, currency: str, **changes: int) -> Row:
+    return Row((at.tenant, at.account_id, currency), {name: Add(amount) for name, amount in changes.items()})
+
+
+@account_balances.on(InvoicePosted)
+def owed(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.currency, open_receivables=fact.total.amount_minor)
+
+
+@account_balances.on(NegativeInvoiceLinesConverted)
+def no_longer_negative(fact: NegativeInvoiceLinesConverted, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, open_receivables=-fact.total.amount_minor)
+
+
+@account_balances.on(InvoicePaymentApplied, InvoiceCreditApplied)
+def settled(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, open_receivables=-fact.total.amount_minor)
+
+
+@account_balances.on(InvoicePaymentUnapplied, InvoiceCreditUnapplied)
+def unsettled(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, open_receivables=fact.total.amount_minor)
+
+
+@account_balances.on(PaymentRequested)
+def pending(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, pending_collections=fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentProcessed)
+def arrived(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
+    waited = own["amount"] if own.get("in_flight") else 0
+    amount = fact.processed_amount
+    yield _balance(at, amount.currency, unapplied_payments=amount.amount_minor, pending_collections=-waited)
+
+
+@account_balances.on(PaymentFailed)
+def did_not_arrive(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
+    if own.get("in_flight"):
+        yield _balance(at, own["currency"], pending_collections=-own["amount"])
+
+
+@account_balances.on(ExternalPaymentRecorded)
+def arrived_outside(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, unapplied_payments=fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentCanceled)
+def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, unapplied_payments=-fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentApplied)
+def payment_used(fact: PaymentApplied, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, unapplied_payments=-fact.total.amount_minor)
+
+
+@account_balances.on(PaymentUnapplied)
+def payment_freed(fact: PaymentUnapplied, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, unapplied_payments=fact.total.amount_minor)
+
+
+@account_balances.on(RefundReservedOnPayment, RefundReservationReleased)
+def refund_reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    amount = (
+        fact.amount.amount_minor if isinstance(fact, RefundReservedOnPayment) else -fact.amount.amount_minor
+    )
+    yield _balance(at, fact.amount.currency, unapplied_payments=-amount, reserved_for_refunds=amount)
+
+
+@account_balances.on(RefundAppliedToPayment)
+def refunded(fact: RefundAppliedToPayment, at: Place, own: Own) -> Iterable[Row]:
+    source = "reserved_for_refunds" if fact.reserved else "unapplied_payments"
+    yield _balance(at, fact.amount.currency, **{source: -fact.amount.amount_minor})
+
+
+@account_balances.on(RefundReversedOnPayment)
+def refund_came_back(fact: RefundReversedOnPayment, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, unapplied_payments=fact.amount.amount_minor)
+
+
+@account_balances.on(CreditMemoPosted)
+def credited(fact: CreditMemoPosted, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.currency, open_credit=fact.total.amount_minor)
+
+
+@account_balances.on(CreditMemoApplied)
+def credit_used(fact: CreditMemoApplied, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, open_credit=-fact.total.amount_minor)
+
+
+@account_balances.on(CreditMemoUnapplied)
+def credit_freed(fact: CreditMemoUnapplied, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.total.currency, open_credit=fact.total.amount_minor)
+
+
+@account_balances.on(CreditMemoRefundReserved, CreditMemoRefundReleased)
+def credit_reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    amount = (
+        fact.amount.amount_minor if isinstance(fact, CreditMemoRefundReserved) else -fact.amount.amount_minor
+    )
+    yield _balance(at, fact.amount.currency, open_credit=-amount, reserved_credit=amount)
+
+
+@account_balances.on(RefundAppliedToCreditMemo)
+def credit_paid_out(fact: RefundAppliedToCreditMemo, at: Place, own: Own) -> Iterable[Row]:
+    source = "reserved_credit" if fact.reserved else "open_credit"
+    yield _balance(at, fact.amount.currency, **{source: -fact.amount.amount_minor})
+
+
+@account_balances.on(RefundReversedOnCreditMemo)
+def payout_came_back(fact: RefundReversedOnCreditMemo, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, open_credit=fact.amount.amount_minor)
+
+
+@account_balances.on(CreditMemoVoided)
+def credit_voided(fact: CreditMemoVoided, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, open_credit=-fact.amount.amount_minor)
+
+
+@payment_methods.on(methods.PaymentMethodSaved)
+def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Iterable[Row]:
+    names = (
+        "account_id",
+        "gateway_id",
+        "merchant_account_id",
+        "type",
+        "network",
+        "last4",
+        "usage",
+        "processing_mode",
+    )
+    kept = {name: getattr(fact, name) for name in (*names, "nickname", "expiry_month", "expiry_year")}
+    yield Row(
+        (at.tenant, at.id),
+        {
+            **kept,
+            "status": "ACTIVE",
+            "consecutive_failures": 0,
+            "saved_at": at.time,
+            "version": at.event.version,
+        },
+    )
+
+
+@payment_methods.on(methods.PaymentMethodDetailsUpdated)
+def method_updated(fact: methods.PaymentMethodDetailsUpdated, at: Place, own: Own) -> Iterable[Row]:
+    names = ("network", "last4", "expiry_month", "expiry_year", "usage", "nickname")
+    changed = {name: getattr(fact, name) for name in names if getattr(fact, name) is not None}
+    yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE", "version": at.event.version})
+
+
+@payment_methods.on(methods.PaymentMethodHealthChanged)
+def method_health(fact: methods.PaymentMethodHealthChanged, at: Place, own: Own) -> Iterable[Row]:
+    names = ("consecutive_failures", "last_category", "hard_blocked_reason")
+    yield Row((at.tenant, at.id), {**{n: getattr(fact, n) for n in names}, "version": at.event.version})
+
+
+_METHOD_STATUS = {
+    methods.PaymentMethodExpired: "EXPIRED",
+    methods.PaymentMethodRevoked: "REVOKED",
+    methods.PaymentMethodDeleted: "DELETED",
+}
+
+
+@payment_methods.on(*_METHOD_STATUS)
+def method_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": _METHOD_STATUS[type(fact)], "version": at.event.version})
+
+
+TABLES = (accounts, account_balances, payment_methods)

@@ -1,0 +1,211 @@
+"""The ledger: double entry for every event that moves value (domain 3.11), and the cash flow by day.
+
+Invariant: debits equal credits in every entry; and per account and currency, accounts receivable
+less unapplied cash less customer credits is the net balance of `account_balances`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from events.authorization import PaymentAuthorized
+from events.credit_memo import CreditMemoApplied, CreditMemoPosted, CreditMemoUnapplied, CreditMemoVoided
+from events.invoice import InvoicePosted, NegativeInvoiceLinesConverted
+from events.money import Money
+from events.payment import (
+    ExternalPaymentRecorded,
+    PaymentApplied,
+    PaymentCanceled,
+    PaymentProcessed,
+    PaymentUnapplied,
+)
+from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
+from projections.table import DAY, INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+
+Own = Mapping[str, Any]
+
+RECEIVABLE, REVENUE, TAX = "Accounts receivable", "Revenue", "Tax payable"
+CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "Customer credits"
+
+ledger_entries = Table(
+    "ledger_entries",
+    key=(TENANT, Column("entry_id", TEXT)),
+    columns=(
+        *text("account_id", "currency", "ledger_account", "event_id", "event_type"),
+        *money("debit", "credit"),
+        Column("at", INSTANT),
+    ),
+    append_only=True,
+    indexes=(("tenant_id", "account_id"),),
+)
+
+ledger_balances = Table(
+    "ledger_balances",
+    key=(TENANT, Column("account_id", TEXT), Column("currency", TEXT), Column("ledger_account", TEXT)),
+    columns=money("debit", "credit"),
+)
+
+cash_flow = Table(
+    "cash_flow",
+    key=(
+        TENANT,
+        Column("day", DAY),
+        Column("currency", TEXT),
+        Column("gateway_id", TEXT),
+        Column("method_type", TEXT),
+    ),
+    columns=money(
+        "authorized", "captured", "received_outside", "refunded", "refunded_outside", "came_back", "canceled"
+    ),
+)
+
+Posting = tuple[str, int, int]
+"""Ledger account, debit, credit, in minor units."""
+
+
+def _post(debit: str, credit: str, amount: int) -> list[Posting]:
+    """A negative amount is the same posting the other way round."""
+    if amount < 0:
+        debit, credit, amount = credit, debit, -amount
+    return [(debit, amount, 0), (credit, 0, amount)] if amount else []
+
+
+def postings(fact: Any, own: Own) -> list[Posting]:
+    """What an event books; reservations book nothing."""
+    match fact:
+        case InvoicePosted():
+            return _post(RECEIVABLE, REVENUE, fact.total_charge.amount_minor) + _post(
+                RECEIVABLE, TAX, fact.total_tax.amount_minor
+            )
+        case NegativeInvoiceLinesConverted():
+            return _post(RECEIVABLE, CREDITS, -fact.total.amount_minor)
+        case CreditMemoPosted(source_action="NEGATIVE_INVOICE_LINE_CONVERSION"):
+            return []  # the negative invoice has booked it
+        case CreditMemoPosted():
+            return _post(REVENUE, CREDITS, fact.total_charge.amount_minor) + _post(
+                TAX, CREDITS, fact.total_tax.amount_minor
+            )
+        case CreditMemoVoided():
+            return _post(CREDITS, REVENUE, fact.amount.amount_minor)
+        case CreditMemoApplied():
+            return _post(CREDITS, RECEIVABLE, fact.total.amount_minor)
+        case CreditMemoUnapplied():
+            return _post(RECEIVABLE, CREDITS, fact.total.amount_minor)
+        case PaymentProcessed():
+            return _post(CLEARING, CASH, fact.processed_amount.amount_minor)
+        case ExternalPaymentRecorded():
+            return _post(BANK, CASH, fact.amount.amount_minor)
+        case PaymentCanceled():
+            return _post(CASH, BANK if own.get("type") == "EXTERNAL" else CLEARING, fact.amount.amount_minor)
+        case PaymentApplied():
+            return _post(CASH, RECEIVABLE, fact.total.amount_minor)
+        case PaymentUnapplied():
+            return _post(RECEIVABLE, CASH, fact.total.amount_minor)
+        case RefundProcessed():
+            return _post(CASH if fact.type == "REFERENCED" else CREDITS, CLEARING, fact.amount.amount_minor)
+        case ExternalRefundRecorded():
+            return _post(CASH if fact.payment_id else CREDITS, BANK, fact.amount.amount_minor)
+        case RefundReversed():
+            return _post(
+                CLEARING, CASH if fact.target_kind == "payment" else CREDITS, fact.amount.amount_minor
+            )
+        case _:
+            raise AssertionError(fact)
+
+
+BOOKED = (
+    InvoicePosted,
+    NegativeInvoiceLinesConverted,
+    CreditMemoPosted,
+    CreditMemoVoided,
+    CreditMemoApplied,
+    CreditMemoUnapplied,
+    PaymentProcessed,
+    ExternalPaymentRecorded,
+    PaymentCanceled,
+    PaymentApplied,
+    PaymentUnapplied,
+    RefundProcessed,
+    ExternalRefundRecorded,
+    RefundReversed,
+)
+
+
+def _currency(fact: Any) -> str:
+    for name in ("currency", "total", "amount", "processed_amount"):
+        value = getattr(fact, name, None)
+        if value is not None:
+            return value.currency if isinstance(value, Money) else value
+    raise AssertionError(fact)
+
+
+@ledger_entries.on(*BOOKED)
+def booked(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    currency = _currency(fact)
+    for number, (ledger_account, debit, credit) in enumerate(postings(fact, own)):
+        yield Row(
+            (at.tenant, f"{at.event.event_id}#{number}"),
+            {
+                "account_id": at.account_id,
+                "currency": currency,
+                "ledger_account": ledger_account,
+                "event_id": at.event.event_id,
+                "event_type": at.event.topic,
+                "debit": debit,
+                "credit": credit,
+                "at": at.time,
+            },
+        )
+
+
+@ledger_balances.on(*BOOKED)
+def balanced(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    currency = _currency(fact)
+    for ledger_account, debit, credit in postings(fact, own):
+        yield Row(
+            (at.tenant, at.account_id, currency, ledger_account), {"debit": Add(debit), "credit": Add(credit)}
+        )
+
+
+def _flow(at: Place, money: Money, gateway_id: str | None, method_type: str | None, column: str) -> Row:
+    key = (at.tenant, at.time.date(), money.currency, gateway_id or "", method_type or "")
+    return Row(key, {column: Add(money.amount_minor)})
+
+
+@cash_flow.on(PaymentProcessed)
+def captured(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.processed_amount, own["gateway_id"], own["method_type"], "captured")
+
+
+@cash_flow.on(ExternalPaymentRecorded)
+def received_outside(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.amount, None, fact.instrument.lower(), "received_outside")
+
+
+@cash_flow.on(PaymentCanceled)
+def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.amount, own.get("gateway_id"), own.get("method_type"), "canceled")
+
+
+@cash_flow.on(PaymentAuthorized)
+def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, Money(own["amount"], own["currency"]), own["gateway_id"], None, "authorized")
+
+
+@cash_flow.on(RefundProcessed)
+def refunded(fact: RefundProcessed, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.amount, own["gateway_id"], None, "refunded")
+
+
+@cash_flow.on(ExternalRefundRecorded)
+def refunded_outside(fact: ExternalRefundRecorded, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.amount, None, fact.instrument.lower(), "refunded_outside")
+
+
+@cash_flow.on(RefundReversed)
+def came_back(fact: RefundReversed, at: Place, own: Own) -> Iterable[Row]:
+    yield _flow(at, fact.amount, own["gateway_id"], None, "came_back")
+
+
+TABLES = (ledger_entries, ledger_balances, cash_flow)

@@ -1,0 +1,16 @@
+"""Every read model, joined."""
+
+from __future__ import annotations
+
+from projections import accounts, credits, invoices, ledger, operations, payments, refunds
+from projections.table import Table
+
+TABLES: tuple[Table, ...] = (
+    *invoices.TABLES,
+    *accounts.TABLES,
+    *payments.TABLES,
+    *credits.TABLES,
+    *refunds.TABLES,
+    *operations.TABLES,
+    *ledger.TABLES,
+)

@@ -1,0 +1,269 @@
+"""What operators look at: gateways, their log, exceptions, and each account's timeline in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from events import gateway as gw
+from events import gateway_call as call
+from events.catalog import FACTS
+from events.money import Money
+from events.operations import ExceptionRaised, ExceptionResolved
+from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Column, Place, Row, Table, money, text
+
+Own = Mapping[str, Any]
+
+gateways = Table(
+    "gateways",
+    key=(TENANT, Column("gateway_id", TEXT)),
+    columns=(
+        *text("name", "provider_id", "adapter_key", "merchant_account_id", "mode", "status"),
+        Column("operations", JSON),
+        Column("version", "int", 0),
+    ),
+    kind="gw",
+)
+
+gateway_log = Table(
+    "gateway_log",
+    key=(TENANT, Column("operation_key", TEXT)),
+    columns=(
+        *text("account_id", "gateway_id", "operation", "interaction_status", "target_kind", "target_id"),
+        *text("currency", "merchant_reference", "method_display", "result_code", "category", "raw_code"),
+        *text("raw_message", "gateway_ref", "auth_code", "source"),
+        *money("amount"),
+        Column("attempt_no", "int"),
+        Column("sends", "int", 0),
+        Column("queries", "int", 0),
+        Column("hard", FLAG, False),
+        Column("planned_at", INSTANT),
+        Column("sent_at", INSTANT),
+        Column("answered_at", INSTANT),
+        Column("next_query_at", INSTANT),
+        Column("version", "int", 0),
+    ),
+    kind="gwcall",
+    indexes=(("tenant_id", "account_id"), ("tenant_id", "target_id")),
+)
+
+exceptions = Table(
+    "exceptions",
+    key=(TENANT, Column("exception_id", TEXT)),
+    columns=(
+        *text(
+            "account_id", "type", "subject_kind", "subject_id", "message", "currency", "status", "resolution"
+        ),
+        *money("amount"),
+        Column("raised_at", INSTANT),
+        Column("resolved_at", INSTANT),
+    ),
+    kind="exception",
+    indexes=(("tenant_id", "status"),),
+)
+
+account_timeline = Table(
+    "account_timeline",
+    key=(TENANT, Column("event_id", TEXT)),
+    columns=(
+        *text("account_id", "type", "stream", "sentence", "command_id"),
+        Column("version", "int", 0),
+        Column("at", INSTANT),
+    ),
+    append_only=True,
+    indexes=(("tenant_id", "account_id", "position"),),
+)
+
+
+@gateways.on(gw.GatewayRegistered)
+def registered(fact: gw.GatewayRegistered, at: Place, own: Own) -> Iterable[Row]:
+    names = ("name", "provider_id", "adapter_key", "merchant_account_id", "mode")
+    kept = {name: getattr(fact, name) for name in names}
+    operations = list(fact.capabilities.operations)
+    yield Row(
+        (at.tenant, at.id),
+        {**kept, "status": "ACTIVE", "operations": operations, "version": at.event.version},
+    )
+
+
+@gateways.on(gw.GatewayActivated, gw.GatewayDeactivated, gw.GatewayRestricted)
+def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    known = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
+    status = known.get(type(fact)) or fact.status
+    yield Row((at.tenant, at.id), {"status": status, "version": at.event.version})
+
+
+@gateways.on(gw.GatewayCredentialRotated)
+def rotated(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@gateway_log.on(call.GatewayCallPlanned)
+def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]:
+    names = (
+        "account_id",
+        "gateway_id",
+        "operation",
+        "target_kind",
+        "target_id",
+        "merchant_reference",
+        "attempt_no",
+    )
+    method = fact.method
+    yield Row(
+        (at.tenant, at.id),
+        {
+            **{name: getattr(fact, name) for name in names},
+            "interaction_status": "Initiated",
+            "currency": fact.amount.currency,
+            "amount": fact.amount.amount_minor,
+            "method_display": f"{method.network or method.type} {method.last4 or ''}".strip()
+            if method
+            else None,
+            "planned_at": at.time,
+            "version": at.event.version,
+        },
+    )
+
+
+def _answered(fact: Any, at: Place, status: str) -> dict[str, Any]:
+    names = ("result_code", "category", "raw_code", "raw_message", "gateway_ref", "auth_code", "hard")
+    return {
+        **{name: getattr(fact.outcome, name) for name in names},
+        "interaction_status": status,
+        "version": at.event.version,
+    }
+
+
+@gateway_log.on(call.GatewayCallSucceeded, call.GatewayCallRejected)
+def answered(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    status = "Success" if isinstance(fact, call.GatewayCallSucceeded) else "Failed"
+    known = {
+        "source": fact.source,
+        "sent_at": fact.sent_at,
+        "answered_at": at.time,
+        "sends": own["sends"] + 1,
+    }
+    yield Row((at.tenant, at.id), {**_answered(fact, at, status), **known, "next_query_at": None})
+
+
+@gateway_log.on(call.GatewayCallPending)
+def acknowledged(fact: call.GatewayCallPending, at: Place, own: Own) -> Iterable[Row]:
+    known = {
+        "source": fact.source,
+        "sent_at": own["sent_at"] or fact.sent_at,
+        "next_query_at": fact.next_query_at,
+    }
+    yield Row((at.tenant, at.id), {**_answered(fact, at, "Initiated"), **known})
+
+
+@gateway_log.on(call.GatewayCallTimedOut)
+def timed_out(fact: call.GatewayCallTimedOut, at: Place, own: Own) -> Iterable[Row]:
+    known = {"sent_at": fact.sent_at, "next_query_at": fact.next_query_at, "raw_message": fact.reason}
+    more = {"interaction_status": "Timeout", "result_code": "Indeterminate", "sends": own["sends"] + 1}
+    yield Row((at.tenant, at.id), {**known, **more, "version": at.event.version})
+
+
+@gateway_log.on(call.GatewayCallNotSent)
+def not_sent(fact: call.GatewayCallNotSent, at: Place, own: Own) -> Iterable[Row]:
+    status = "NoOp" if fact.retry_at else "Failed"
+    yield Row(
+        (at.tenant, at.id),
+        {**_answered(fact, at, status), "next_query_at": fact.retry_at, "sends": fact.sends},
+    )
+
+
+@gateway_log.on(call.GatewayStatusQueried)
+def queried(fact: call.GatewayStatusQueried, at: Place, own: Own) -> Iterable[Row]:
+    known = {"queries": fact.queries, "next_query_at": fact.next_query_at}
+    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+
+
+@gateway_log.on(call.GatewayOutcomeResolved)
+def resolved(fact: call.GatewayOutcomeResolved, at: Place, own: Own) -> Iterable[Row]:
+    status = "Success" if fact.outcome.result_code == "Success" else "Failed"
+    known = {"source": fact.source, "answered_at": at.time, "next_query_at": None}
+    yield Row((at.tenant, at.id), {**_answered(fact, at, status), **known})
+
+
+@exceptions.on(ExceptionRaised)
+def raised(fact: ExceptionRaised, at: Place, own: Own) -> Iterable[Row]:
+    names = ("account_id", "type", "subject_kind", "subject_id", "message")
+    amount = fact.amount
+    yield Row(
+        (at.tenant, at.id),
+        {
+            **{name: getattr(fact, name) for name in names},
+            "status": "OPEN",
+            "currency": amount.currency if amount else None,
+            "amount": amount.amount_minor if amount else 0,
+            "raised_at": at.time,
+        },
+    )
+
+
+@exceptions.on(ExceptionResolved)
+def exception_resolved(fact: ExceptionResolved, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"status": "RESOLVED", "resolution": f"{fact.resolution}: {fact.note}", "resolved_at": at.time}
+    yield Row((at.tenant, at.id), changes)
+
+
+_TOLD = (
+    "number",
+    "type",
+    "status",
+    "amount",
+    "total",
+    "processed_amount",
+    "refund_target",
+    "category",
+    "raw_code",
+)
+_MORE = (
+    "reason",
+    "reason_code",
+    "cause",
+    "operation",
+    "invoice_id",
+    "payment_id",
+    "refund_id",
+    "credit_memo_id",
+)
+
+
+def sentence(fact: Any) -> str:
+    """One fact in words: its name, and of its fields those that a person asks for first."""
+    told = [
+        _word(name, getattr(fact, name)) for name in (*_TOLD, *_MORE) if getattr(fact, name, None) is not None
+    ]
+    name = type(fact).__name__
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+    return f"{words.capitalize()}: {', '.join(told)}" if told else words.capitalize()
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, Money):
+        return str(value)
+    if name.endswith("_id"):
+        return f"{name.removesuffix('_id').replace('_', ' ')} {value}"
+    return str(value).replace("_", " ") if name in ("type", "status", "cause") else f"{value}"
+
+
+def _told(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row(
+        (at.tenant, at.event.event_id),
+        {
+            "account_id": at.account_id,
+            "type": at.event.topic,
+            "stream": at.event.stream,
+            "sentence": sentence(fact),
+            "command_id": str(at.event.command_id),
+            "version": at.event.version,
+            "at": at.time,
+        },
+    )
+
+
+account_timeline.on(*FACTS.values())(_told)
+
+TABLES = (gateways, gateway_log, exceptions, account_timeline)

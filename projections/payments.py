@@ -1,0 +1,338 @@
+"""Payments and authorizations: what was asked for, what arrived, and where it is now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from events import authorization as auth
+from events.authorization import AuthorizationRecorded, AuthorizationRequested, PaymentAuthorized
+from events.payment import (
+    ExternalPaymentRecorded,
+    PaymentActionRequired,
+    PaymentApplied,
+    PaymentCanceled,
+    PaymentCancellationFailed,
+    PaymentCancellationRequested,
+    PaymentFailed,
+    PaymentHeldForReview,
+    PaymentOutcomeUnknown,
+    PaymentPending,
+    PaymentProcessed,
+    PaymentRequested,
+    PaymentUnapplied,
+    RefundAppliedToPayment,
+    RefundReservationReleased,
+    RefundReservedOnPayment,
+    RefundReversedOnPayment,
+)
+from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+
+Own = Mapping[str, Any]
+
+payments = Table(
+    "payments",
+    key=(TENANT, Column("payment_id", TEXT)),
+    columns=(
+        *text("number", "account_id", "type", "status", "currency"),
+        *money("amount", "received", "applied", "unapplied", "refunded", "refund_reserved", "refundable"),
+        *text("gateway_id", "gateway_ref", "method_id", "method_type", "method_display", "initiation"),
+        *text(
+            "result_code",
+            "category",
+            "raw_code",
+            "raw_message",
+            "authorization_id",
+            "instrument",
+            "reference",
+        ),
+        Column("hard", FLAG, False),
+        Column("in_flight", FLAG, False),
+        Column("intended", JSON),
+        Column("requested_at", INSTANT),
+        Column("processed_at", INSTANT),
+        *text("operation_key"),
+        Column("version", "int", 0),
+    ),
+    kind="payment",
+    indexes=(("tenant_id", "account_id"), ("tenant_id", "status")),
+)
+
+authorizations = Table(
+    "authorizations",
+    key=(TENANT, Column("authorization_id", TEXT)),
+    columns=(
+        *text("number", "account_id", "status", "currency", "gateway_id", "gateway_ref", "method_display"),
+        *money("amount", "captured", "reversed", "in_flight", "balance"),
+        Column("expires_at", INSTANT),
+        Column("requested_at", INSTANT),
+        *text("category", "raw_code"),
+        Column("adjustments", JSON),
+        Column("version", "int", 0),
+    ),
+    kind="auth",
+    indexes=(("tenant_id", "account_id"),),
+)
+
+
+def display(method: Any) -> str:
+    """`visa •••• 4242`: what a person recognizes the instrument by."""
+    return f"{method.network or method.type} •••• {method.last4}" if method.last4 else method.type
+
+
+@payments.on(PaymentRequested)
+def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
+    intended = [
+        {"invoice_id": i.invoice_id, "amount_minor": (i.amount or fact.amount).amount_minor}
+        for i in fact.intended_applications
+    ]
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "number": fact.number,
+            "account_id": fact.account_id,
+            "type": fact.type,
+            "status": "REQUESTED",
+            "currency": fact.amount.currency,
+            "amount": fact.amount.amount_minor,
+            "gateway_id": fact.gateway_id,
+            "method_id": fact.method.method_id,
+            "method_type": fact.method.type,
+            "method_display": display(fact.method),
+            "initiation": fact.initiation,
+            "authorization_id": fact.authorization_id,
+            "in_flight": True,
+            "intended": intended,
+            "requested_at": fact.requested_at,
+            "operation_key": fact.gateway_idempotency_key,
+            "version": at.event.version,
+        },
+    )
+
+
+@payments.on(ExternalPaymentRecorded)
+def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "number": fact.number,
+            "account_id": fact.account_id,
+            "type": "EXTERNAL",
+            "status": "PROCESSED",
+            "currency": fact.amount.currency,
+            "amount": amount,
+            "received": amount,
+            "unapplied": amount,
+            "instrument": fact.instrument,
+            "method_display": fact.instrument.lower(),
+            "reference": fact.reference,
+            "requested_at": fact.recorded_at,
+            "processed_at": fact.recorded_at,
+            "version": at.event.version,
+        },
+    )
+
+
+@payments.on(PaymentProcessed)
+def processed(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.processed_amount.amount_minor
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "status": "PROCESSED",
+            "amount": amount,
+            "received": amount,
+            "unapplied": amount,
+            "refundable": amount,
+            "gateway_ref": fact.gateway_ref,
+            "result_code": "Success",
+            "category": None,
+            "raw_code": None,
+            "in_flight": False,
+            "processed_at": at.time,
+            "version": at.event.version,
+        },
+    )
+
+
+@payments.on(PaymentFailed)
+def failed(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
+    kept = {
+        name: getattr(fact, name) for name in ("result_code", "category", "raw_code", "raw_message", "hard")
+    }
+    yield Row(
+        (at.tenant, at.id), {**kept, "status": "FAILED", "in_flight": False, "version": at.event.version}
+    )
+
+
+_STATUS = {
+    PaymentPending: "PENDING",
+    PaymentActionRequired: "REQUIRES_ACTION",
+    PaymentHeldForReview: "REQUIRES_REVIEW",
+    PaymentOutcomeUnknown: "INDETERMINATE",
+}
+
+
+@payments.on(*_STATUS)
+def waiting(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)], "version": at.event.version})
+
+
+@payments.on(PaymentApplied, PaymentUnapplied)
+def applied(fact: PaymentApplied | PaymentUnapplied, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.total.amount_minor if isinstance(fact, PaymentApplied) else -fact.total.amount_minor
+    changes = {"applied": Add(amount), "unapplied": fact.unapplied.amount_minor, "version": at.event.version}
+    yield Row((at.tenant, at.id), changes)
+
+
+@payments.on(RefundReservedOnPayment, RefundReservationReleased)
+def reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    amount = (
+        fact.amount.amount_minor if isinstance(fact, RefundReservedOnPayment) else -fact.amount.amount_minor
+    )
+    moved = {"refund_reserved": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+
+
+@payments.on(RefundAppliedToPayment)
+def refunded(fact: RefundAppliedToPayment, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    source = (
+        {"refund_reserved": Add(-amount)}
+        if fact.reserved
+        else {"unapplied": Add(-amount), "refundable": Add(-amount)}
+    )
+    yield Row((at.tenant, at.id), {"refunded": Add(amount), **source, "version": at.event.version})
+
+
+@payments.on(RefundReversedOnPayment)
+def refund_reversed(fact: RefundReversedOnPayment, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    moved = {"refunded": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+
+
+@payments.on(PaymentCancellationRequested, PaymentCancellationFailed)
+def canceling(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@payments.on(PaymentCanceled)
+def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
+    nothing = {"received": 0, "unapplied": 0, "refundable": 0, "in_flight": False}
+    yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED", "version": at.event.version})
+
+
+@authorizations.on(AuthorizationRequested, AuthorizationRecorded)
+def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    known = isinstance(fact, AuthorizationRecorded)
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "number": fact.number,
+            "account_id": fact.account_id,
+            "status": "PROCESSED" if known else "REQUESTED",
+            "currency": fact.amount.currency,
+            "gateway_id": fact.gateway_id,
+            "gateway_ref": fact.gateway_ref if known else None,
+            "method_display": display(fact.method),
+            "amount": fact.amount.amount_minor,
+            "balance": fact.amount.amount_minor if known else 0,
+            "expires_at": fact.expires_at if known else None,
+            "requested_at": at.time,
+            "adjustments": [],
+            "version": at.event.version,
+        },
+    )
+
+
+@authorizations.on(PaymentAuthorized)
+def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "status": "PROCESSED",
+            "balance": own["amount"],
+            "gateway_ref": fact.gateway_ref,
+            "expires_at": fact.expires_at,
+            "version": at.event.version,
+        },
+    )
+
+
+_AUTH_STATUS = {
+    auth.AuthorizationPending: "PENDING",
+    auth.AuthorizationActionRequired: "REQUIRES_ACTION",
+    auth.AuthorizationHeldForReview: "REQUIRES_REVIEW",
+    auth.AuthorizationOutcomeUnknown: "INDETERMINATE",
+    auth.AuthorizationDeclined: "FAILED",
+    auth.AuthorizationExpired: "EXPIRED",
+    auth.AuthorizationCanceled: "CANCELED",
+}
+
+
+@authorizations.on(*_AUTH_STATUS)
+def authorization_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    status = _AUTH_STATUS[type(fact)]
+    gone = {"balance": 0} if status in ("FAILED", "EXPIRED", "CANCELED") else {}
+    why = {name: getattr(fact, name) for name in ("category", "raw_code")} if status == "FAILED" else {}
+    yield Row((at.tenant, at.id), {**gone, **why, "status": status, "version": at.event.version})
+
+
+@authorizations.on(auth.AuthorizationCaptureRequested)
+def capture_requested(fact: auth.AuthorizationCaptureRequested, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    moved = {"in_flight": Add(amount), "balance": Add(-amount)}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+
+
+@authorizations.on(auth.AuthorizationCaptureSucceeded)
+def capture_succeeded(fact: auth.AuthorizationCaptureSucceeded, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    full = own["captured"] + own["reversed"] + amount >= own["amount"]
+    status = "FULLY_CAPTURED" if full else own["status"]
+    moved = {"in_flight": Add(-amount), "captured": Add(amount), "status": status}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+
+
+@authorizations.on(auth.AuthorizationCaptureFailed)
+def capture_failed(fact: auth.AuthorizationCaptureFailed, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    moved = {"in_flight": Add(-amount), "balance": Add(amount)}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+
+
+@authorizations.on(auth.AuthorizationReversalRequested)
+def reversal_requested(fact: auth.AuthorizationReversalRequested, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    adjustment = {
+        "id": fact.adjustment_id,
+        "number": fact.number,
+        "amount_minor": amount,
+        "status": "PENDING",
+    }
+    moved = {"in_flight": Add(amount), "balance": Add(-amount)}
+    yield Row(
+        (at.tenant, at.id),
+        {**moved, "adjustments": [*(own["adjustments"] or []), adjustment], "version": at.event.version},
+    )
+
+
+@authorizations.on(auth.AuthorizationReversed, auth.AuthorizationReversalFailed)
+def reversal_known(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    amount, done = fact.amount.amount_minor, isinstance(fact, auth.AuthorizationReversed)
+    status = "PROCESSED" if done else "CANCELED"
+    adjustments = [a | {"status": status} if a["id"] == fact.adjustment_id else a for a in own["adjustments"]]
+    full = done and own["captured"] + own["reversed"] + amount >= own["amount"]
+    moved = {"reversed": Add(amount)} if done else {"balance": Add(amount)}
+    changes = {**moved, "in_flight": Add(-amount), "adjustments": adjustments, "version": at.event.version}
+    yield Row((at.tenant, at.id), {**changes, "status": "FULLY_REVERSED"} if full else changes)
+
+
+@authorizations.on(auth.AuthorizationReversalPending)
+def reversal_pending(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+TABLES = (payments, authorizations)

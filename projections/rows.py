@@ -1,0 +1,190 @@
+"""Where read models are kept: two schemas beside each other, of which readers see one.
+
+A rebuild fills the other one and switches; both keep their own progress, so that either can go on
+from where it stands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+
+from projections.folding import Keys, Rows
+from projections.table import RowKey, Table
+
+SCHEMAS = ("read_a", "read_b")
+ACTIVE_SECONDS = 1.0
+"""How long a reader may still look at the schema that was active before a switch."""
+
+_SETUP = """
+create table if not exists read_models (
+    one bool primary key default true check (one),
+    active text not null default 'read_a'
+);
+insert into read_models default values on conflict do nothing;
+create table if not exists read_progress (schema text primary key, position bigint not null);
+"""
+
+
+class ProgressMoved(Exception):
+    """Another projector has written this schema: begin again from its progress."""
+
+
+class PostgresRows:
+    def __init__(self, pool: asyncpg.Pool[Any], tables: Sequence[Table]) -> None:
+        self.pool, self.tables = pool, {table.name: table for table in tables}
+        self._active: tuple[str, float] = ("", 0.0)
+
+    @classmethod
+    @asynccontextmanager
+    async def connected(cls, database_url: str, tables: Sequence[Table]) -> AsyncIterator[PostgresRows]:
+        """Open a pool; the schemas are made where they are missing."""
+        settings = {"application_name": "tender reads", "jit": "off"}
+        async with asyncpg.create_pool(
+            database_url, min_size=1, max_size=8, init=_init, server_settings=settings
+        ) as pool:
+            rows = cls(pool, tables)
+            await rows.prepare()
+            yield rows
+
+    async def prepare(self) -> None:
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute("select pg_advisory_xact_lock(hashtext('tender read models'))")
+            await connection.execute(_SETUP)
+            active = await connection.fetchval("select active from read_models")
+            await self._make(connection, active)
+
+    async def _make(self, connection: Any, schema: str) -> None:
+        await connection.execute(f"create schema if not exists {schema}")
+        for table in self.tables.values():
+            for statement in table.ddl(schema):
+                await connection.execute(statement)
+        await connection.execute("insert into read_progress values ($1, 0) on conflict do nothing", schema)
+
+    async def remake(self, schema: str) -> None:
+        """An empty schema to rebuild into."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            await connection.execute(f"drop schema if exists {schema} cascade")
+            await connection.execute("delete from read_progress where schema = $1", schema)
+            await self._make(connection, schema)
+
+    async def active(self, fresh: bool = False) -> str:
+        """The schema that readers see."""
+        schema, at = self._active
+        now = time.monotonic()
+        if fresh or now - at > ACTIVE_SECONDS:
+            schema = await self.pool.fetchval("select active from read_models")
+            self._active = schema, now
+        return schema
+
+    async def switch(self, schema: str) -> None:
+        await self.pool.execute("update read_models set active = $1", schema)
+
+    async def position(self, schema: str) -> int:
+        return await self.pool.fetchval("select position from read_progress where schema = $1", schema) or 0
+
+    async def wait_for(self, position: int, seconds: float) -> bool:
+        """Whether the active read models reach a position within some seconds."""
+        deadline = time.monotonic() + seconds
+        while await self.position(await self.active()) < position:
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.01)
+        return True
+
+    async def load(self, schema: str, keys: Keys) -> Rows:
+        """The rows of these keys that exist."""
+        found: Rows = {}
+        async with self.pool.acquire() as connection:
+            for table, wanted in keys.items():
+                if not table.append_only and wanted:
+                    found[table] = await _load(connection, schema, table, list(wanted))
+        return found
+
+    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None:
+        """Upsert whole rows and move the progress, in one transaction.  Raises `ProgressMoved`."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            moved = await connection.fetchval(
+                "update read_progress set position = $3 where schema = $1 and position = $2 returning 1",
+                schema,
+                expected,
+                position,
+            )
+            if not moved:
+                raise ProgressMoved(schema)
+            for table, rows in changed.items():
+                if rows:
+                    await _upsert(connection, schema, table, list(rows.values()))
+
+
+class MemoryRows:
+    """Read models in memory, for simulations and what-if."""
+
+    def __init__(self) -> None:
+        self.rows: Rows = {}
+        self._position = 0
+
+    async def active(self, fresh: bool = False) -> str:
+        return "memory"
+
+    async def position(self, schema: str) -> int:
+        return self._position
+
+    async def load(self, schema: str, keys: Keys) -> Rows:
+        return {
+            table: {key: dict(self.rows[table][key]) for key in wanted if key in self.rows.get(table, {})}
+            for table, wanted in keys.items()
+        }
+
+    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None:
+        if self._position != expected:
+            raise ProgressMoved(schema)
+        for table, rows in changed.items():
+            self.rows.setdefault(table, {}).update({key: dict(row) for key, row in rows.items()})
+        self._position = position
+
+
+async def _init(connection: Any) -> None:
+    await connection.set_type_codec(
+        "jsonb", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+    )
+
+
+async def _load(
+    connection: Any, schema: str, table: Table, keys: list[RowKey]
+) -> dict[RowKey, dict[str, Any]]:
+    columns = ", ".join(f"t.{name}" for name in table.names)
+    names = ", ".join(column.name for column in table.key)
+    arrays = ", ".join(f"${n}::{column.type}[]" for n, column in enumerate(table.key, start=1))
+    matches = " and ".join(f"t.{column.name} = k.{column.name}" for column in table.key)
+    statement = (
+        f"select {columns} from {schema}.{table.name} t join unnest({arrays}) as k({names}) on {matches}"
+    )
+    rows = await connection.fetch(statement, *(list(values) for values in zip(*keys, strict=True)))
+    width = len(table.key)
+    return {tuple(row)[:width]: dict(row) for row in rows}
+
+
+async def _upsert(connection: Any, schema: str, table: Table, rows: list[dict[str, Any]]) -> None:
+    """One statement a table: COPY for what is only added, `unnest` and `on conflict` for the rest."""
+    if table.append_only:
+        records = [tuple(row[name] for name in table.names) for row in rows]
+        await connection.copy_records_to_table(
+            table.name, schema_name=schema, records=records, columns=table.names
+        )
+        return
+    names = ", ".join(table.names)
+    arrays = ", ".join(f"${n}::{column.type}[]" for n, column in enumerate(table.all_columns, start=1))
+    keys = ", ".join(column.name for column in table.key)
+    sets = ", ".join(f"{c.name} = excluded.{c.name}" for c in table.all_columns if c not in table.key)
+    statement = (
+        f"insert into {schema}.{table.name} ({names}) select * from unnest({arrays}) "
+        f"on conflict ({keys}) do update set {sets}"
+    )
+    await connection.execute(statement, *([row[name] for row in rows] for name in table.names))

@@ -1,0 +1,119 @@
+"""The projector: tails the log, folds whole commands, writes rows and progress in one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+import asyncpg
+
+from events.log import Log, Recorded
+from projections.folding import Folder, Keys, Rows, keys_of
+from projections.rows import ProgressMoved
+from projections.table import RowKey, Table
+
+READ_MAX = 5_000
+CACHED_ROWS_MAX = 300_000
+PAUSE_SECONDS = 0.5
+
+
+class RowStore(Protocol):
+    async def active(self, fresh: bool = False) -> str: ...
+    async def position(self, schema: str) -> int: ...
+    async def load(self, schema: str, keys: Keys) -> Rows: ...
+    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None: ...
+
+
+async def always() -> bool:
+    return True
+
+
+class ProjectionRunner:
+    """`lease` says whether this projector is the one that writes; `schema` fixes what it writes to."""
+
+    def __init__(
+        self,
+        log: Log,
+        rows: RowStore,
+        tables: Sequence[Table],
+        *,
+        lease: Callable[[], Awaitable[bool]] = always,
+        schema: str | None = None,
+    ) -> None:
+        self._log, self._rows, self._folder = log, rows, Folder(tables)
+        self._lease, self._schema = lease, schema
+        self._cache: Rows = {}
+        self._at: tuple[str, int] | None = None
+
+    async def run(self) -> None:
+        """Keep up with the log; runs until cancelled."""
+        async for _ in self._log.wakeups():
+            try:
+                while await self.step():
+                    pass
+            except ProgressMoved:
+                self.forget()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                self.forget()
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def step(self, up_to: int | None = None) -> int:
+        """Fold the next events, at most up to a position; how many there were."""
+        if not await self._lease():
+            self.forget()
+            return 0
+        schema = self._schema or await self._rows.active(fresh=True)
+        if self._at is None or self._at[0] != schema:
+            self.forget()
+            self._at = schema, await self._rows.position(schema)
+        after = self._at[1]
+        limit = READ_MAX if up_to is None else min(READ_MAX, up_to - after)
+        events = await self._log.read(after, limit) if limit > 0 else []
+        if events:
+            await self._fold(schema, after, events)
+        return len(events)
+
+    def forget(self) -> None:
+        """Whatever is remembered may be wrong: read it again."""
+        self._cache, self._at = {}, None
+
+    async def _fold(self, schema: str, after: int, events: Sequence[Recorded]) -> None:
+        try:
+            own = self._folder.own_keys(events)
+            await self._know(schema, own)
+            changes = self._folder.changes(events, self._cache)
+            touched = keys_of(changes)
+            await self._know(schema, touched)
+            self._folder.apply(changes, self._cache)
+            for table, keys in own.items():
+                touched.setdefault(table, set()).update(keys)
+            changed = {
+                table: {key: self._cache[table][key] for key in keys} for table, keys in touched.items()
+            }
+            await self._rows.write(schema, changed, after, events[-1].position)
+        except BaseException:
+            self.forget()
+            raise
+        self._at = schema, events[-1].position
+        self._trim()
+
+    async def _know(self, schema: str, keys: Keys) -> None:
+        """Have these rows in the cache: loaded, or fresh where they do not exist."""
+        missing = {table: wanted - self._cache.get(table, {}).keys() for table, wanted in keys.items()}
+        missing = {table: wanted for table, wanted in missing.items() if wanted}
+        if not missing:
+            return
+        found = await self._rows.load(schema, missing)
+        for table, wanted in missing.items():
+            held = self._cache.setdefault(table, {})
+            loaded: dict[RowKey, dict[str, Any]] = found.get(table, {})
+            for key in wanted:
+                held[key] = loaded.get(key) or table.fresh(key)
+
+    def _trim(self) -> None:
+        for table, held in self._cache.items():
+            if table.append_only:
+                held.clear()
+        if sum(map(len, self._cache.values())) > CACHED_ROWS_MAX:
+            self._cache = {}

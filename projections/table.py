@@ -1,0 +1,137 @@
+"""A read model, declared: a table, and what each fact does to its rows.
+
+One declaration gives the table's DDL, its upsert, and its fold in memory; a handler is pure:
+
+    @invoices.on(InvoiceLocked)
+    def locked(fact, at, own):
+        yield Row((at.tenant, at.id), {"locked_by": fact.by})
+
+`at` says where the fact stands; `own` is the row of the fact's own aggregate, as it was before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from events.ids import parts
+from events.log import Recorded
+
+T = TypeVar("T", bound="type[Any]")
+
+RowKey = tuple[Any, ...]
+
+
+class Place(NamedTuple):
+    """Where a fact stands in the log."""
+
+    tenant: str
+    kind: str
+    id: str
+    account_id: str
+    event: Recorded
+
+    @property
+    def time(self) -> datetime:
+        return self.event.occurred_at
+
+
+@dataclass(frozen=True)
+class Add:
+    """Add to what the column holds."""
+
+    amount: int
+
+
+class Row(NamedTuple):
+    """What a fact does to one row: values to set, or to add."""
+
+    key: RowKey
+    changes: Mapping[str, Any]
+
+
+Handler = Callable[[Any, Place, Mapping[str, Any]], Iterable[Row]]
+
+
+@dataclass(frozen=True)
+class Column:
+    name: str
+    type: str
+    """A PostgreSQL type: text, bigint, int, bool, date, timestamptz, jsonb."""
+    default: Any = None
+
+
+@dataclass
+class Table:
+    name: str
+    key: tuple[Column, ...]
+    columns: tuple[Column, ...]
+    kind: str | None = None
+    """The kind of stream whose rows these are: the handlers of its facts see them as `own`."""
+    append_only: bool = False
+    """Rows are written once, and never read back by the fold."""
+    indexes: tuple[tuple[str, ...], ...] = ()
+    handlers: dict[type[Any], Handler] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.all_columns = (*self.key, *self.columns, Column("position", "bigint", 0))
+        self.names = tuple(column.name for column in self.all_columns)
+        self._fresh = {column.name: column.default for column in self.all_columns}
+        self.json_names = frozenset(column.name for column in self.all_columns if column.type == "jsonb")
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def on(self, *facts: type[Any]) -> Callable[[Handler], Handler]:
+        def bind(handler: Handler) -> Handler:
+            for fact in facts:
+                assert fact not in self.handlers, f"{self.name} already handles {fact.__name__}"
+                self.handlers[fact] = handler
+            return handler
+
+        return bind
+
+    def fresh(self, key: RowKey) -> dict[str, Any]:
+        row = dict(self._fresh)
+        for column, value in zip(self.key, key, strict=True):
+            row[column.name] = value
+        return row
+
+    def ddl(self, schema: str) -> list[str]:
+        columns = ", ".join(
+            f"{c.name} {c.type}{' not null' if c in self.key else ''}" for c in self.all_columns
+        )
+        keys = ", ".join(column.name for column in self.key)
+        table = f"create table if not exists {schema}.{self.name} ({columns}, primary key ({keys}))"
+        indexes = [
+            f"create index if not exists {self.name}_{'_'.join(index)} on {schema}.{self.name} ({', '.join(index)})"
+            for index in self.indexes
+        ]
+        return [table, *indexes]
+
+
+def fold(row: dict[str, Any], changes: Mapping[str, Any], position: int) -> None:
+    """Change a row in place."""
+    for name, value in changes.items():
+        row[name] = (row[name] or 0) + value.amount if isinstance(value, Add) else value
+    row["position"] = position
+
+
+def place(event: Recorded) -> Place:
+    tenant, kind, id = parts(event.stream)
+    return Place(tenant, kind, id, event.home.partition("/")[2], event)
+
+
+TEXT, MONEY, COUNT, FLAG, DAY, INSTANT, JSON = "text", "bigint", "int", "bool", "date", "timestamptz", "jsonb"
+TENANT = Column("tenant_id", TEXT)
+
+
+def text(*names: str) -> tuple[Column, ...]:
+    return tuple(Column(name, TEXT) for name in names)
+
+
+def money(*names: str) -> tuple[Column, ...]:
+    """Minor units, from 0."""
+    return tuple(Column(name, MONEY, 0) for name in names)

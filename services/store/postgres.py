@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 import asyncpg
@@ -48,7 +48,8 @@ TRANSACTION_SECONDS_MAX = 5
 CHANNEL = "tender_log"
 
 _LOG = (
-    "position", "home", "stream", "version", "topic", "data", "command_id", "meta", "occurred_at", "last_of_command",
+    "position", "home", "stream", "version", "topic", "data", "command_id", "meta", "occurred_at",
+    "last_of_command",
 )  # fmt: skip
 _VERDICTS = (
     "verdict_position", "command_id", "home", "type", "fingerprint", "status", "outcome", "position", "meta",

@@ -54,7 +54,8 @@ class CreditMemoPosted:
     category: str
     """STANDALONE, REFERENCED or INVOICE_WRITE_OFF."""
     source_action: str
-    """STANDALONE, INVOICE, NEGATIVE_INVOICE_LINE_CONVERSION, VOID_POSTED_INVOICE or WRITE_OFF_POSTED_INVOICE."""
+    """STANDALONE, INVOICE,
+    NEGATIVE_INVOICE_LINE_CONVERSION, VOID_POSTED_INVOICE, WRITE_OFF_POSTED_INVOICE."""
     lines: tuple[CreditMemoLine, ...]
     total_charge: Money
     total_tax: Money

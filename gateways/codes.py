@@ -48,15 +48,15 @@ _TABLES: dict[str, tuple[tuple[str, str, str], ...]] = {
         (
             _PROCESSING,
             "H",
-            "invalid_account account_closed card_not_supported transaction_not_allowed currency_not_supported "
-            "do_not_try_again stop_payment_order new_account_information_available",
+            "invalid_account account_closed card_not_supported transaction_not_allowed "
+            "currency_not_supported do_not_try_again stop_payment_order new_account_information_available",
         ),
         (_PROCESSING, "N", "revocation_of_authorization revocation_of_all_authorizations pickup_card"),
         (
             _DETAILS,
             "H",
-            "expired_card incorrect_number invalid_number invalid_expiry_month invalid_expiry_year invalid_amount "
-            "payment_method_invalid_parameter",
+            "expired_card incorrect_number invalid_number invalid_expiry_month invalid_expiry_year "
+            "invalid_amount payment_method_invalid_parameter",
         ),
         (_DETAILS, "A", "incorrect_cvc invalid_cvc incorrect_zip incorrect_pin invalid_pin pin_try_exceeded"),
         (_SECURITY, "N", "lost_card stolen_card fraudulent merchant_blacklist highest_risk_level"),

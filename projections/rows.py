@@ -7,7 +7,7 @@ from where it stands.
 from __future__ import annotations
 
 import asyncio
-import time
+import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -39,7 +39,7 @@ class ProgressMoved(Exception):
 class PostgresRows:
     def __init__(self, pool: asyncpg.Pool[Any], tables: Sequence[Table]) -> None:
         self.pool, self.tables = pool, {table.name: table for table in tables}
-        self._active: tuple[str, float] = ("", 0.0)
+        self._active: tuple[str, float] = ("", -math.inf)
 
     @classmethod
     @asynccontextmanager
@@ -77,7 +77,7 @@ class PostgresRows:
     async def active(self, fresh: bool = False) -> str:
         """The schema that readers see."""
         schema, at = self._active
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         if fresh or now - at > ACTIVE_SECONDS:
             schema = await self.pool.fetchval("select active from read_models")
             self._active = schema, now
@@ -91,9 +91,9 @@ class PostgresRows:
 
     async def wait_for(self, position: int, seconds: float) -> bool:
         """Whether the active read models reach a position within some seconds."""
-        deadline = time.monotonic() + seconds
+        deadline = asyncio.get_running_loop().time() + seconds
         while await self.position(await self.active()) < position:
-            if time.monotonic() > deadline:
+            if asyncio.get_running_loop().time() > deadline:
                 return False
             await asyncio.sleep(0.01)
         return True

@@ -106,7 +106,8 @@ class Table:
         keys = ", ".join(column.name for column in self.key)
         table = f"create table if not exists {schema}.{self.name} ({columns}, primary key ({keys}))"
         indexes = [
-            f"create index if not exists {self.name}_{'_'.join(index)} on {schema}.{self.name} ({', '.join(index)})"
+            f"create index if not exists {self.name}_{'_'.join(index)}"
+            f" on {schema}.{self.name} ({', '.join(index)})"
             for index in self.indexes
         ]
         return [table, *indexes]

@@ -470,7 +470,7 @@ def _apply_in_turn(
     changes: list[Change] = []
     left, used = memo.balance, dict[str, int]()
     for invoice, amount, _ in targets:
-        shares = list(spread_memo(_less(memo, used), invoice, amount, level))
+        shares = spread_memo(_less(memo, used), invoice, amount, level)
         for share in shares:
             used[share.source_line_id or ""] = used.get(share.source_line_id or "", 0) + share.amount
         changes += _with_balance(apply_memo(memo, invoice, shares, _why(command, context), context), left)

@@ -57,7 +57,8 @@ class Payment:
     type: str = ""
     """SALE, CAPTURE or EXTERNAL."""
     status: str = ""
-    """Empty, REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE, PROCESSED, FAILED, CANCELED."""
+    """Empty, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE, PROCESSED, FAILED,
+    CANCELED."""
     currency: str = ""
     amount: int = 0
     """Asked for; what counts as received once PROCESSED."""

@@ -634,7 +634,7 @@ def _release(draft: Draft, refund: Refund) -> None:
 
 
 def _late(draft: Draft, refund: Refund, settled: Settled, report: Report, context: Context) -> None:
-    """It had been taken for failed, and went out after all: taken from what is free, and shown to a person."""
+    """Taken for failed, it went out after all: taken from what is free, and shown to a person."""
     amount, id = Money(refund.amount, refund.currency), refund.refund_id
     message = "it had been taken for failed: see whether the customer was refunded twice"
     free = not refund.orchestration_id and _free(draft, refund) >= refund.amount

@@ -1,0 +1,90 @@
+"""Why something is as it is: the chain of facts that made it so, in order, with their event ids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from events.log import Log, Recorded
+from events.mapper import decode
+from projections.operations import sentence
+
+KINDS = (
+    "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall", "exception", "settings",
+)  # fmt: skip
+
+
+async def streams_of(log: Log, tenant: str, id: str) -> list[str]:
+    """The streams that an id may name: a whole stream, `{kind}-{id}`, or an id of any kind."""
+    given = id.removeprefix(f"{tenant}/")
+    kind = given.partition("-")[0]
+    names = [given] if kind in KINDS else []
+    names += [f"{kind}-{given}" for kind in KINDS]
+    found = [f"{tenant}/{name}" for name in names]
+    return [stream for stream in found if await log.read_stream(stream)]
+
+
+async def explain(log: Log, tenant: str, id: str) -> list[dict[str, Any]]:
+    """Every fact of what the id names: what it says, who caused it, and by which command."""
+    events: list[Recorded] = []
+    for stream in await streams_of(log, tenant, id):
+        events += await log.read_stream(stream)
+    return [told(event) for event in sorted(events, key=lambda event: event.position)]
+
+
+def told(event: Recorded) -> dict[str, Any]:
+    meta = orjson.loads(event.meta)
+    return {
+        "event_id": event.event_id,
+        "position": event.position,
+        "type": f"payments.{event.topic}",
+        "at": event.occurred_at,
+        "sentence": sentence(decode(event.topic, event.data)),
+        "command_id": event.command_id,
+        "actor": meta.get("actor"),
+        "correlation_id": meta.get("correlation_id"),
+        "causation_id": meta.get("causation_id"),
+        "data": orjson.loads(event.data),
+    }
+
+
+async def why_balance(log: Log, tenant: str, invoice_id: str) -> dict[str, Any] | None:
+    """An invoice's balance as a sum: what was posted, and each thing that changed it."""
+    events = await log.read_stream(f"{tenant}/invoice-{invoice_id}")
+    steps: list[dict[str, Any]] = []
+    balance = 0
+    for event in events:
+        fact = decode(event.topic, event.data)
+        after = _balance_after(fact, balance)
+        if after != balance or not steps:
+            steps.append({**told(event), "change_minor": after - balance, "balance_minor": after})
+        balance = after
+    if not steps:
+        return None
+    return {"invoice_id": invoice_id, "balance_minor": balance, "steps": steps}
+
+
+def _balance_after(fact: Any, balance: int) -> int:
+    if hasattr(fact, "due_date"):
+        return fact.total.amount_minor
+    moved = getattr(fact, "balance", None)
+    return moved.amount_minor if moved is not None else balance
+
+
+async def why_this_payment(log: Log, tenant: str, orchestration_id: str) -> dict[str, Any] | None:
+    """The rule and the candidates that a refund's payments were chosen by, and all that came of it."""
+    events: Sequence[Recorded] = await log.read_stream(f"{tenant}/ro-{orchestration_id}")
+    if not events:
+        return None
+    plans = [
+        orjson.loads(event.data) for event in events if event.topic == "refund_orchestration.plan_made.v1"
+    ]
+    return {
+        "orchestration_id": orchestration_id,
+        "rule": "the fewest payments whose applied money reaches the target: "
+        "largest eligible first, then the latest applied, then by id",
+        "plans": plans,
+        "facts": [told(event) for event in events],
+    }

@@ -1,0 +1,111 @@
+"""Whether every cent is where it belongs: the log's integrity, and conservation of money.
+
+An independent reading: sums in SQL over the log and over the read models, not the code that wrote them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from projections.rows import PostgresRows
+
+
+class Check(NamedTuple):
+    name: str
+    about: str
+    violations: int
+
+
+_LOG_CHECKS: tuple[tuple[str, str, str], ...] = (
+    (
+        "log without gaps",
+        "positions 1 to the head, each once",
+        "select (select position from head) - (select count(*) from log)",
+    ),
+    (
+        "streams without gaps",
+        "each stream's versions from 1",
+        "select count(*) from (select stream from log group by stream having max(version) <> count(*)) s",
+    ),
+    (
+        "commands whole",
+        "the last event of each command is marked, and no other",
+        "select count(*) from (select command_id from log group by command_id "
+        "having count(*) filter (where last_of_command) <> 1) c",
+    ),
+    (
+        "verdicts",
+        "every command in the log has an accepted verdict",
+        "select count(*) from (select distinct command_id from log) l "
+        "left join verdicts v on v.command_id = l.command_id and v.status = 'ACCEPTED' where v.command_id is null",
+    ),
+)
+
+_MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
+    (
+        "ledger balanced",
+        "debits equal credits, per account and currency",
+        "select count(*) from (select 1 from {s}.ledger_balances group by tenant_id, account_id, currency "
+        "having sum(debit) <> sum(credit)) b",
+    ),
+    (
+        "ledger against balances",
+        "receivables less unapplied cash less customer credits is the net balance",
+        "select count(*) from {s}.account_balances b join (select tenant_id, account_id, currency, "
+        "sum(case when ledger_account in ('Accounts receivable', 'Unapplied cash', 'Customer credits') "
+        "then debit - credit else 0 end) as net from {s}.ledger_balances group by 1, 2, 3) l "
+        "using (tenant_id, account_id, currency) where l.net <> b.open_receivables - b.unapplied_payments "
+        "- b.reserved_for_refunds - b.open_credit - b.reserved_credit",
+    ),
+    (
+        "payments whole",
+        "received is applied, unapplied, refunded and reserved; nothing below zero",
+        "select count(*) from {s}.payments where received <> applied + unapplied + refunded + refund_reserved "
+        "or least(applied, unapplied, refunded, refund_reserved) < 0",
+    ),
+    (
+        "credit memos whole",
+        "total is applied, refunded, reserved and open; nothing below zero",
+        "select count(*) from {s}.credit_memos where status = 'POSTED' and (total <> applied + refunded "
+        "+ refund_reserved + balance or least(applied, refunded, refund_reserved, balance) < 0)",
+    ),
+    (
+        "invoices whole",
+        "balance is total less converted, paid and credited",
+        "select count(*) from {s}.invoices where status = 'POSTED' "
+        "and balance <> total - converted_negative - net_payments - net_credits",
+    ),
+    (
+        "invoices not overpaid",
+        "a positive invoice never owes less than nothing",
+        "select count(*) from {s}.invoices where status = 'POSTED' and total >= 0 and balance < 0",
+    ),
+    (
+        "lines against invoices",
+        "at line level an invoice's balance is the sum of its lines",
+        "select count(*) from {s}.invoices i join (select tenant_id, invoice_id, sum(balance) as lines "
+        "from {s}.invoice_lines group by 1, 2) l using (tenant_id, invoice_id) "
+        "where coalesce(i.settlement_level, 'INVOICE_LINE') = 'INVOICE_LINE' and i.balance <> l.lines",
+    ),
+    (
+        "refunds within captures",
+        "no payment gave back more than it received",
+        "select count(*) from {s}.payments where refunded + refund_reserved > received",
+    ),
+)
+
+
+async def verify(rows: PostgresRows) -> list[Check]:
+    """Every check with its number of violations; the read models are taken as they stand now."""
+    schema = await rows.active(fresh=True)
+    checks: list[Check] = []
+    async with rows.pool.acquire() as connection:
+        for name, about, statement in _LOG_CHECKS:
+            checks.append(Check(name, about, await _count(connection, statement)))
+        for name, about, statement in _MONEY_CHECKS:
+            checks.append(Check(name, about, await _count(connection, statement.format(s=schema))))
+    return checks
+
+
+async def _count(connection: Any, statement: str) -> int:
+    return int(await connection.fetchval(statement))

@@ -12,7 +12,8 @@ from events.mapper import decode
 from projections.operations import sentence
 
 KINDS = (
-    "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall", "exception", "settings",
+    "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
+    "exception", "settings",
 )  # fmt: skip
 
 

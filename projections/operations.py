@@ -88,8 +88,8 @@ def registered(fact: gw.GatewayRegistered, at: Place, own: Own) -> Iterable[Row]
 
 @gateways.on(gw.GatewayActivated, gw.GatewayDeactivated, gw.GatewayRestricted)
 def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    known = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
-    status = known.get(type(fact)) or fact.status
+    known: dict[type[Any], str] = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
+    status: str = known.get(fact.__class__) or fact.status
     yield Row((at.tenant, at.id), {"status": status, "version": at.event.version})
 
 

@@ -205,7 +205,8 @@ async def page(
         values += more
     columns = ", ".join(f"{name}{' desc' if down else ''}" for name, down in order)
     schema = await rows.active()
-    statement = f"select * from {schema}.{query.table.name} where {' and '.join(where)} order by {columns} limit {limit + 1}"
+    found_where = f"select * from {schema}.{query.table.name} where {' and '.join(where)}"
+    statement = f"{found_where} order by {columns} limit {limit + 1}"
     found = await rows.pool.fetch(statement, *values)
     kept = found[:limit]
     has_more = len(found) > limit

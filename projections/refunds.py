@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 import events.orchestration as orch
@@ -245,13 +246,17 @@ def leg_requested(fact: orch.RefundLegRequested, at: Place, own: Own) -> Iterabl
         "option": fact.option,
         "status": "REQUESTED",
     }
-    others = [known for known in own["legs"] or [] if known["leg_no"] != fact.leg_no]
-    legs = sorted([*others, leg], key=lambda known: known["leg_no"])
+    others = [known for known in _legs(own) if known["leg_no"] != fact.leg_no]
+    legs = sorted([*others, leg], key=itemgetter("leg_no"))
     yield Row((at.tenant, at.id), {"legs": legs, "version": at.event.version})
 
 
 def _with_leg(own: Own, leg_no: int, **changes: Any) -> list[Any]:
-    return [known | changes if known["leg_no"] == leg_no else known for known in own["legs"] or []]
+    return [known | changes if known["leg_no"] == leg_no else known for known in _legs(own)]
+
+
+def _legs(own: Own) -> list[dict[str, Any]]:
+    return own["legs"] or []
 
 
 @orchestrations.on(orch.RefundLegSucceeded)

@@ -37,7 +37,7 @@ class ProgressMoved(Exception):
 
 
 class PostgresRows:
-    def __init__(self, pool: asyncpg.Pool[Any], tables: Sequence[Table]) -> None:
+    def __init__(self, pool: asyncpg.Pool, tables: Sequence[Table]) -> None:
         self.pool, self.tables = pool, {table.name: table for table in tables}
         self._active: tuple[str, float] = ("", -math.inf)
 

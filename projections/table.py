@@ -73,7 +73,7 @@ class Table:
     append_only: bool = False
     """Rows are written once, and never read back by the fold."""
     indexes: tuple[tuple[str, ...], ...] = ()
-    handlers: dict[type[Any], Handler] = field(default_factory=dict)
+    handlers: dict[type[Any], Handler] = field(default_factory=dict[type[Any], Handler])
 
     def __post_init__(self) -> None:
         self.all_columns = (*self.key, *self.columns, Column("position", "bigint", 0))

@@ -37,7 +37,8 @@ _LOG_CHECKS: tuple[tuple[str, str, str], ...] = (
         "verdicts",
         "every command in the log has an accepted verdict",
         "select count(*) from (select distinct command_id from log) l "
-        "left join verdicts v on v.command_id = l.command_id and v.status = 'ACCEPTED' where v.command_id is null",
+        "left join verdicts v on v.command_id = l.command_id and v.status = 'ACCEPTED' "
+        "where v.command_id is null",
     ),
 )
 
@@ -60,7 +61,8 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
     (
         "payments whole",
         "received is applied, unapplied, refunded and reserved; nothing below zero",
-        "select count(*) from {s}.payments where received <> applied + unapplied + refunded + refund_reserved "
+        "select count(*) from {s}.payments "
+        "where received <> applied + unapplied + refunded + refund_reserved "
         "or least(applied, unapplied, refunded, refund_reserved) < 0",
     ),
     (

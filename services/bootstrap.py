@@ -238,7 +238,7 @@ def _broker_security(settings: Settings) -> BaseSecurity | None:
 @asynccontextmanager
 async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
     made = AIOKafkaProducer(
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        bootstrap_servers=settings.kafka_bootstrap_servers or "",
         acks="all",
         enable_idempotence=settings.kafka_idempotent_producer,
         max_batch_size=256 * 1024,

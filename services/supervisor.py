@@ -35,7 +35,7 @@ class Supervisor:
     def __init__(
         self, environment: Mapping[str, str], logs: Path, on_change: Callable[[Child], None] = lambda _: None
     ) -> None:
-        self._environment = {**os.environ, **environment}
+        self.environment = {**os.environ, **environment}
         self._logs, self._on_change = logs, on_change
         self.children: dict[str, Child] = {}
         self._stopping = False
@@ -63,7 +63,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 stdin=asyncio.subprocess.DEVNULL,
-                env=self._environment,
+                env=self.environment,
                 preexec_fn=tied_child(),
             )
         self._on_change(child)

@@ -71,7 +71,9 @@ def create_app(
         Route("/metrics", operations.metrics),
         Route("/openapi.json", operations.openapi),
     ]
-    handlers: dict[Any, Any] = dict.fromkeys((Rejected, Undecodable, ReadModelBehind, StoreUnavailable), from_error)
+    handlers: dict[Any, Any] = dict.fromkeys(
+        (Rejected, Undecodable, ReadModelBehind, StoreUnavailable), from_error
+    )
     handlers |= {BadQuery: _bad_query, HTTPException: _http_error}
     return Starlette(routes=routes, exception_handlers=handlers)
 

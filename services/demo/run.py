@@ -1,0 +1,203 @@
+"""The demo: a week of a real shop's invoices, posted, paid, cancelled and refunded, to the last penny.
+
+Everything goes through Kafka as commands.  The seeded gateway simulator declines some cards, loses
+some answers and settles some payments late, as gateways do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from events import ids
+from events.money import Money
+from gateways.simulator.translation import CAPABILITIES
+from projections.rows import PostgresRows
+from services.account import RegisterAccount
+from services.commands import Actor
+from services.demo import audit
+from services.gateway import RegisterGateway, RegisterGatewayProvider
+from services.importing import posting
+from services.importing.retail import CURRENCY, TILL, Reading, RetailInvoice
+from services.importing.sending import Planned, Sender, Verdict
+from services.method_choice import SetDefaultPaymentMethod
+from services.payment_method import SavePaymentMethod
+from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.posting import Line, Original, PostInvoice
+from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+
+TENANT = "shop"
+ACTOR = Actor("SYSTEM", "demo")
+GATEWAY = "card-gateway"
+REDUCTION_SHARE = 0.05
+SETTLE_SECONDS_MAX = 60.0
+DATA = "online-retail-2010-12-01--08.csv"
+
+SETTINGS: dict[str, Any] = {
+    "auto_apply_credits_to_posted_invoices": False,
+    "unknown_outcome_poll": (1, 2, 4, 8, 16, 32),
+}
+"""This shop pays by hand and offsets nothing by itself; lost answers are asked about within seconds."""
+
+
+@dataclass
+class Outcome:
+    """What the demo sent, and what was not accepted."""
+
+    reading: Reading
+    sums: audit.Sums
+    reductions: int = 0
+    reduced: int = 0
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+
+async def run(
+    sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str, int], Callable[[int], None]]
+) -> Outcome:
+    """Send everything, in the order of the file, and wait until all money is where it goes.
+
+    `step(name, of)` announces a step and gives what its progress is told to.
+    """
+    with as_file(files("services.demo").joinpath(DATA)) as path:
+        reading, sums = posting.read_retail(Path(path)), audit.read(Path(path))
+    outcome = Outcome(reading, sums)
+    await _send(sender, list(_setup()), outcome, step, "gateway and settings")
+    accounts = sorted({invoice.account_id for invoice in reading.invoices})
+    await _send(sender, list(_registered(accounts)), outcome, step, "accounts and cards")
+    sales = [invoice for invoice in reading.invoices if invoice.total >= 0]
+    cancellations = [invoice for invoice in reading.invoices if invoice.total < 0]
+    await _send(sender, [_posted(invoice) for invoice in sales], outcome, step, "invoices posted")
+    await _send(sender, [_paid(invoice) for invoice in sales if invoice.total > 0], outcome, step, "payments sent")
+    await _send(sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted")
+    await _settled(rows)
+    reductions = await _reductions(rows, reading, seed)
+    outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
+    await _send(sender, [planned for planned, _ in reductions], outcome, step, "quantity reductions")
+    await _settled(rows)
+    return outcome
+
+
+def _setup() -> Iterable[Planned]:
+    home = ids.tenant_home
+    yield Planned(ApplySettingsPreset("recommended"), home("settings", TENANT), "demo:preset")
+    yield Planned(ChangeTenantSettings(SETTINGS), home("settings", TENANT), "demo:settings")
+    provider = RegisterGatewayProvider("simulator", "Simulator", "simulator", CAPABILITIES)
+    yield Planned(provider, home("gateway_provider", "simulator"), "demo:provider")
+    gateway = RegisterGateway(GATEWAY, "Cards", "simulator", "env:NONE", "shop", "TEST", read_timeout_ms=5_000)
+    yield Planned(gateway, home("gateway", GATEWAY), "demo:gateway")
+
+
+def _method_id(account_id: str) -> str:
+    return ids.method_id(TENANT, account_id, "shop", f"card-of-{account_id}")
+
+
+def _registered(accounts: Sequence[str]) -> Iterable[Planned]:
+    for account_id in accounts:
+        name = "The till" if account_id == TILL else f"Customer {account_id}"
+        yield Planned(RegisterAccount(name, (CURRENCY,)), account_id, f"demo:register:{account_id}")
+        if account_id != TILL:
+            token = f"tok_mix_{account_id}"
+            fingerprint = f"card-of-{account_id}"
+            card = SavePaymentMethod(GATEWAY, token, "card", fingerprint, last4=account_id[-4:].zfill(4))
+            yield Planned(card, account_id, f"demo:card:{account_id}")
+            yield Planned(SetDefaultPaymentMethod(_method_id(account_id)), account_id, f"demo:default:{account_id}")
+
+
+def _posted(invoice: RetailInvoice) -> Planned:
+    return Planned(posting.of_retail(invoice), invoice.account_id, f"import:{invoice.invoice_no}")
+
+
+def _paid(invoice: RetailInvoice) -> Planned:
+    """At the till in cash; else by the card on file."""
+    amount, target = Money(invoice.total, CURRENCY), ids.invoice_id(TENANT, invoice.invoice_no)
+    apply_to = (ApplyTo(target, amount),)
+    if invoice.at_the_till:
+        cash = RecordExternalPayment(
+            amount, "CASH", f"till {invoice.invoice_no}", invoice.posted_at.date(), f"cash-{invoice.invoice_no}", apply_to
+        )
+        return Planned(cash, TILL, f"demo:cash:{invoice.invoice_no}")
+    payment = ProcessPayment(
+        amount, payment_id=f"pay-{invoice.invoice_no}", method_id=_method_id(invoice.account_id), apply_to=apply_to
+    )
+    return Planned(payment, invoice.account_id, f"demo:pay:{invoice.invoice_no}")
+
+
+async def _send(
+    sender: Sender,
+    planned: Sequence[Planned],
+    outcome: Outcome,
+    step: Callable[[str, int], Callable[[int], None]],
+    name: str,
+) -> None:
+    verdicts = await sender.send_all(planned, step(name, len(planned)))
+    for one, verdict in zip(planned, verdicts, strict=True):
+        if verdict.status != "ACCEPTED":
+            outcome.rejected.append((one.key, _why(verdict)))
+
+
+def _why(verdict: Verdict) -> str:
+    said = orjson.loads(verdict.outcome)
+    return f"{said.get('code')}: {said.get('message')}"
+
+
+async def _settled(rows: PostgresRows) -> None:
+    """Wait until nothing is in flight and the read models have seen it; what is not by then is in doubt."""
+    loop = asyncio.get_running_loop()
+    deadline, quiet = loop.time() + SETTLE_SECONDS_MAX, 0
+    while loop.time() < deadline and quiet < 3:
+        schema = await rows.active()
+        pending = await rows.pool.fetchval(
+            f"""select (select count(*) from {schema}.payments where tenant_id = $1 and in_flight)
+                + (select count(*) from {schema}.refunds where tenant_id = $1
+                   and status in ('REQUESTED', 'PENDING', 'INDETERMINATE'))
+                + (select count(*) from {schema}.refund_orchestrations where tenant_id = $1
+                   and status in ('REQUESTED', 'WAITING_FOR_PAYMENT', 'PLANNED', 'REFUNDING'))
+                + (select position from head) - (select position from read_progress where schema = '{schema}')
+                + (select count(*) from outbox_commands where due_at <= now())""",
+            TENANT,
+        )
+        quiet = 0 if pending else quiet + 1
+        await asyncio.sleep(0.1)
+
+
+async def _reductions(rows: PostgresRows, reading: Reading, seed: int) -> list[tuple[Planned, int]]:
+    """A seeded twentieth of the paid invoices loses one piece of one line."""
+    schema = await rows.active()
+    paid = {
+        row["external_id"]
+        for row in await rows.pool.fetch(
+            f"select external_id from {schema}.invoices where tenant_id = $1 and settlement_status = 'SETTLED' "
+            "and account_id <> $2 and net_credits = 0",
+            TENANT,
+            TILL,
+        )
+    }
+    chosen = random.Random(seed)  # noqa: S311  a demo wants the same every time
+    planned: list[tuple[Planned, int]] = []
+    for invoice in reading.invoices:
+        lines = [part for part in invoice.lines if part.quantity > 1 and part.amount > 0]
+        if invoice.invoice_no in paid and lines and chosen.random() < REDUCTION_SHARE:
+            part = chosen.choice(lines)
+            amount = part.amount // part.quantity
+            if amount:
+                planned.append((_reduced(invoice, part, amount), amount))
+    return planned
+
+
+def _reduced(invoice: RetailInvoice, part: Any, amount: int) -> Planned:
+    number = f"R-{invoice.invoice_no}"
+    line = Line(
+        "r1",
+        Money(-amount, CURRENCY),
+        quantity="-1",
+        reference=Original(external_id=invoice.invoice_no, line_id=part.line_id),
+    )
+    command = PostInvoice(number, CURRENCY, (line,), original_external_id=invoice.invoice_no)
+    return Planned(command, invoice.account_id, f"import:{number}")

@@ -1,0 +1,130 @@
+"""Sending many commands through Kafka, each account's in order, and waiting for what becomes of each.
+
+A command's identity follows from what it is about; sending a file again sends nothing twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from aiokafka import AIOKafkaProducer
+
+from events import ids
+from services.commands import TYPES, Actor, encode
+from services.messages import Topics
+from services.store.protocol import Store
+
+IN_FLIGHT_MAX = 2000
+RESEND_SECONDS = 10.0
+
+
+class Planned(NamedTuple):
+    """A command to send, under the key that identifies it."""
+
+    command: object
+    account_id: str
+    key: str
+
+
+class Verdict(NamedTuple):
+    status: str
+    outcome: bytes
+    position: int
+
+
+class Sender:
+    """Sends, and learns the verdicts from the store: what is acknowledged is in the store."""
+
+    def __init__(
+        self, store: Store, producer: AIOKafkaProducer, topics: Topics, tenant: str, actor: Actor
+    ) -> None:
+        self._store, self._producer, self._topics = store, producer, topics
+        self._tenant, self._actor = tenant, actor
+        self._waiting: dict[UUID, asyncio.Future[Verdict]] = {}
+
+    async def send_all(
+        self, planned: Iterable[Planned], progress: Callable[[int], None] = lambda _: None
+    ) -> list[Verdict]:
+        """The verdict of each, in the order given."""
+        room, verdicts = asyncio.Semaphore(IN_FLIGHT_MAX), list[asyncio.Task[Verdict]]()
+        done = 0
+
+        def one_more(_: object) -> None:
+            nonlocal done
+            done += 1
+            progress(done)
+            room.release()
+
+        for one in planned:
+            await room.acquire()
+            task = asyncio.create_task(self.send(one))
+            task.add_done_callback(one_more)
+            verdicts.append(task)
+            await asyncio.sleep(0)
+        return await asyncio.gather(*verdicts)
+
+    async def send(self, planned: Planned) -> Verdict:
+        """Send until there is a verdict: a broker that forgot it gets it again."""
+        type = TYPES[planned.command.__class__]
+        command_id = ids.command_id(self._tenant, type, planned.key)
+        _, body = encode(
+            planned.command,
+            tenant=self._tenant,
+            account_id=planned.account_id,
+            actor=self._actor,
+            idempotency_key=planned.key,
+        )
+        waiter = self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
+        headers = [("ce_type", type.encode()), ("ce_id", str(command_id).encode())]
+        key = ids.home(self._tenant, planned.account_id).encode()
+        while True:
+            await self._producer.send(self._topics.commands, body, key=key, headers=headers)
+            try:
+                async with asyncio.timeout(RESEND_SECONDS):
+                    return await asyncio.shield(waiter)
+            except TimeoutError:
+                await self._ask([command_id])
+
+    async def run(self) -> None:
+        """Hand verdicts to whoever waits; runs until cancelled."""
+        _, seen = await self._store.head()
+        async for _ in self._store.wakeups():
+            while verdicts := await self._store.read_verdicts(seen, 5000):
+                for verdict in verdicts:
+                    self._answer(verdict.command_id, Verdict(verdict.status, verdict.outcome, verdict.position))
+                seen = verdicts[-1].verdict_position
+            unanswered = [id for id, waiter in self._waiting.items() if not waiter.done()]
+            if unanswered:
+                await self._ask(unanswered[:IN_FLIGHT_MAX])
+
+    async def _ask(self, command_ids: Sequence[UUID]) -> None:
+        """Verdicts that are older than our looking: commands that were sent before."""
+        for id, verdict in (await self._store.verdicts(command_ids)).items():
+            self._answer(id, Verdict(verdict.status, verdict.outcome, verdict.position))
+
+    def _answer(self, command_id: UUID, verdict: Verdict) -> None:
+        waiter = self._waiting.get(command_id)
+        if waiter is not None and not waiter.done():
+            waiter.set_result(verdict)
+
+
+@asynccontextmanager
+async def sender(
+    store: Store, bootstrap_servers: str, topics: Topics, tenant: str, actor: Actor, **security: Any
+) -> AsyncIterator[Sender]:
+    producer = AIOKafkaProducer(
+        bootstrap_servers=bootstrap_servers, acks="all", linger_ms=2, max_request_size=2 * 1024 * 1024, **security
+    )
+    await producer.start()
+    sending = Sender(store, producer, topics, tenant, actor)
+    running = asyncio.create_task(sending.run(), name="verdicts")
+    try:
+        yield sending
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await producer.stop()

@@ -1,0 +1,150 @@
+"""A whole Tender on this machine: servers where none are given, the schema, the topics, every role.
+
+Each role is a process of its own, watched and started again; all of them end with us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from services import bootstrap, kafka_admin
+from services.embedded import EmbeddedStack, free_port, running_endpoints
+from services.settings import Settings
+from services.store import migrate
+from services.supervisor import Supervisor
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "worker": ("worker",),
+    "relay": ("relay", "processes"),
+    "gateway": ("gateway",),
+    "projector": ("projector",),
+    "http": ("http",),
+}
+"""The processes, by name, and the roles that each runs."""
+
+READY_SECONDS = 60.0
+
+
+@dataclass
+class Stack:
+    settings: Settings
+    supervisor: Supervisor
+    http_url: str
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as our children read them."""
+    given = settings.model_dump(mode="json", exclude_none=True, exclude={"kafka_password"})
+    if settings.kafka_password:
+        given["kafka_password"] = settings.kafka_password.get_secret_value()
+    return {f"TENDER_{name.upper()}": str(value) for name, value in given.items()}
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings, say: Callable[[str], None] = lambda _: None, groups: Mapping[str, tuple[str, ...]] = GROUPS
+) -> AsyncIterator[Stack]:
+    """Everything up and ready, until the block ends."""
+    async with AsyncExitStack() as stack:
+        settings = await _servers(settings, stack, say)
+        assert settings.database_url is not None
+        assert settings.kafka_bootstrap_servers is not None
+        await asyncio.to_thread(migrate.apply, settings.database_url)
+        await _topics(settings)
+        if settings.http_port == 0:
+            settings = settings.model_copy(update={"http_port": free_port()})
+        supervisor = Supervisor({}, settings.data_dir / "logs")
+        stack.push_async_callback(supervisor.stop)
+        settings = await _simulator(settings, supervisor)
+        supervisor.environment = {**os.environ, **environment(settings)}
+        say(f"starting {', '.join(groups)}")
+        for name, roles in groups.items():
+            await supervisor.start(name, [sys.executable, "-m", "services.roles", *roles])
+        url = f"http://{settings.http_host}:{settings.http_port}"
+        if "http" in groups:
+            await _ready(url)
+        yield Stack(settings, supervisor, url)
+
+
+async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
+    if not settings.embedded_database and not settings.embedded_broker:
+        return settings
+    say("starting the embedded PostgreSQL and broker")
+    embedded = EmbeddedStack(settings.data_dir)
+    await stack.enter_async_context(embedded)
+    watching = asyncio.create_task(_watch(embedded, settings), name="watch the embedded servers")
+
+    async def unwatch() -> None:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    stack.push_async_callback(unwatch)
+    return use(settings, embedded.endpoints.database_url, embedded.endpoints.kafka_bootstrap_servers)
+
+
+async def _watch(embedded: EmbeddedStack, settings: Settings) -> None:
+    """A broker that had to be started again has no topics."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def broker_is_new() -> None:
+        again = _topics(use(settings, "", embedded.endpoints.kafka_bootstrap_servers))
+        tasks.add(asyncio.create_task(again))
+
+    await embedded.watch(on_broker_restart=broker_is_new)
+
+
+def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settings:
+    """Settings with embedded servers where the user gave none."""
+    update = {
+        "database_url": settings.database_url or database_url,
+        "kafka_bootstrap_servers": settings.kafka_bootstrap_servers or bootstrap_servers,
+    }
+    if settings.embedded_broker:
+        update["kafka_idempotent_producer"] = False  # type: ignore[assignment]
+    return settings.model_copy(update=update)
+
+
+def attached(settings: Settings) -> Settings:
+    """The settings of a Tender that runs already: the user's servers, or those over the data folder."""
+    if settings.database_url and settings.kafka_bootstrap_servers:
+        return settings
+    endpoints = running_endpoints(settings.data_dir)
+    if endpoints is None:
+        raise RuntimeError(f"nothing runs over {settings.data_dir}: start it with `tender up`")
+    return use(settings, endpoints.database_url, endpoints.kafka_bootstrap_servers)
+
+
+async def _topics(settings: Settings) -> None:
+    await kafka_admin.create_topics(
+        settings.kafka_bootstrap_servers or "",
+        list(bootstrap.topics(settings)),
+        settings.topic_partitions,
+        **bootstrap.security(settings),
+    )
+
+
+async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
+    if settings.simulator_url:
+        return settings
+    port = free_port()
+    command = [sys.executable, "-m", "gateways.simulator", f"--port={port}", f"--seed={settings.simulator_seed}"]
+    await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
+    return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
+
+
+async def _ready(url: str) -> None:
+    async with httpx.AsyncClient() as client, asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                if (await client.get(f"{url}/ready")).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.1)

@@ -1,6 +1,7 @@
 """An authorization: money held, captured in parts or whole, reversed, or let go when its time is over.
 
-Invariant (domain 2.5, A1): 0 <= captured + reversed + in flight <= amount.
+Invariant (domain 2.5, A1): 0 <= captured + reversed + in flight <= amount; only a gateway's late
+truth may exceed it, and is shown to a person.
 """
 
 from __future__ import annotations
@@ -83,8 +84,9 @@ class Authorization:
 
     @property
     def balance(self) -> int:
-        """What can still be captured or reversed."""
-        return self.amount - self.captured - self.reversed - self.moving if self.status == "PROCESSED" else 0
+        """What can still be captured or reversed; what the gateway did beyond that is no debt of it."""
+        left = self.amount - self.captured - self.reversed - self.moving
+        return max(left, 0) if self.status == "PROCESSED" else 0
 
     @property
     def open(self) -> bool:
@@ -151,13 +153,15 @@ def _begin(auth: Authorization, event: AuthorizationRequested | AuthorizationRec
 
 def captured(auth: Authorization, payment_id: str, amount: Money) -> list[AuthorizationEvent]:
     """A capture succeeded: taken; and after a final one the gateway holds the rest no longer."""
-    taken = AuthorizationCaptureSucceeded(payment_id, amount)
-    request = auth.captures.get(payment_id)
-    if request is None or not request.final:
-        return [taken]
+    request, nothing = auth.captures.get(payment_id), Money(0, auth.currency)
+    if request is None:
+        return [AuthorizationCaptureSucceeded(payment_id, amount, held=nothing)]
+    taken = AuthorizationCaptureSucceeded(
+        payment_id, amount, request.amount if request.amount != amount else None
+    )
     elsewhere = auth.moving - request.amount.amount_minor
     rest = auth.amount - auth.captured - auth.reversed - elsewhere - amount.amount_minor
-    if rest <= 0:
+    if not request.final or rest <= 0:
         return [taken]
     let_go = part_id(auth.authorization_id, f"final/{payment_id}")
-    return [AuthorizationReversed(let_go, Money(rest, auth.currency)), taken]
+    return [AuthorizationReversed(let_go, Money(rest, auth.currency), held=nothing), taken]

@@ -294,7 +294,8 @@ def _check_amount(amount: Money, auth: Authorization) -> None:
 
 
 def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int) -> None:
-    most = auth.balance + auth.amount * tolerance_percent // 100
+    tolerance = auth.amount * tolerance_percent // 100
+    most = max(auth.amount + tolerance - auth.captured - auth.reversed - auth.moving, 0)
     if amount.amount_minor > most:
         available = Money(most, auth.currency)
         raise exceeded("CAPTURE_EXCEEDS_AUTHORIZATION", amount, available, f"authorization {auth.number}")
@@ -527,7 +528,8 @@ def _reversed(auth: Authorization, settled: Settled, report: Report, context: Co
     id, outcome = auth.authorization_id, settled.outcome
     match settled.verdict:
         case "PROCESSED" | "LATE_SUCCESS":
-            done = Change(Authorization, id, AuthorizationReversed(asked.adjustment_id, asked.amount))
+            held = None if asked.adjustment_id in auth.reversals else Money(0, auth.currency)
+            done = Change(Authorization, id, AuthorizationReversed(asked.adjustment_id, asked.amount, held))
             canceled = [Change(Authorization, id, AuthorizationCanceled())] if asked.cancels else []
             return [done, *canceled, *_doubts(auth, settled, asked.amount, context)]
         case "FAILED":

@@ -111,8 +111,12 @@ class Handler:
         commands: Sequence[Command],
         offsets: Sequence[OffsetMove] = (),
         dead_letters: Sequence[DeadLetter] = (),
+        *,
+        unparking: str | None = None,
     ) -> list[Answer]:
         """Decide a batch and append it, with its offsets, in one transaction.
+
+        `unparking` names the parked home key whose commands these are: they are decided anew.
 
         Raises `OffsetMoved` (nothing was written), `StoreUnavailable` (ask again), and whatever an
         append of a single home key keeps failing with, until that key is parked.
@@ -120,7 +124,7 @@ class Handler:
         async with self._one_at_a_time:
             for _ in range(ATTEMPTS_MAX):
                 try:
-                    return await self._attempt(commands, offsets, dead_letters)
+                    return await self._attempt(commands, offsets, dead_letters, unparking)
                 except OffsetMoved:
                     raise
                 except _Poisoned as poisoned:
@@ -149,11 +153,15 @@ class Handler:
     # -- one attempt
 
     async def _attempt(
-        self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
+        self,
+        commands: Sequence[Command],
+        offsets: Sequence[OffsetMove],
+        dead_letters: Sequence[DeadLetter],
+        unparking: str | None = None,
     ) -> list[Answer]:
         attempt = self._begin(commands, offsets, dead_letters)
         try:
-            await self._answer_known(attempt)
+            await self._answer_known(attempt, unparking)
             await self._load_needs([item for item in attempt.items if item.answer is None], attempt)
             await self._decide_all(attempt)
             return await self._append(attempt)
@@ -182,15 +190,17 @@ class Handler:
         ]
         return _Attempt(Batch(offsets=list(offsets), dead_letters=list(dead_letters)), items)
 
-    async def _answer_known(self, attempt: _Attempt) -> None:
+    async def _answer_known(self, attempt: _Attempt, unparking: str | None = None) -> None:
         """The inbox: a repeat gets its recorded verdict; another content under the same id does not."""
         if not attempt.items:
             return
         known = await self._store.verdicts([item.command.command_id for item in attempt.items])
-        attempt.parked = set(await self._store.parked_homes())
+        attempt.parked = set(await self._store.parked_homes()) - {unparking}
         for item in attempt.items:
             verdict = known.get(item.command.command_id)
-            if verdict is not None:
+            if verdict is not None and verdict.status == "PARKED" and verdict.home == unparking:
+                attempt.batch.unparked.append(verdict.command_id)
+            elif verdict is not None:
                 item.answer = _repeat(item.command, verdict)
                 attempt.batch.repeated.append(verdict.command_id)
 

@@ -49,7 +49,9 @@ def environment(settings: Settings) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, say: Callable[[str], None] = lambda _: None, groups: Mapping[str, tuple[str, ...]] = GROUPS
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    groups: Mapping[str, tuple[str, ...]] = GROUPS,
 ) -> AsyncIterator[Stack]:
     """Everything up and ready, until the block ends."""
     async with AsyncExitStack() as stack:
@@ -134,7 +136,13 @@ async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
     if settings.simulator_url:
         return settings
     port = free_port()
-    command = [sys.executable, "-m", "gateways.simulator", f"--port={port}", f"--seed={settings.simulator_seed}"]
+    command = [
+        sys.executable,
+        "-m",
+        "gateways.simulator",
+        f"--port={port}",
+        f"--seed={settings.simulator_seed}",
+    ]
     await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
     return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
 

@@ -41,7 +41,14 @@ _FIGURES = (
         "total < 0 and external_id not like 'R-%'",
         "",
     ),
-    ("captured", "card payments that arrived", "payments", "received", "status = 'PROCESSED' and type = 'SALE'", ""),
+    (
+        "captured",
+        "card payments that arrived",
+        "payments",
+        "received",
+        "status = 'PROCESSED' and type = 'SALE'",
+        "",
+    ),
     ("cash", "cash at the till", "payments", "received", "type = 'EXTERNAL'", ""),
     ("declined", "card payments declined", "payments", "amount", "status = 'FAILED'", ""),
     (
@@ -61,8 +68,22 @@ _FIGURES = (
         "source_invoice_id in (select invoice_id from {s}.invoices where external_id not like 'R-%')",
         "",
     ),
-    ("refunded", "refunds that went back", "refunds", "amount", "status = 'PROCESSED'", "reductions included"),
-    ("open credit", "credit that customers hold", "credit_memos", "balance", "balance > 0", "nothing to refund it from"),
+    (
+        "refunded",
+        "refunds that went back",
+        "refunds",
+        "amount",
+        "status = 'PROCESSED'",
+        "reductions included",
+    ),
+    (
+        "open credit",
+        "credit that customers hold",
+        "credit_memos",
+        "balance",
+        "balance > 0",
+        "nothing to refund it from",
+    ),
     ("open", "what customers still owe", "invoices", "balance", "balance > 0", ""),
 )
 
@@ -97,7 +118,11 @@ def checks(found: dict[str, Figure], outcome: Outcome) -> list[Check]:
             sums.positive - sums.till,
             found["captured"].amount + found["declined"].amount + found["in doubt"].amount,
         ),
-        Check("received = applied + refunded, pence", received, found["applied"].amount + found["refunded"].amount),
+        Check(
+            "received = applied + refunded, pence",
+            received,
+            found["applied"].amount + found["refunded"].amount,
+        ),
         Check(
             "posted + cancelled + reduced = received - refunded + open - open credit, pence",
             sums.positive + sums.negative - outcome.reduced,

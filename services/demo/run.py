@@ -28,8 +28,8 @@ from services.importing import posting
 from services.importing.retail import CURRENCY, TILL, Reading, RetailInvoice
 from services.importing.sending import Planned, Sender, Verdict
 from services.method_choice import SetDefaultPaymentMethod
-from services.payment_method import SavePaymentMethod
 from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.payment_method import SavePaymentMethod
 from services.posting import Line, Original, PostInvoice
 from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 
@@ -74,8 +74,12 @@ async def run(
     sales = [invoice for invoice in reading.invoices if invoice.total >= 0]
     cancellations = [invoice for invoice in reading.invoices if invoice.total < 0]
     await _send(sender, [_posted(invoice) for invoice in sales], outcome, step, "invoices posted")
-    await _send(sender, [_paid(invoice) for invoice in sales if invoice.total > 0], outcome, step, "payments sent")
-    await _send(sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted")
+    await _send(
+        sender, [_paid(invoice) for invoice in sales if invoice.total > 0], outcome, step, "payments sent"
+    )
+    await _send(
+        sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted"
+    )
     await _settled(rows)
     reductions = await _reductions(rows, reading, seed)
     outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
@@ -90,7 +94,9 @@ def _setup() -> Iterable[Planned]:
     yield Planned(ChangeTenantSettings(SETTINGS), home("settings", TENANT), "demo:settings")
     provider = RegisterGatewayProvider("simulator", "Simulator", "simulator", CAPABILITIES)
     yield Planned(provider, home("gateway_provider", "simulator"), "demo:provider")
-    gateway = RegisterGateway(GATEWAY, "Cards", "simulator", "env:NONE", "shop", "TEST", read_timeout_ms=5_000)
+    gateway = RegisterGateway(
+        GATEWAY, "Cards", "simulator", "env:NONE", "shop", "TEST", read_timeout_ms=5_000
+    )
     yield Planned(gateway, home("gateway", GATEWAY), "demo:gateway")
 
 
@@ -107,7 +113,9 @@ def _registered(accounts: Sequence[str]) -> Iterable[Planned]:
             fingerprint = f"card-of-{account_id}"
             card = SavePaymentMethod(GATEWAY, token, "card", fingerprint, last4=account_id[-4:].zfill(4))
             yield Planned(card, account_id, f"demo:card:{account_id}")
-            yield Planned(SetDefaultPaymentMethod(_method_id(account_id)), account_id, f"demo:default:{account_id}")
+            yield Planned(
+                SetDefaultPaymentMethod(_method_id(account_id)), account_id, f"demo:default:{account_id}"
+            )
 
 
 def _posted(invoice: RetailInvoice) -> Planned:
@@ -120,11 +128,19 @@ def _paid(invoice: RetailInvoice) -> Planned:
     apply_to = (ApplyTo(target, amount),)
     if invoice.at_the_till:
         cash = RecordExternalPayment(
-            amount, "CASH", f"till {invoice.invoice_no}", invoice.posted_at.date(), f"cash-{invoice.invoice_no}", apply_to
+            amount,
+            "CASH",
+            f"till {invoice.invoice_no}",
+            invoice.posted_at.date(),
+            f"cash-{invoice.invoice_no}",
+            apply_to,
         )
         return Planned(cash, TILL, f"demo:cash:{invoice.invoice_no}")
     payment = ProcessPayment(
-        amount, payment_id=f"pay-{invoice.invoice_no}", method_id=_method_id(invoice.account_id), apply_to=apply_to
+        amount,
+        payment_id=f"pay-{invoice.invoice_no}",
+        method_id=_method_id(invoice.account_id),
+        apply_to=apply_to,
     )
     return Planned(payment, invoice.account_id, f"demo:pay:{invoice.invoice_no}")
 

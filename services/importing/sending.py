@@ -95,7 +95,9 @@ class Sender:
         async for _ in self._store.wakeups():
             while verdicts := await self._store.read_verdicts(seen, 5000):
                 for verdict in verdicts:
-                    self._answer(verdict.command_id, Verdict(verdict.status, verdict.outcome, verdict.position))
+                    self._answer(
+                        verdict.command_id, Verdict(verdict.status, verdict.outcome, verdict.position)
+                    )
                 seen = verdicts[-1].verdict_position
             unanswered = [id for id, waiter in self._waiting.items() if not waiter.done()]
             if unanswered:
@@ -117,7 +119,11 @@ async def sender(
     store: Store, bootstrap_servers: str, topics: Topics, tenant: str, actor: Actor, **security: Any
 ) -> AsyncIterator[Sender]:
     producer = AIOKafkaProducer(
-        bootstrap_servers=bootstrap_servers, acks="all", linger_ms=2, max_request_size=2 * 1024 * 1024, **security
+        bootstrap_servers=bootstrap_servers,
+        acks="all",
+        linger_ms=2,
+        max_request_size=2 * 1024 * 1024,
+        **security,
     )
     await producer.start()
     sending = Sender(store, producer, topics, tenant, actor)

@@ -103,6 +103,8 @@ class AuthorizationCaptureRequested:
 class AuthorizationCaptureSucceeded:
     payment_id: str
     amount: Money
+    held: Money | None = None
+    """What was in flight for it until now, where that is not `amount`: nothing for one that came late."""
 
 
 @fact("authorization.capture_failed.v1")
@@ -131,6 +133,8 @@ class AuthorizationReversalPending:
 class AuthorizationReversed:
     adjustment_id: str
     amount: Money
+    held: Money | None = None
+    """Nothing for one that came late, or that a final capture brought with it; else as much as `amount`."""
 
 
 @fact("authorization.reversal_failed.v1")

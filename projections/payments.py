@@ -280,54 +280,72 @@ def authorization_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {**gone, **why, "status": status, "version": at.event.version})
 
 
+def _moved(
+    at: Place, own: Own, *, captured: int = 0, reversed: int = 0, in_flight: int = 0, **more: Any
+) -> Row:
+    """The amounts after a change of each, and the balance that follows from them."""
+    amounts = {
+        "captured": own["captured"] + captured,
+        "reversed": own["reversed"] + reversed,
+        "in_flight": own["in_flight"] + in_flight,
+    }
+    is_held = more.get("status", own["status"]) == "PROCESSED"
+    balance = max(own["amount"] - sum(amounts.values()), 0) if is_held else 0
+    return Row((at.tenant, at.id), {**amounts, **more, "balance": balance, "version": at.event.version})
+
+
+def _if_full(own: Own, amount: int, status: str) -> dict[str, str]:
+    full = own["captured"] + own["reversed"] + amount >= own["amount"]
+    return {"status": status} if full else {}
+
+
 @authorizations.on(auth.AuthorizationCaptureRequested)
 def capture_requested(fact: auth.AuthorizationCaptureRequested, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    moved = {"in_flight": Add(amount), "balance": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    yield _moved(at, own, in_flight=fact.amount.amount_minor)
 
 
 @authorizations.on(auth.AuthorizationCaptureSucceeded)
 def capture_succeeded(fact: auth.AuthorizationCaptureSucceeded, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    full = own["captured"] + own["reversed"] + amount >= own["amount"]
-    status = "FULLY_CAPTURED" if full else own["status"]
-    moved = {"in_flight": Add(-amount), "captured": Add(amount), "status": status}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    amount, held = fact.amount.amount_minor, (fact.held or fact.amount).amount_minor
+    status = _if_full(own, amount, "FULLY_CAPTURED")
+    yield _moved(at, own, captured=amount, in_flight=-held, **status)
 
 
 @authorizations.on(auth.AuthorizationCaptureFailed)
 def capture_failed(fact: auth.AuthorizationCaptureFailed, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    moved = {"in_flight": Add(-amount), "balance": Add(amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    yield _moved(at, own, in_flight=-fact.amount.amount_minor)
 
 
 @authorizations.on(auth.AuthorizationReversalRequested)
 def reversal_requested(fact: auth.AuthorizationReversalRequested, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.amount.amount_minor
-    adjustment = {
-        "id": fact.adjustment_id,
-        "number": fact.number,
-        "amount_minor": amount,
-        "status": "PENDING",
-    }
-    moved = {"in_flight": Add(amount), "balance": Add(-amount)}
-    yield Row(
-        (at.tenant, at.id),
-        {**moved, "adjustments": [*(own["adjustments"] or []), adjustment], "version": at.event.version},
-    )
+    adjustments = _adjusted(own, fact.adjustment_id, amount, "PENDING", fact.number)
+    yield _moved(at, own, in_flight=amount, adjustments=adjustments)
 
 
-@authorizations.on(auth.AuthorizationReversed, auth.AuthorizationReversalFailed)
-def reversal_known(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    amount, done = fact.amount.amount_minor, isinstance(fact, auth.AuthorizationReversed)
-    status = "PROCESSED" if done else "CANCELED"
-    adjustments = [a | {"status": status} if a["id"] == fact.adjustment_id else a for a in own["adjustments"]]
-    full = done and own["captured"] + own["reversed"] + amount >= own["amount"]
-    moved = {"reversed": Add(amount)} if done else {"balance": Add(amount)}
-    changes = {**moved, "in_flight": Add(-amount), "adjustments": adjustments, "version": at.event.version}
-    yield Row((at.tenant, at.id), {**changes, "status": "FULLY_REVERSED"} if full else changes)
+@authorizations.on(auth.AuthorizationReversed)
+def reversed_(fact: auth.AuthorizationReversed, at: Place, own: Own) -> Iterable[Row]:
+    amount, held = fact.amount.amount_minor, (fact.held or fact.amount).amount_minor
+    adjustments = _adjusted(own, fact.adjustment_id, amount, "PROCESSED")
+    status = _if_full(own, amount, "FULLY_REVERSED")
+    yield _moved(at, own, reversed=amount, in_flight=-held, adjustments=adjustments, **status)
+
+
+@authorizations.on(auth.AuthorizationReversalFailed)
+def reversal_failed(fact: auth.AuthorizationReversalFailed, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    adjustments = _adjusted(own, fact.adjustment_id, amount, "CANCELED")
+    yield _moved(at, own, in_flight=-amount, adjustments=adjustments)
+
+
+def _adjusted(
+    own: Own, id: str, amount_minor: int, status: str, number: str | None = None
+) -> list[dict[str, Any]]:
+    """The adjustments with this one in its status; one that nobody asked for comes last."""
+    known: list[dict[str, Any]] = own["adjustments"] or []
+    if any(adjustment["id"] == id for adjustment in known):
+        return [a | {"status": status} if a["id"] == id else a for a in known]
+    return [*known, {"id": id, "number": number, "amount_minor": amount_minor, "status": status}]
 
 
 @authorizations.on(auth.AuthorizationReversalPending)

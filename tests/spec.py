@@ -16,6 +16,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from events import ids
+from events.log import Recorded
 from events.mapper import decode
 from services.commands import Actor, encode
 from services.commands import decode as decode_command
@@ -110,6 +111,10 @@ class Spec:
         return [
             (*ids.parts(e.stream)[1:], decode(e.topic, e.data)) for e in events if e.command_id == command_id
         ]
+
+    def events(self) -> list[Recorded]:
+        """Everything in the log."""
+        return list(self._run(self.store.read(0, 1_000_000)))
 
     def then_accepted(self) -> Spec:
         assert self.answer.status == "ACCEPTED", self.outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +30,8 @@ from events.operations import ExceptionRaised, PaymentGroupCreated
 from events.payment import PaymentRequested
 from events.payment_method import PaymentMethodHealthChanged
 from events.shapes import Method, Outcome
+from projections.folding import Folder
+from projections.payments import authorizations
 from services.account import RegisterAccount
 from services.authorization import Authorization
 from services.authorizing import (
@@ -511,46 +513,78 @@ def test_what_was_all_captured_does_not_expire() -> None:
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["capture", "final", "reverse", "cancel", "succeed", "fail", "lose"]),
+        st.sampled_from(
+            ["capture", "final", "reverse", "cancel", "succeed", "fail", "lose", "late", "expire"]
+        ),
         st.integers(1, 300_00),
         st.integers(0, 3),
     ),
+    min_size=4,
     max_size=14,
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS)
 def test_captured_reversed_and_in_flight_never_exceed_what_is_held(steps: list[tuple[str, int, int]]) -> None:
-    j, open_calls = held(multi_capture=True), list[str]()
+    j, calls = held(multi_capture=True), Calls()
     for n, (step, amount, which) in enumerate(steps):
-        _step(j, step, amount, which, n, open_calls)
+        _step(j, step, amount, which, n, calls)
         state = auth(j)
-        assert 0 <= state.captured + state.reversed + state.moving <= state.amount
+        assert 0 <= state.captured + state.reversed + state.moving <= state.amount + calls.late
         assert state.captured == sum(j.state(Payment, id).received for id in j.ids(Payment))
         assert state.balance >= 0
+        assert shown(j) == (state.status, state.captured, state.reversed, state.moving, state.balance)
 
 
-def _step(j: Journey, step: str, minor: int, which: int, n: int, open_calls: list[str]) -> None:
+def shown(j: Journey) -> tuple[Any, ...]:
+    """What the read model says of it, folded from zero."""
+    rows = Folder((authorizations,)).from_zero(j.events())
+    row = rows[authorizations]["t", "PA1"]
+    return tuple(row[name] for name in ("status", "captured", "reversed", "in_flight", "balance"))
+
+
+@dataclass
+class Calls:
+    open: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    late: int = 0
+    """What the gateway did after all: only that may exceed what is held."""
+
+
+def _step(j: Journey, step: str, minor: int, which: int, n: int, calls: Calls) -> None:
     amount = replace(money("0.00"), amount_minor=minor)
-    if step in ("succeed", "fail", "lose"):
-        if open_calls:
-            _answer(j, step, open_calls, which % len(open_calls))
-        return
-    if step == "reverse":
-        j.when(ReverseAuthorization("PA1", amount))
-    elif step == "cancel":
-        j.when(CancelAuthorization("PA1"))
-    else:
-        j.when(CapturePayment("PA1", amount, f"P{n}", final=step == "final"))
+    match step:
+        case "succeed" | "fail" | "lose":
+            _answer(j, step, calls.open, which, calls)
+            return
+        case "late":
+            _answer(j, step, calls.failed, which, calls)
+            return
+        case "expire":
+            j.at(LATER if n > 10 else j.time).when(ExpireAuthorization("PA1")).then_accepted()
+            return
+        case "reverse":
+            j.when(ReverseAuthorization("PA1", amount))
+        case "cancel":
+            j.when(CancelAuthorization("PA1"))
+        case _:
+            j.when(CapturePayment("PA1", amount, f"P{n}", final=step == "final"))
     if j.answer.status == "ACCEPTED":
-        open_calls.append(j.facts()[-1][1])
+        calls.open.append(j.facts()[-1][1])
 
 
-def _answer(j: Journey, step: str, open_calls: list[str], which: int) -> None:
-    outcome = {"succeed": SUCCESS, "fail": SOFT, "lose": SILENCE}[step]
-    key = open_calls[which] if step == "lose" else open_calls.pop(which)
+def _answer(j: Journey, step: str, keys: list[str], which: int, calls: Calls) -> None:
+    if not keys:
+        return
+    key = keys[which % len(keys)] if step == "lose" else keys.pop(which % len(keys))
+    outcome = {"fail": SOFT, "lose": SILENCE}.get(step, SUCCESS)
     if key.startswith("t:capture:"):
         j.settle(key.split(":")[2], outcome).then_accepted()
     else:
         reversal(j, outcome, int(key.rpartition(":")[2])).then_accepted()
+    if step == "fail":
+        calls.failed.append(key)
+    if step == "late":
+        assert raised(j) == ["LATE_SUCCESS"]
+        calls.late += j.state(GatewayCall, key).planned.amount.amount_minor

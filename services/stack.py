@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from services import bootstrap, kafka_admin
+from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
+from services.prepare import prepare
 from services.settings import Settings
-from services.store import migrate
 from services.supervisor import Supervisor
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -56,10 +56,7 @@ async def running(
     """Everything up and ready, until the block ends."""
     async with AsyncExitStack() as stack:
         settings = await _servers(settings, stack, say)
-        assert settings.database_url is not None
-        assert settings.kafka_bootstrap_servers is not None
-        await asyncio.to_thread(migrate.apply, settings.database_url)
-        await _topics(settings)
+        await prepare(settings)
         if settings.http_port == 0:
             settings = settings.model_copy(update={"http_port": free_port()})
         supervisor = Supervisor({}, settings.data_dir / "logs")
@@ -79,9 +76,10 @@ async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str
     if not settings.embedded_database and not settings.embedded_broker:
         return settings
     say("starting the embedded PostgreSQL and broker")
-    embedded = EmbeddedStack(settings.data_dir)
+    topics = dict.fromkeys(bootstrap.topics(settings), settings.topic_partitions)
+    embedded = EmbeddedStack(settings.data_dir, topics)  # a broker that starts again has them again
     await stack.enter_async_context(embedded)
-    watching = asyncio.create_task(_watch(embedded, settings), name="watch the embedded servers")
+    watching = asyncio.create_task(embedded.watch(), name="watch the embedded servers")
 
     async def unwatch() -> None:
         watching.cancel()
@@ -89,17 +87,6 @@ async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str
 
     stack.push_async_callback(unwatch)
     return use(settings, embedded.endpoints.database_url, embedded.endpoints.kafka_bootstrap_servers)
-
-
-async def _watch(embedded: EmbeddedStack, settings: Settings) -> None:
-    """A broker that had to be started again has no topics."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    def broker_is_new() -> None:
-        again = _topics(use(settings, "", embedded.endpoints.kafka_bootstrap_servers))
-        tasks.add(asyncio.create_task(again))
-
-    await embedded.watch(on_broker_restart=broker_is_new)
 
 
 def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settings:
@@ -121,15 +108,6 @@ def attached(settings: Settings) -> Settings:
     if endpoints is None:
         raise RuntimeError(f"nothing runs over {settings.data_dir}: start it with `tender up`")
     return use(settings, endpoints.database_url, endpoints.kafka_bootstrap_servers)
-
-
-async def _topics(settings: Settings) -> None:
-    await kafka_admin.create_topics(
-        settings.kafka_bootstrap_servers or "",
-        list(bootstrap.topics(settings)),
-        settings.topic_partitions,
-        **bootstrap.security(settings),
-    )
 
 
 async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:

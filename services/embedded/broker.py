@@ -14,8 +14,8 @@ What the broker does otherwise than Apache Kafka, found by trial:
 - A group waits half of its members' session timeout at each rebalance, and nearly two of them when
   a member joins a group whose last one left or died: seconds.  `session_timeout_ms=1000` makes it one
   second each; without a group (`assign`) a consumer starts at once.
-- Unknown topics are created.  No `create_partitions`; the offsets of a group are told per partition
-  (`committed`), not by `list_consumer_group_offsets`.
+- Unknown topics are created, with 4 partitions.  No `create_partitions`; the offsets of a group are
+  told per partition (`committed`), not by `list_consumer_group_offsets`.
 """
 
 from __future__ import annotations

@@ -19,12 +19,12 @@ PACKAGES = ("events", "gateways", "projections", "services")
 SHELL = {
     "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "demo", "doctor", "door", "embedded",
     "handler", "http", "importing", "intake", "kafka_admin", "lifeline", "logs", "metrics", "prepare",
-    "process_runner", "relay", "roles", "settings", "store", "supervisor", "verify", "workers",
+    "process_runner", "relay", "roles", "settings", "stack", "store", "supervisor", "verify", "workers",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 
 JOINS = {"services.bench", "services.bootstrap", "services.cli", "services.demo", "services.doctor"}
-JOINS |= {"services.prepare", "services.roles", "services.verify"}
+JOINS |= {"services.prepare", "services.stack", "services.roles", "services.verify"}
 """Programs, and the one place where things are joined: nothing else may know how they are."""
 
 OURS_OF = {

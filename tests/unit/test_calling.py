@@ -278,6 +278,12 @@ def test_what_was_acknowledged_cannot_be_unknown_to_the_gateway() -> None:
     assert facts == [GatewayStatusQueried(1, "NOT_FOUND", j.time + timedelta(seconds=120))]
 
 
+def test_not_even_when_it_was_unknown_to_us_before() -> None:
+    j = inquired(unknown(read_your_writes_seconds=60), PENDING).at(NOW + timedelta(hours=1))
+    (fact,) = call_facts(inquired(j, NOT_FOUND, not_executed=True))
+    assert isinstance(fact, GatewayStatusQueried)
+
+
 # -- acknowledged
 
 

@@ -88,6 +88,7 @@ async def worker(settings: Settings) -> None:
             group=settings.consumer_group,
             batch_timeout_ms=settings.batch_timeout_ms,
             batch_records_max=settings.batch_records_max,
+            session_timeout_ms=settings.group_session_timeout_ms,
         )
         intake = Intake(
             handler,

@@ -35,6 +35,7 @@ class CommandBus:
         group: str,
         batch_timeout_ms: int = 10,
         batch_records_max: int = 1000,
+        session_timeout_ms: int = 10_000,
     ) -> None:
         self._broker = broker
         self._intake: Intake | None = None
@@ -49,6 +50,8 @@ class CommandBus:
             batch_timeout_ms=batch_timeout_ms,
             max_records=batch_records_max,
             fetch_max_wait_ms=batch_timeout_ms,
+            session_timeout_ms=session_timeout_ms,
+            heartbeat_interval_ms=session_timeout_ms // 4,
             parser=_as_they_are,
             decoder=_records,
             listener=_Rebalance(self),

@@ -37,6 +37,8 @@ class Settings(BaseSettings):
     topic_replication: int = Field(default=1, ge=1)
     """How many brokers hold each topic: 3 where there are three."""
     consumer_group: str = "tender"
+    group_session_timeout_ms: int = Field(default=10_000, ge=1_000)
+    """A worker that was not heard of for so long has lost its partitions."""
     batch_records_max: int = Field(default=1000, ge=1, le=10_000)
     batch_timeout_ms: int = Field(default=10, ge=1, le=10)
     outbox_resend_seconds: float = Field(default=30.0, gt=0)

@@ -91,12 +91,15 @@ async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str
 
 def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settings:
     """Settings with embedded servers where the user gave none."""
-    update = {
+    update: dict[str, object] = {
         "database_url": settings.database_url or database_url,
         "kafka_bootstrap_servers": settings.kafka_bootstrap_servers or bootstrap_servers,
     }
     if settings.embedded_broker:
-        update["kafka_idempotent_producer"] = False  # type: ignore[assignment]
+        update["kafka_idempotent_producer"] = False
+        update["group_session_timeout_ms"] = (
+            2_000  # this broker waits for half of it, or twice, at each start
+        )
     return settings.model_copy(update=update)
 
 

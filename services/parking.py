@@ -1,8 +1,4 @@
-"""Parked commands: what poisoned its home key waits here, and is released or dropped by a person.
-
-Dropping needs a reason, and is an event; releasing decides the commands anew, in their order, until
-the key is free or one of them fails again.
-"""
+"""Parked commands: what poisoned its home key waits, and that one was dropped by a person is an event."""
 
 from __future__ import annotations
 
@@ -10,16 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 from uuid import UUID
 
-import orjson
-
-from events import ids
 from events.operations import ParkedCommandDropped
-from services.clock import Clock
-from services.commands import Actor, Command, decode
 from services.decision import Subject
-from services.errors import Rejected
-from services.handler import Handler
-from services.store.protocol import Batch, NewEvent, NewVerdict, ParkedCommand, Store
 
 
 @dataclass(slots=True)
@@ -36,40 +24,6 @@ class Parked:
 
 def evolve(parked: Parked, event: ParkedCommandDropped) -> None:
     parked.dropped = event.command_id
-
-
-def command_of(parked: ParkedCommand) -> Command:
-    return decode(parked.type, parked.body, ce_id=str(parked.command_id))
-
-
-async def release(store: Store, handler: Handler, home: str) -> int:
-    """Decide the commands of a parked key anew, in order; how many were decided."""
-    decided = 0
-    while waiting := await store.parked_commands(home):
-        answer = (await handler.handle([command_of(waiting[0])], unparking=home))[0]
-        if answer.status == "PARKED":
-            break
-        decided += 1
-    return decided
-
-
-async def drop(store: Store, clock: Clock, home: str, command_id: UUID, actor: Actor, reason: str) -> None:
-    """Give a parked command up: its verdict becomes a rejection, and who did it is an event."""
-    waiting = {parked.command_id: parked for parked in await store.parked_commands(home)}
-    if command_id not in waiting:
-        raise Rejected("COMMAND_NOT_FOUND", f"no command {command_id} is parked under {home}")
-    parked = waiting[command_id]
-    command = command_of(parked)
-    meta = orjson.dumps({"actor": actor, "correlation_id": str(command_id)})
-    stream = ids.stream(command.tenant, Parked.KIND, str(command_id))
-    fact = ParkedCommandDropped(command_id, parked.type, reason)
-    outcome = orjson.dumps({"code": "PARKED", "message": f"dropped by {actor.id}: {reason}", "details": {}})
-    event = NewEvent(stream, 1, fact, home, command_id, meta, clock.now(), last_of_command=True)
-    verdict = NewVerdict(command_id, home, parked.type, command.fingerprint, "REJECTED", outcome, 1, meta)
-    position, _ = await store.head()
-    await store.commit(
-        Batch(events=[event], verdicts=[verdict], unparked=[command_id], known_position=position)
-    )
 
 
 SUBJECT = Subject(Parked, evolve)

@@ -39,11 +39,11 @@ from services.handler import Handler
 from services.importing import posting
 from services.importing.posting import Unreadable
 from services.importing.sending import Planned, sender
-from services.parking import drop, release
 from services.settings import Settings
 from services.stack import Stack, attached, running
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
+from services.unparking import drop, release
 
 app = App(name="tender", help="Payments and refunds, event by event.", version="0.1.0")
 parked = App(name="parked", help="Commands that poisoned their key, and what waits behind them.")

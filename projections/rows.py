@@ -16,7 +16,7 @@ import asyncpg
 import orjson
 
 from projections.folding import Keys, Rows
-from projections.table import RowKey, Table
+from projections.table import Column, RowKey, Table
 
 SCHEMAS = ("read_a", "read_b")
 ACTIVE_SECONDS = 1.0
@@ -180,11 +180,23 @@ async def _upsert(connection: Any, schema: str, table: Table, rows: list[dict[st
         )
         return
     names = ", ".join(table.names)
-    arrays = ", ".join(f"${n}::{column.type}[]" for n, column in enumerate(table.all_columns, start=1))
+    arrays = ", ".join(
+        f"${n}::{'text' if column.type == 'jsonb' else column.type}[]"
+        for n, column in enumerate(table.all_columns, start=1)
+    )
+    selected = ", ".join(f"{c.name}::jsonb" if c.type == "jsonb" else c.name for c in table.all_columns)
     keys = ", ".join(column.name for column in table.key)
     sets = ", ".join(f"{c.name} = excluded.{c.name}" for c in table.all_columns if c not in table.key)
     statement = (
-        f"insert into {schema}.{table.name} ({names}) select * from unnest({arrays}) "
+        f"insert into {schema}.{table.name} ({names}) select {selected} from unnest({arrays}) as r({names}) "
         f"on conflict ({keys}) do update set {sets}"
     )
-    await connection.execute(statement, *([row[name] for row in rows] for name in table.names))
+    await connection.execute(statement, *(_column(rows, column) for column in table.all_columns))
+
+
+def _column(rows: list[dict[str, Any]], column: Column) -> list[Any]:
+    """One column of many rows; JSON as text, since a list in a list would be an array of arrays."""
+    values = [row[column.name] for row in rows]
+    if column.type != "jsonb":
+        return values
+    return [None if value is None else orjson.dumps(value).decode() for value in values]

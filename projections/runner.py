@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ from events.log import Log, Recorded
 from projections.folding import Folder, Keys, Rows, keys_of
 from projections.rows import ProgressMoved
 from projections.table import RowKey, Table
+
+log = logging.getLogger("tender.projections")
 
 READ_MAX = 5_000
 CACHED_ROWS_MAX = 300_000
@@ -54,7 +57,8 @@ class ProjectionRunner:
                     pass
             except ProgressMoved:
                 self.forget()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
+                log.warning("the projector begins again: %s", failure)
                 self.forget()
                 await asyncio.sleep(PAUSE_SECONDS)
 

@@ -373,8 +373,12 @@ class Handler:
         return self._verdict(command, "REJECTED", encoded, 0, attempt)
 
     def _park(self, command: Command, reason: str, attempt: _Attempt) -> Answer:
-        headers = (("ce_type", command.type.encode()), ("ce_id", str(command.command_id).encode()))
         attempt.parked.add(command.home)
+        if command.command_id in attempt.batch.unparked:  # it keeps its place in the queue
+            attempt.batch.unparked.remove(command.command_id)
+            outcome = orjson.dumps({"code": "PARKED", "message": reason[:1000], "details": {}})
+            return Answer(command, "PARKED", outcome, self.cache.position, recorded=False)
+        headers = (("ce_type", command.type.encode()), ("ce_id", str(command.command_id).encode()))
         attempt.batch.parked.append(
             ParkedCommand(
                 command.command_id,

@@ -27,6 +27,8 @@ def main(roles: list[str] | None = None) -> int:
         print(f"name one or more of: {', '.join(ROLES)}", file=sys.stderr)
         return 2
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("httpx", "httpcore", "aiokafka"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     return uvloop.run(_run(asked))
 
 

@@ -15,9 +15,9 @@ from services.applying import ApplyPayment
 from services.calling import GatewayCall
 from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.invoice import Invoice
+from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
 from services.payment import Payment
 from services.payment_method import SavePaymentMethod
-from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
 from services.posting import Line, Original, PostInvoice, TaxLine
 from services.processes.process import Trigger
 from services.refund import Refund

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from events.invoice import Product
 from events.money import Money
+from services.commands import COMMANDS, TYPES
 from services.importing import retail
 from services.importing.retail import CURRENCY, LONDON, Part, RetailInvoice
 from services.importing.sending import Planned
@@ -25,7 +26,7 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-_BODY = TypeAdapter(PostInvoice, config={"extra": "forbid"})
+_BODY = COMMANDS[TYPES[PostInvoice]].adapter
 
 
 def from_json_lines(lines: Iterable[str]) -> Iterator[Planned | Unreadable]:
@@ -36,7 +37,8 @@ def from_json_lines(lines: Iterable[str]) -> Iterator[Planned | Unreadable]:
         try:
             body: dict[str, Any] = orjson.loads(line)
             account_id = body.pop("account_id")
-            command = _BODY.validate_json(orjson.dumps(body))
+            whole = {"tenant_id": "any", "account_id": account_id, "data": body}
+            command = _BODY.validate_json(orjson.dumps(whole)).data
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError, ValidationError) as error:
             yield Unreadable(number, str(error).splitlines()[0])
         else:

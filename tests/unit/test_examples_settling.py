@@ -7,8 +7,8 @@ import pytest
 from services.applying import UnapplyPayment
 from services.credit_memo import CreditMemo
 from services.invoice import Invoice
-from services.payment import Payment
 from services.paying import ProcessPayment
+from services.payment import Payment
 from tests.journey import SUCCESS, Journey, line, money
 
 

@@ -1,0 +1,79 @@
+"""A supervised child is started again when it dies, and dies with its supervisor, however that ends."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.supervisor import Supervisor
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def is_alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "\nState:\tZ" not in status.read_text()
+
+
+async def until_gone(pid: int) -> None:
+    async with asyncio.timeout(10):
+        while is_alive(pid):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    supervisor = Supervisor({}, tmp_path)
+    child = await supervisor.start("sleeper", SLEEPER)
+    assert child.process is not None
+    first = child.process.pid
+    os.kill(first, signal.SIGKILL)
+    async with asyncio.timeout(10):
+        while child.process.pid == first:
+            await asyncio.sleep(0.01)
+    second = child.process.pid
+    assert is_alive(second)
+    await supervisor.stop()
+    assert not is_alive(second)
+    assert child.restarts == 1
+
+
+async def test_a_child_is_told_its_environment_and_its_words_are_kept(tmp_path: Path) -> None:
+    supervisor = Supervisor({"GREETING": "hello"}, tmp_path)
+    await supervisor.start("speaker", [sys.executable, "-c", "import os; print(os.environ['GREETING'])"])
+    async with asyncio.timeout(10):
+        while "hello" not in (tmp_path / "speaker.log").read_text():
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's end")
+async def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _OWNER, str(tmp_path), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    async with asyncio.timeout(20):
+        pid = int(await owner.stdout.readline())
+    assert is_alive(pid)
+    owner.kill()
+    await owner.wait()
+    await until_gone(pid)
+
+
+_OWNER = """
+import asyncio, sys
+from pathlib import Path
+from services.supervisor import Supervisor
+
+async def main():
+    child = await Supervisor({}, Path(sys.argv[1])).start("sleeper", ["sleep", "60"])
+    print(child.process.pid, flush=True)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""

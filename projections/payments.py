@@ -294,7 +294,7 @@ def _moved(
     return Row((at.tenant, at.id), {**amounts, **more, "balance": balance, "version": at.event.version})
 
 
-def _if_full(own: Own, amount: int, status: str) -> dict[str, str]:
+def _if_full(own: Own, amount: int, status: str) -> dict[str, Any]:
     full = own["captured"] + own["reversed"] + amount >= own["amount"]
     return {"status": status} if full else {}
 

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -69,6 +70,16 @@ def _run(main: Awaitable[Any]) -> Any:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+@asynccontextmanager
+async def _reading(data_dir: Path | None) -> AsyncIterator[tuple[PostgresStore, PostgresRows]]:
+    """The store and the read models of a running Tender."""
+    async with (
+        _attached(data_dir) as (settings, store),
+        PostgresRows.connected(settings.database_url or "", TABLES) as rows,
+    ):
+        yield store, rows
 
 
 @asynccontextmanager
@@ -173,7 +184,7 @@ async def _report(rows: PostgresRows, outcome: demo_run.Outcome, stack: Stack, o
     gateway = await demo_report.gateway_totals(stack.settings.simulator_url or "")
     if output == "json":
         whole = {
-            "figures": {key: figure._asdict() for key, figure in found.items()},
+            "figures": {key: asdict(figure) for key, figure in found.items()},
             "reductions": {"count": outcome.reductions, "amount": outcome.reduced},
             "rejected": outcome.rejected,
             "unreadable_rows": len(outcome.reading.rejected),
@@ -233,7 +244,7 @@ def send(
     wait: int = 0,
     dry_run: bool = False,
 ) -> None:
-    """Send a command by HTTP: its type (`payment.process`), and its data as JSON (`-` reads it from standard input)."""
+    """Send a command by HTTP: its type (`payment.process`), and its data as JSON (`-`: standard input)."""
     data = orjson.loads(sys.stdin.read() if body == "-" else body)
     name = type if type.startswith("payments.") else f"payments.{type}"
     name = name if name.rpartition(".v")[2].isdigit() else f"{name}.v1"
@@ -262,7 +273,7 @@ async def _listen(settings: Settings, results: bool, count: int, output: Output)
     topics = bootstrap.topics(settings)
     consumer = AIOKafkaConsumer(
         topics.results if results else topics.events,
-        bootstrap_servers=settings.kafka_bootstrap_servers,
+        bootstrap_servers=settings.kafka_bootstrap_servers or "",
         auto_offset_reset="latest",
         **bootstrap.security(settings),
     )
@@ -270,10 +281,10 @@ async def _listen(settings: Settings, results: bool, count: int, output: Output)
     try:
         heard = 0
         async for record in consumer:
-            headers = {name: value.decode() for name, value in record.headers}
+            headers, value = {name: text.decode() for name, text in record.headers}, record.value or b"{}"
             if output == "json":
                 print(
-                    orjson.dumps({"headers": headers, "data": orjson.loads(record.value)}).decode(),
+                    orjson.dumps({"headers": headers, "data": orjson.loads(value)}).decode(),
                     flush=True,
                 )
             else:
@@ -360,10 +371,9 @@ def verify(*, data_dir: DataDir = None, output: Output = "table") -> None:
     """Check the log's integrity and the conservation of money; 1 when something is violated."""
 
     async def ask() -> list[dict[str, Any]]:
-        async with _attached(data_dir) as (settings, store):
-            async with PostgresRows.connected(settings.database_url or "", TABLES) as rows:
-                await rows.wait_for((await store.head())[0], 10.0)
-                return [check._asdict() for check in await verify_all(rows)]
+        async with _reading(data_dir) as (store, rows):
+            await rows.wait_for((await store.head())[0], 10.0)
+            return [check._asdict() for check in await verify_all(rows)]
 
     checks = _run(ask())
     show(checks, output)
@@ -424,11 +434,10 @@ def status(*, data_dir: DataDir = None, output: Output = "table") -> None:
     """How far the read models have come."""
 
     async def ask() -> dict[str, Any]:
-        async with _attached(data_dir) as (settings, store):
-            async with PostgresRows.connected(settings.database_url or "", TABLES) as rows:
-                active, (head, _) = await rows.active(), await store.head()
-                at = await rows.position(active)
-                return {"schema": active, "position": at, "log": head, "behind": head - at}
+        async with _reading(data_dir) as (store, rows):
+            active, (head, _) = await rows.active(), await store.head()
+            at = await rows.position(active)
+            return {"schema": active, "position": at, "log": head, "behind": head - at}
 
     show([_run(ask())], output)
 
@@ -440,17 +449,16 @@ def rebuild_all(
     """Build all read models anew beside the live ones, compare row by row, and switch if nothing differs."""
 
     async def ask() -> dict[str, Any]:
-        async with _attached(data_dir) as (settings, store):
-            async with PostgresRows.connected(settings.database_url or "", TABLES) as rows:
-                with _progress() as progress:
-                    task = progress.add_task("events", total=None)
-                    told = await rebuild(
-                        store,
-                        rows,
-                        switch=switch,
-                        force=force,
-                        progress=lambda done, of: progress.update(task, completed=done, total=of),
-                    )
+        async with _reading(data_dir) as (store, rows):
+            with _progress() as progress:
+                task = progress.add_task("events", total=None)
+                told = await rebuild(
+                    store,
+                    rows,
+                    switch=switch,
+                    force=force,
+                    progress=lambda done, of: progress.update(task, completed=done, total=of),
+                )
         differences = [f"{d.table} {d.key}: {', '.join(d.columns)}" for d in told.differences]
         return {
             "events": told.events,

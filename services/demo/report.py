@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import httpx
@@ -12,7 +13,8 @@ from services.demo.run import TENANT, Outcome
 from services.importing.retail import CURRENCY
 
 
-class Figure(NamedTuple):
+@dataclass(frozen=True)
+class Figure:
     name: str
     count: int
     amount: int

@@ -190,8 +190,8 @@ async def _reductions(rows: PostgresRows, reading: Reading, seed: int) -> list[t
     paid = {
         row["external_id"]
         for row in await rows.pool.fetch(
-            f"select external_id from {schema}.invoices where tenant_id = $1 and settlement_status = 'SETTLED' "
-            "and account_id <> $2 and net_credits = 0",
+            f"select external_id from {schema}.invoices where tenant_id = $1 "
+            "and settlement_status = 'SETTLED' and account_id <> $2 and net_credits = 0",
             TENANT,
             TILL,
         )

@@ -281,7 +281,10 @@ async def _listen(settings: Settings, results: bool, count: int, output: Output)
     try:
         heard = 0
         async for record in consumer:
-            headers, value = {name: text.decode() for name, text in record.headers}, record.value or b"{}"
+            headers, value = (
+                {name: (text or b"").decode() for name, text in record.headers},
+                record.value or b"{}",
+            )
             if output == "json":
                 print(
                     orjson.dumps({"headers": headers, "data": orjson.loads(value)}).decode(),

@@ -63,7 +63,7 @@ class TenderRecorder(ProcessRecorder):
         if not migrated:
             migrate.apply(database_url)
         self._background = Background()
-        self._pool: asyncpg.Pool[Any] = self._background.run(_pool(database_url))
+        self._pool: asyncpg.Pool = self._background.run(_pool(database_url))
         self._listeners: set[threading.Event] = set()
         self._listening = self._background.run(self._listen())
 
@@ -237,7 +237,7 @@ class TenderFactory(InfrastructureFactory[Any]):
             self._recorder = None
 
 
-async def _pool(database_url: str) -> asyncpg.Pool[Any]:
+async def _pool(database_url: str) -> asyncpg.Pool:
     return await asyncpg.create_pool(database_url, min_size=2, max_size=16)
 
 

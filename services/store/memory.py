@@ -116,21 +116,21 @@ class MemoryStore:
             )
 
     def _check_identities(self, batch: Batch) -> None:
-        replaced = set(batch.unparked)
-        known = [
-            verdict.command_id
-            for verdict in batch.verdicts
-            if (old := self._verdicts.get(verdict.command_id))
-            and not (old.status == "PARKED" and old.command_id in replaced)
-        ]
-        if known:
-            raise VerdictExists(known)
-        versions: dict[str, int] = {}
+        written: set[tuple[str, int]] = set()
         for event in batch.events:
-            expected = versions.get(event.stream, len(self._streams.get(event.stream, ()))) + 1
-            if event.version != expected:
-                raise IntegrityError(f"{event.stream} has version {expected - 1}, not {event.version - 1}")
-            versions[event.stream] = event.version
+            place = event.stream, event.version
+            if place in written or any(
+                was.version == event.version for was in self._streams.get(event.stream, ())
+            ):
+                raise IntegrityError(f"{event.stream} has a version {event.version} already")
+            written.add(place)
+        ids = [verdict.command_id for verdict in batch.verdicts]
+        known = {id for id in ids if id in self._verdicts and not self._is_replaced(id, batch)}
+        if known or len(set(ids)) < len(ids):
+            raise VerdictExists(known)
+
+    def _is_replaced(self, command_id: UUID, batch: Batch) -> bool:
+        return command_id in batch.unparked and self._verdicts[command_id].status == "PARKED"
 
     def _write_marks(self, batch: Batch) -> None:
         for move in batch.offsets:
@@ -241,7 +241,7 @@ class MemoryStore:
         return found[:limit]
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
-        return self._streams.get(stream, [])[after:]
+        return [event for event in self._streams.get(stream, ()) if event.version > after]
 
     async def read_home(self, home: str, after: int, limit: int) -> Sequence[Recorded]:
         return [event for event in self._homes.get(home, ()) if event.position > after][:limit]

@@ -1,0 +1,71 @@
+"""The committed contracts are those of the code, and every version of every fact can still be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import orjson
+import pytest
+from pydantic import TypeAdapter
+
+import services.subjects
+from events.catalog import FACTS, UPCASTERS
+from events.mapper import UnknownTopic, decode, encode, topic_of
+from events.payment_method import PaymentMethodSaved
+from services import contracts
+from services.commands import COMMANDS
+from services.http.openapi import openapi
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def test_the_committed_contracts_are_those_of_the_code() -> None:
+    made = {contracts.CONTRACTS / path: content for path, content in contracts.documents()}
+    committed = {path: path.read_bytes() for path in contracts.CONTRACTS.rglob("*.json")}
+    stale = sorted(str(path.name) for path in made.keys() | committed.keys() if made.get(path) != committed.get(path))
+    assert stale == [], "run `tender contracts`"
+
+
+def test_asyncapi_names_every_command_and_every_event() -> None:
+    channels = contracts.asyncapi()["channels"]
+    assert set(channels["commands"]["messages"]) == set(COMMANDS)
+    assert set(channels["events"]["messages"]) == {f"payments.{topic}" for topic in FACTS}
+
+
+def test_openapi_has_a_path_for_every_command() -> None:
+    paths = openapi()["paths"]
+    assert {f"/v1/commands/{type}" for type in COMMANDS} <= paths.keys()
+
+
+@pytest.mark.parametrize("topic", sorted(FACTS.keys() | UPCASTERS.keys()))
+def test_a_golden_event_of_every_version_is_read(topic: str) -> None:
+    """A file per topic, retired ones too; what it holds must be read for ever."""
+    fact = decode(topic, (GOLDEN / f"{topic}.json").read_bytes())
+    assert decode(topic_of(fact), encode(fact)) == fact
+
+
+@pytest.mark.parametrize("topic", sorted(FACTS))
+def test_what_is_written_today_is_what_the_golden_file_holds(topic: str) -> None:
+    golden = (GOLDEN / f"{topic}.json").read_bytes()
+    assert orjson.loads(encode(decode(topic, golden))) == orjson.loads(golden)
+
+
+def test_a_retired_version_is_carried_over() -> None:
+    saved = decode("payment_method.saved.v1", (GOLDEN / "payment_method.saved.v1.json").read_bytes())
+    assert isinstance(saved, PaymentMethodSaved)
+    assert (saved.owner_type, saved.usage, saved.token_ref) == ("ACCOUNT", "ON_SESSION", "tok_1")
+
+
+def test_a_topic_of_a_newer_version_is_named() -> None:
+    with pytest.raises(UnknownTopic, match=r"payment\.processed\.v99"):
+        decode("payment.processed.v99", b"{}")
+
+
+def test_every_command_is_decided_by_somebody() -> None:
+    undecided = {known.cls for known in COMMANDS.values()} - set(services.subjects.RULES)
+    assert {cls.__name__ for cls in undecided if cls.__module__.startswith("services.")} == set()
+
+
+def test_schemas_are_valid_for_their_own_golden_events() -> None:
+    for topic, fact in FACTS.items():
+        assert TypeAdapter(fact).json_schema(mode="serialization")["type"] == "object", topic

@@ -294,6 +294,8 @@ def _order(query: Query, asked: Mapping[str, Sequence[str]]) -> list[tuple[str, 
         if column not in query.sorts:
             raise BadQuery("sort", f"{query.name} can be sorted by {', '.join(query.sorts) or 'nothing'}")
         order.append((column, down))
+    if not order and query.table.append_only:
+        order.append(("position", False))  # what is only added is read in the order of the log
     down = bool(order) and order[-1][1]
     return [*order, *((column.name, down) for column in query.table.key[1:])]
 

@@ -160,7 +160,12 @@ async def http(settings: Settings) -> None:
         handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=10_000)
         app = create_app(opened, rows, door, handler.dry_run, wait_seconds=settings.http_wait_seconds)
         config = uvicorn.Config(
-            app, host=settings.http_host, port=settings.http_port, log_level="warning", access_log=False
+            app,
+            host=settings.http_host,
+            port=settings.http_port,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
         )
         await _until_one_ends(uvicorn.Server(config).serve(), door.run())
 

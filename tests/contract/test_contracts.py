@@ -22,7 +22,9 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_the_committed_contracts_are_those_of_the_code() -> None:
     made = {contracts.CONTRACTS / path: content for path, content in contracts.documents()}
     committed = {path: path.read_bytes() for path in contracts.CONTRACTS.rglob("*.json")}
-    stale = sorted(str(path.name) for path in made.keys() | committed.keys() if made.get(path) != committed.get(path))
+    stale = sorted(
+        str(path.name) for path in made.keys() | committed.keys() if made.get(path) != committed.get(path)
+    )
     assert stale == [], "run `tender contracts`"
 
 

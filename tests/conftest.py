@@ -2,4 +2,4 @@
 
 from __future__ import annotations
 
-pytest_plugins = ["tests.fixtures.database", "tests.fixtures.kafka"]
+pytest_plugins = ["tests.fixtures.database", "tests.fixtures.kafka", "tests.fixtures.tender"]

@@ -1,0 +1,209 @@
+"""One invoice's money over HTTP: posted, paid by card, reduced, refunded; and every way to be refused."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from gateways.simulator.translation import CAPABILITIES
+from tests.fixtures.tender import Tender
+
+USD = {"currency": "USD"}
+
+
+def usd(amount: int) -> dict[str, Any]:
+    return {"amount_minor": amount, **USD}
+
+
+class Shop:
+    """A tenant of its own with a gateway, an account, and a card on file."""
+
+    def __init__(self, tender: Tender) -> None:
+        self.tender, self.tenant, self.account = tender, f"shop-{uuid4().hex[:8]}", "A-1"
+        settings = {"account": f"~settings/{self.tenant}"}
+        tender.accepted(
+            "tenant_settings.apply_preset", {"name": "recommended"}, self.tenant, settings["account"]
+        )
+        provider = {
+            "provider_id": "sim",
+            "name": "Simulator",
+            "adapter_key": "simulator",
+            "capabilities": {**vars(CAPABILITIES), "operations": list(CAPABILITIES.operations)},
+        }
+        tender.accepted("gateway_provider.register", provider, self.tenant, "~gateway_provider/sim")
+        gateway = {
+            "gateway_id": "gw",
+            "name": "Main",
+            "provider_id": "sim",
+            "credential_ref": "env:NONE",
+            "merchant_account_id": "m1",
+            "mode": "TEST",
+        }
+        tender.accepted("gateway.register", gateway, self.tenant, "~gateway/gw")
+        self.accepted("account.register", {"name": "Ada"})
+
+    def send(self, type: str, data: dict[str, Any], **more: Any) -> httpx.Response:
+        return self.tender.send(type, data, self.tenant, self.account, **more)
+
+    def accepted(self, type: str, data: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return self.tender.accepted(type, data, self.tenant, self.account, **more)
+
+    def card(self, token: str) -> str:
+        saved = self.accepted("payment_method.save", {"gateway_id": "gw", "token_ref": token, "type": "card"})
+        return next(iter(saved["streams"])).partition("spm-")[2]
+
+    def post(self, external_id: str, amount: int, of: str | None = None) -> dict[str, Any]:
+        line: dict[str, Any] = {"line_id": "1", "charge": usd(amount)}
+        if of:
+            line["reference"] = {"external_id": of, "line_id": "1"}
+        return self.accepted("invoice.post", {"external_id": external_id, "currency": "USD", "lines": [line]})
+
+    def invoice_id(self, posted: dict[str, Any]) -> str:
+        return next(stream for stream in posted["streams"] if "/invoice-" in stream).partition("invoice-")[2]
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        return self.tender.get(f"/v1/{self.tenant}/{path}", **parameters)
+
+
+@pytest.fixture
+def shop(tender: Tender) -> Shop:
+    return Shop(tender)
+
+
+def test_the_whole_journey(shop: Shop) -> None:
+    invoice = shop.invoice_id(shop.post("INV-1", 300_000))
+    sale = {"payment_id": "P1", "amount": usd(300_000), "method_id": shop.card("tok_ok")}
+    paid = shop.accepted(
+        "payment.process", {**sale, "apply_to": [{"invoice_id": invoice}]}, headers={"Prefer": "wait=10"}
+    )
+    assert paid["gateway"][0]["result_code"] == "Success"
+    position = shop.post("NEG-1", -82_500, of="INV-1")["position"]
+    assert shop.get("credit-memos", min_position=position)["items"][0]["total"] == usd(82_500)
+    _until(lambda: shop.get("refund-orchestrations")["items"][0]["status"] == "COMPLETED")
+    payment = shop.get("payments/P1")
+    assert (payment["applied"], payment["refunded"], payment["unapplied"]) == (
+        usd(217_500),
+        usd(82_500),
+        usd(0),
+    )
+    assert shop.get(f"invoices/{invoice}")["settlement_status"] == "SETTLED"
+    (balance,) = shop.get("account-balances", account_id="A-1")["items"]
+    assert balance["net_balance"] == usd(0)
+    why = shop.get(f"invoices/{invoice}/why-balance")
+    assert [step["change_minor"] for step in why["steps"]] == [300_000, -300_000, 300_000, -217_500, -82_500]
+    (orchestration,) = shop.get("refund-orchestrations")["items"]
+    chosen = shop.get(f"refund-orchestrations/{orchestration['orchestration_id']}/why-this-payment")
+    assert chosen["plans"][0]["selected"][0]["payment_id"] == "P1"
+
+
+def _until(done: Any, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_a_decline_is_402_and_the_payment_exists(shop: Shop) -> None:
+    sale = {"payment_id": "P1", "amount": usd(500), "method_id": shop.card("tok_soft_funds")}
+    answer = shop.send("payment.process", sale, headers={"Prefer": "wait=10"})
+    assert answer.status_code == 402
+    assert answer.json()["code"] == "PAYMENT_DECLINED"
+    assert answer.json()["details"]["raw_code"] == "insufficient_funds"
+    _until(lambda: shop.get("payments/P1")["status"] == "FAILED")
+
+
+def test_the_same_key_is_answered_again_and_another_content_refused(shop: Shop) -> None:
+    sale = {"payment_id": "P1", "amount": usd(4_000), "method_id": shop.card("tok_ok")}
+    key = {"Idempotency-Key": "click"}
+    first = shop.accepted("payment.process", sale, headers=key)
+    again = shop.accepted("payment.process", sale, headers=key)
+    assert again["replayed"]
+    assert again["command_id"] == first["command_id"]
+    other = shop.send("payment.process", {**sale, "amount": usd(4_100)}, headers=key)
+    assert (other.status_code, other.json()["code"]) == (409, "IDEMPOTENCY_KEY_REUSED")
+    assert shop.get(f"timeline?account_id=A-1&stream={shop.tenant}/payment-P1")["items"]
+
+
+def test_a_dry_run_tells_and_changes_nothing(shop: Shop) -> None:
+    sale = {"payment_id": "P9", "amount": usd(700), "method_id": shop.card("tok_ok")}
+    plan = shop.send("payment.process", sale, dry_run=True).json()
+    types = [event["type"] for event in plan["events"]]
+    assert types == ["payments.payment.requested.v1", "payments.gateway_call.planned.v1"]
+    missing = httpx.get(f"{shop.tender.url}/v1/{shop.tenant}/payments/P9")
+    assert (missing.status_code, missing.json()["code"]) == (404, "PAYMENT_NOT_FOUND")
+
+
+def about(**data: object) -> bytes:
+    """A command of account `a` with this data."""
+    return json.dumps({"tenant_id": "t", "account_id": "a", "data": data}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"not json", 400, "MALFORMED_REQUEST"),
+        (b"[1]", 400, "MALFORMED_REQUEST"),
+        (about(name="\x00"), 400, "MALFORMED_REQUEST"),
+        (about(name="\ud800"), 400, "MALFORMED_REQUEST"),
+        (b'{"account_id": "a", "data": {"name": "x"}}', 400, "MALFORMED_REQUEST"),
+        (about(name="x", zz=1), 400, "UNKNOWN_FIELD"),
+        (
+            b'{"tenant_id": "t", "account_id": "a", "data": {"name": "4111 1111 1111 1111"}}',
+            400,
+            "CARD_DATA_FORBIDDEN",
+        ),
+        (
+            b'{"tenant_id": "t", "account_id": "a", "data": {"name": "x", "currencies": ["XQX"]}}',
+            400,
+            "CURRENCY_UNKNOWN",
+        ),
+        (b'"' + b"x" * (1024 * 1024) + b'"', 413, "BODY_TOO_LARGE"),
+    ],
+)
+def test_bad_bodies_are_told_what_is_wrong(tender: Tender, body: bytes, status: int, code: str) -> None:
+    answer = httpx.post(f"{tender.url}/v1/commands/payments.account.register.v1", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("type", "code"),
+    [("payments.account.register.v2", "UNSUPPORTED_VERSION"), ("payments.nothing.at_all.v1", "UNKNOWN_TYPE")],
+)
+def test_unknown_commands_are_told_so(tender: Tender, type: str, code: str) -> None:
+    answer = httpx.post(
+        f"{tender.url}/v1/commands/{type}", json={"tenant_id": "t", "account_id": "a", "data": {}}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+
+
+def test_lists_are_paged_filtered_and_sorted(shop: Shop) -> None:
+    for number in range(5):
+        last = shop.post(f"INV-{number}", 1_000 + number)
+    first = shop.get("invoices", account_id="A-1", sort="-balance", limit=2, min_position=last["position"])
+    assert [item["external_id"] for item in first["items"]] == ["INV-4", "INV-3"]
+    second = shop.get("invoices", account_id="A-1", sort="-balance", limit=2, cursor=first["next_cursor"])
+    third = shop.get("invoices", account_id="A-1", sort="-balance", limit=2, cursor=second["next_cursor"])
+    assert [item["external_id"] for item in (*second["items"], *third["items"])] == [
+        "INV-2",
+        "INV-1",
+        "INV-0",
+    ]
+    assert not third["has_more"]
+    assert len(shop.get("invoices", balance_from=1_003)["items"]) == 2
+
+
+def test_a_position_that_is_not_reached_is_told_so(tender: Tender) -> None:
+    answer = httpx.get(f"{tender.url}/v1/t/invoices", params={"min_position": 10**12}, timeout=10)
+    assert (answer.status_code, answer.json()["code"]) == (503, "READ_MODEL_BEHIND")
+
+
+def test_it_tells_how_it_is(tender: Tender) -> None:
+    assert tender.get("/health") == {"status": "ok"}
+    assert tender.get("/openapi.json")["openapi"] == "3.1.0"
+    assert "tender_log_position" in httpx.get(f"{tender.url}/metrics").text

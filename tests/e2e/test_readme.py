@@ -1,0 +1,44 @@
+"""The README's blocks do what they say."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.fixtures.tender import Tender
+
+ROOT = Path(__file__).parents[2]
+BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_first_commands_by_hand(tender: Tender) -> None:
+    (by_hand,) = [block for block in BLOCKS if "account.register" in block]
+    script = by_hand.replace(". .venv/bin/activate\n", "").replace("http://127.0.0.1:8080", tender.url)
+    script = script.replace("tender send ", f"tender send --url {tender.url} ")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        capture_output=True,
+        text=True,
+        env=tender.environment(),
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count('"ACCEPTED"') == 3
+    assert '"settlement_status":"NOT_SETTLED"' in done.stdout
+    assert "wire 4711" in done.stdout or "108.00 USD" in done.stdout
+
+
+def test_make_targets_that_the_readme_names_exist() -> None:
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"^make (\w+)", "\n".join(BLOCKS), re.MULTILINE))
+    assert named == {"demo", "test", "up"}
+    assert named <= targets
+
+
+def test_every_place_that_the_readme_points_to_exists() -> None:
+    text = (ROOT / "README.md").read_text()
+    places = [place for place in re.findall(r"\]\(([^)]+)\)", text) if not place.startswith("http")]
+    assert places
+    assert [place for place in places if not (ROOT / place).exists()] == []

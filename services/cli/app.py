@@ -131,7 +131,12 @@ def demo(
     http_port: int | None = None,
 ) -> None:
     """A week of a real shop's invoices: posted, paid, cancelled, refunded, and reported to the penny."""
-    settings = _settings(data_dir or Path(".tender/demo"), http_port=http_port or 0, simulator_seed=seed)
+    settings = _settings(
+        data_dir or Path(".tender/demo"),
+        http_port=http_port or 0,
+        simulator_seed=seed,
+        gateway_lease_seconds=demo_run.LEASE_SECONDS,
+    )
     sys.exit(_run(_demo(settings, seed, serve, output)))
 
 

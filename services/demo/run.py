@@ -38,6 +38,9 @@ ACTOR = Actor("SYSTEM", "demo")
 GATEWAY = "card-gateway"
 REDUCTION_SHARE = 0.05
 SETTLE_SECONDS_MAX = 60.0
+READ_TIMEOUT_MS = 5_000
+LEASE_SECONDS = 12.0
+"""Longer than a call to this gateway can take: what a killed worker left is asked about soon after."""
 DATA = "online-retail-2010-12-01--08.csv"
 
 SETTINGS: dict[str, Any] = {
@@ -96,7 +99,7 @@ def _setup() -> Iterable[Planned]:
     provider = RegisterGatewayProvider("simulator", "Simulator", "simulator", CAPABILITIES)
     yield Planned(provider, home("gateway_provider", "simulator"), "demo:provider")
     gateway = RegisterGateway(
-        GATEWAY, "Cards", "simulator", "env:NONE", "shop", "TEST", read_timeout_ms=5_000
+        GATEWAY, "Cards", "simulator", "env:NONE", "shop", "TEST", read_timeout_ms=READ_TIMEOUT_MS
     )
     yield Planned(gateway, home("gateway", GATEWAY), "demo:gateway")
 

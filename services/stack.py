@@ -37,6 +37,8 @@ class Stack:
     settings: Settings
     supervisor: Supervisor
     http_url: str
+    embedded: EmbeddedStack | None = None
+    """The servers that we started ourselves, if we did."""
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -55,7 +57,7 @@ async def running(
 ) -> AsyncIterator[Stack]:
     """Everything up and ready, until the block ends."""
     async with AsyncExitStack() as stack:
-        settings = await _servers(settings, stack, say)
+        settings, embedded = await _servers(settings, stack, say)
         await prepare(settings)
         if settings.http_port == 0:
             settings = settings.model_copy(update={"http_port": free_port()})
@@ -69,12 +71,14 @@ async def running(
         url = f"http://{settings.http_host}:{settings.http_port}"
         if "http" in groups:
             await _ready(url)
-        yield Stack(settings, supervisor, url)
+        yield Stack(settings, supervisor, url, embedded)
 
 
-async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]) -> Settings:
+async def _servers(
+    settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]
+) -> tuple[Settings, EmbeddedStack | None]:
     if not settings.embedded_database and not settings.embedded_broker:
-        return settings
+        return settings, None
     say("starting the embedded PostgreSQL and broker")
     topics = dict.fromkeys(bootstrap.topics(settings), settings.topic_partitions)
     embedded = EmbeddedStack(settings.data_dir, topics)  # a broker that starts again has them again
@@ -86,7 +90,8 @@ async def _servers(settings: Settings, stack: AsyncExitStack, say: Callable[[str
         await asyncio.gather(watching, return_exceptions=True)
 
     stack.push_async_callback(unwatch)
-    return use(settings, embedded.endpoints.database_url, embedded.endpoints.kafka_bootstrap_servers)
+    endpoints = embedded.endpoints
+    return use(settings, endpoints.database_url, endpoints.kafka_bootstrap_servers), embedded
 
 
 def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settings:

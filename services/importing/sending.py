@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from aiokafka import AIOKafkaProducer
 
 from events import ids
+from events.log import RecordedVerdict
 from services.commands import TYPES, Actor, encode
 from services.messages import Topics
-from services.store.protocol import Store
+from services.store.protocol import Store, StoreUnavailable
 
 IN_FLIGHT_MAX = 2000
 RESEND_SECONDS = 10.0
@@ -82,36 +83,46 @@ class Sender:
         headers = [("ce_type", type.encode()), ("ce_id", str(command_id).encode())]
         key = ids.home(self._tenant, planned.account_id).encode()
         while True:
-            await self._producer.send(self._topics.commands, body, key=key, headers=headers)
+            sent = await self._producer.send(self._topics.commands, body, key=key, headers=headers)
+            sent.add_done_callback(_heard)
             try:
                 async with asyncio.timeout(RESEND_SECONDS):
                     return await asyncio.shield(waiter)
             except TimeoutError:
-                await self._ask([command_id])
+                continue
 
     async def run(self) -> None:
         """Hand verdicts to whoever waits; runs until cancelled."""
         _, seen = await self._store.head()
         async for _ in self._store.wakeups():
-            while verdicts := await self._store.read_verdicts(seen, 5000):
-                for verdict in verdicts:
-                    self._answer(
-                        verdict.command_id, Verdict(verdict.status, verdict.outcome, verdict.position)
-                    )
-                seen = verdicts[-1].verdict_position
-            unanswered = [id for id, waiter in self._waiting.items() if not waiter.done()]
-            if unanswered:
-                await self._ask(unanswered[:IN_FLIGHT_MAX])
+            with suppress(StoreUnavailable):  # it is asked again at the next wake-up
+                while verdicts := await self._store.read_verdicts(seen, 5000):
+                    for verdict in verdicts:
+                        self._answer(verdict.command_id, _told(verdict))
+                    seen = verdicts[-1].verdict_position
+                unanswered = [id for id, waiter in self._waiting.items() if not waiter.done()]
+                if unanswered:
+                    await self._ask(unanswered[:IN_FLIGHT_MAX])
 
     async def _ask(self, command_ids: Sequence[UUID]) -> None:
         """Verdicts that are older than our looking: commands that were sent before."""
         for id, verdict in (await self._store.verdicts(command_ids)).items():
-            self._answer(id, Verdict(verdict.status, verdict.outcome, verdict.position))
+            self._answer(id, _told(verdict))
 
     def _answer(self, command_id: UUID, verdict: Verdict) -> None:
         waiter = self._waiting.get(command_id)
         if waiter is not None and not waiter.done():
             waiter.set_result(verdict)
+
+
+def _heard(sent: asyncio.Future[Any]) -> None:
+    """A broker's failure is no news here: without a verdict the command is sent again."""
+    if not sent.cancelled():
+        sent.exception()
+
+
+def _told(verdict: RecordedVerdict) -> Verdict:
+    return Verdict(verdict.status, verdict.outcome, verdict.position)
 
 
 @asynccontextmanager

@@ -117,7 +117,7 @@ def fold(row: dict[str, Any], changes: Mapping[str, Any], position: int) -> None
     """Change a row in place."""
     for name, value in changes.items():
         row[name] = (row[name] or 0) + value.amount if isinstance(value, Add) else value
-    row["position"] = position
+    row["position"] = max(position, row["position"])  # changes from other streams come after a batch's own
 
 
 def place(event: Recorded) -> Place:

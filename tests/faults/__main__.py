@@ -149,7 +149,8 @@ async def calm(settings: Settings) -> None:
         try:
             return await connection.fetchval(
                 "select not exists (select 1 from gateway_work) "
-                "and not exists (select 1 from outbox_commands) and (select position from head) = (select position from read_progress "
+                "and not exists (select 1 from outbox_commands) "
+                "and (select position from head) = (select position from read_progress "
                 "where schema = (select active from read_models))"
             )
         finally:

@@ -24,7 +24,7 @@ from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.paying import RecordPaymentOutcome
 from services.refunding import RecordRefundOutcome
-from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Work
+from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Work, WorkAnswered
 
 PAUSE_SECONDS = 0.5
 ACTOR = Actor("SYSTEM", "gateway-worker")
@@ -59,6 +59,7 @@ class GatewayWorker:
     ) -> None:
         self._store, self._gateway_of, self._clock = store, gateway_of, clock
         self._holder, self._concurrency, self._lease_seconds = holder, concurrency, lease_seconds
+        self._claims = 0
         self._calls: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -79,9 +80,11 @@ class GatewayWorker:
         room = self._concurrency - len(self._calls)
         if room <= 0:
             return 0
-        leased = await self._store.claim_work(self._holder, self._clock.now(), self._lease_seconds, room)
+        self._claims += 1
+        lease = f"{self._holder}#{self._claims}"
+        leased = await self._store.claim_work(lease, self._clock.now(), self._lease_seconds, room)
         for work in leased:
-            call = asyncio.create_task(self._work(work), name=f"{work.mode} {work.key}")
+            call = asyncio.create_task(self._work(work, lease), name=f"{work.mode} {work.key}")
             self._calls.add(call)
             call.add_done_callback(self._calls.discard)
         return len(leased)
@@ -95,7 +98,7 @@ class GatewayWorker:
         if len(self._calls) >= self._concurrency:
             await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _work(self, work: Work) -> None:
+    async def _work(self, work: Work, lease: str) -> None:
         planned = decode("gateway_call.planned.v1", work.request)
         tenant = work.home.partition("/")[0]
         if work.taken_over:
@@ -104,7 +107,7 @@ class GatewayWorker:
             gateway = await self._gateway_of(tenant, work.gateway_id)
             ask = self._send if work.mode == "SEND" else self._inquire
             report = await ask(gateway, planned, work)
-        await self._hand_back(work, planned, report)
+        await self._hand_back(work, lease, planned, report)
 
     async def _send(self, gateway: Gateway, planned: GatewayCallPlanned, work: Work) -> Report:
         return self._report(work, "GATEWAY", await gateway.call(planned))
@@ -119,7 +122,7 @@ class GatewayWorker:
     def _report(self, work: Work, source: Source, outcome: Outcome) -> Report:
         return REPORTS[work.operation](work.key, source, outcome, sent_at=work.sent_at)
 
-    async def _hand_back(self, work: Work, planned: GatewayCallPlanned, report: Report) -> None:
+    async def _hand_back(self, work: Work, lease: str, planned: GatewayCallPlanned, report: Report) -> None:
         """Put the answer into the outbox; a store that is away is waited for, the gateway not asked again."""
         tenant, _, account_id = work.home.partition("/")
         place = (work.sent_at or self._clock.now()) if work.mode == "SEND" else self._clock.now()
@@ -131,7 +134,9 @@ class GatewayWorker:
             now = self._clock.now()
             answer = OutboxCommand(command_id, work.home, type, body, meta, now)
             try:
-                await self._store.commit(Batch(outbox=[answer], answered_work=[work.key]))
+                await self._store.commit(
+                    Batch(outbox=[answer], answered_work=[WorkAnswered(work.key, lease)])
+                )
                 return
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -54,6 +54,7 @@ class _Work:
     answered: bool = False
     sent_at: datetime | None = None
     until: datetime | None = None
+    holder: str | None = None
 
 
 class MemoryStore:
@@ -202,8 +203,8 @@ class MemoryStore:
         self._change_work(batch)
 
     def _change_work(self, batch: Batch) -> None:
-        for key in batch.answered_work:
-            if key in self._work:
+        for key, holder in batch.answered_work:
+            if key in self._work and self._work[key].holder == holder:
                 self._work[key].answered = True
         for change in batch.work:
             match change:
@@ -330,7 +331,8 @@ class MemoryStore:
         for key, work in due[:limit]:
             taken_over = work.mode == "SEND" and work.sent_at is not None
             sent_at = (work.sent_at or now) if work.mode == "SEND" else work.sent_at
-            self._work[key] = replace(work, sent_at=sent_at, until=now + timedelta(seconds=lease_seconds))
+            until = now + timedelta(seconds=lease_seconds)
+            self._work[key] = replace(work, sent_at=sent_at, until=until, holder=holder)
             planned = work.planned
             mode: Any = work.mode
             claimed.append(

@@ -405,7 +405,7 @@ class _Writing:
     async def _change_work(self) -> None:
         batch = self._batch
         if batch.answered_work:
-            await self._execute("answered_work", batch.answered_work)
+            await self._execute("answered_work", *_columns(batch.answered_work, 2))
         last = {change.key: change for change in batch.work}
         planned = [change for change in batch.work if isinstance(change, WorkPlanned)]
         if planned:

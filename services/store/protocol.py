@@ -103,6 +103,13 @@ class WorkDue(NamedTuple):
     due_at: datetime
 
 
+class WorkAnswered(NamedTuple):
+    """The holder of a lease has its answer."""
+
+    key: str
+    holder: str
+
+
 class WorkDone(NamedTuple):
     """The outcome of a gateway call is in the log: nobody need look at it again."""
 
@@ -174,8 +181,11 @@ class Batch:
     released_claims: list[Claim] = field(default_factory=list[Claim])
     documents: list[DocumentChange] = field(default_factory=list[DocumentChange])
     work: list[WorkChange] = field(default_factory=list[WorkChange])
-    answered_work: list[str] = field(default_factory=list[str])
-    """Keys whose outcome command is in this batch's `outbox`: not claimable until the log says more."""
+    answered_work: list[WorkAnswered] = field(default_factory=list[WorkAnswered])
+    """Leases whose outcome command is in this batch's `outbox`: not claimable until the log says more.
+
+    A lease that is over changes nothing: the log may have made new work of the same key meanwhile.
+    """
     outbox: list[OutboxCommand] = field(default_factory=list[OutboxCommand])
     dead_letters: list[DeadLetter] = field(default_factory=list[DeadLetter])
     parked: list[ParkedCommand] = field(default_factory=list[ParkedCommand])
@@ -305,7 +315,10 @@ class Store(Log, Protocol):
     async def claim_work(
         self, holder: str, now: datetime, lease_seconds: float, limit: int
     ) -> Sequence[Work]:
-        """Lease due gateway calls.  For SEND, `sent_at` is committed before this returns."""
+        """Lease due gateway calls.  For SEND, `sent_at` is committed before this returns.
+
+        `holder` names this one lease: a worker gives each claim a name of its own.
+        """
         ...
 
     async def parked_homes(self) -> dict[str, str]:

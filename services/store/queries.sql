@@ -81,7 +81,8 @@ where w.key = r.key;
 delete from gateway_work where key = any($1);
 
 -- name: answered_work
-update gateway_work set answered = true where key = any($1);
+update gateway_work w set answered = true from unnest($1::text[], $2::text[]) as r(key, holder)
+where (w.key, w.holder) = (r.key, r.holder);
 
 -- name: claim_work
 with due as (

@@ -29,6 +29,7 @@ from services.store.protocol import (
     Tracking,
     TrackingMoved,
     VerdictExists,
+    WorkAnswered,
     WorkDone,
     WorkDue,
     WorkPlanned,
@@ -262,7 +263,7 @@ async def test_who_takes_over_a_send_is_told_so(store: Store) -> None:
 async def test_answered_work_rests_until_the_log_says_more(store: Store) -> None:
     await store.commit(Batch(work=[planned("k1")]))
     await store.claim_work("one", NOW, 60, 1)
-    await store.commit(Batch(answered_work=["k1"]))
+    await store.commit(Batch(answered_work=[WorkAnswered("k1", "one")]))
     later = NOW + timedelta(hours=1)
     assert await store.claim_work("two", later, 60, 1) == []
     await store.commit(command([("t/a-1", 1)], work=[WorkDue("k1", "INQUIRE", later)]))
@@ -270,6 +271,18 @@ async def test_answered_work_rests_until_the_log_says_more(store: Store) -> None
     assert (inquiry.mode, inquiry.taken_over) == ("INQUIRE", False)
     await store.commit(command([("t/a-1", 2)], work=[WorkDone("k1")], known_position=1))
     assert await store.claim_work("two", later + timedelta(hours=1), 60, 1) == []
+
+
+async def test_an_answer_that_comes_twice_does_not_answer_what_the_log_has_made_due_since(
+    store: Store,
+) -> None:
+    await store.commit(Batch(work=[planned("k1")]))
+    await store.claim_work("one", NOW, 60, 1)
+    answered = Batch(answered_work=[WorkAnswered("k1", "one")])
+    await store.commit(answered)
+    await store.commit(command([("t/a-1", 1)], work=[WorkDue("k1", "INQUIRE", NOW)]))
+    await store.commit(answered)
+    assert [work.mode for work in await store.claim_work("two", NOW, 60, 1)] == ["INQUIRE"]
 
 
 async def test_parked_commands_keep_their_order_and_their_verdicts_are_replaced(store: Store) -> None:

@@ -47,7 +47,7 @@ from tests.simulation.workload import TENANT, Users, setup
 
 COMMANDS = 200
 STORM_SECONDS = 90.0
-CALM_SECONDS = 4 * 86_400.0
+CALM_SECONDS = 3 * 86_400.0
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
@@ -280,13 +280,14 @@ class World:
         while quiet < 3:
             if loop.time() > deadline:
                 raise Broken(f"it does not settle: {self._open()}")
-            await asyncio.sleep(30)
+            await asyncio.sleep(30 if loop.time() < 4 * STORM_SECONDS else 1800)
             self._resend()
             quiet = 0 if self._open() else quiet + 1
 
     def _open(self) -> str:
         memory = self.memory
-        unanswered = [id for id in self._sent if id not in {str(known) for known in memory._verdicts}]
+        answered = {str(id) for id in memory._verdicts}
+        unanswered = [id for id in self._sent if id not in answered]
         due = [row for row in memory._outbox.values() if row.command.due_at <= self.clock.now()]
         behind = len(memory._log) - self.rows._position
         if unanswered or due or memory._work or behind:

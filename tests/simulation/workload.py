@@ -15,8 +15,8 @@ from services.applying import ApplyPayment, UnapplyPayment
 from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
 from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
-from services.payment_method import SavePaymentMethod
 from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.payment_method import SavePaymentMethod
 from services.posting import Line, Original, PostInvoice, TaxLine
 from services.refunding import IssueRefund
 from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings

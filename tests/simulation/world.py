@@ -22,9 +22,9 @@ from events.shapes import Outcome
 from gateways.simulator.behaviour import REFUNDS
 from gateways.simulator.core import Simulator
 from gateways.simulator.translation import CAPABILITIES, of_reply, to_outcome, to_request, unknown
+from projections.accounts import account_balances
 from projections.folding import Folder
 from projections.ledger import ledger_balances
-from projections.accounts import account_balances
 from projections.models import TABLES
 from projections.queries import net_balance
 from projections.rows import MemoryRows
@@ -291,7 +291,8 @@ class World:
         due = [row for row in memory._outbox.values() if row.command.due_at <= self.clock.now()]
         behind = len(memory._log) - self.rows._position
         if unanswered or due or memory._work or behind:
-            return f"{len(unanswered)} unanswered, {len(due)} due, work {list(memory._work)[:3]}, {behind} behind"
+            work = list(memory._work)[:3]
+            return f"{len(unanswered)} unanswered, {len(due)} due, work {work}, {behind} behind"
         return ""
 
     # -- what must hold

@@ -20,7 +20,8 @@ FAULTS = frozenset(
     "worker killed|relay killed|processes killed|gateway killed|projector killed".split("|")
 )
 STATES = frozenset(
-    "payment REQUESTED|payment PENDING|payment INDETERMINATE|payment PROCESSED|payment FAILED|payment CANCELED|"
+    "payment REQUESTED|payment PENDING|payment INDETERMINATE|payment PROCESSED|payment FAILED|"
+    "payment CANCELED|"
     "refund REQUESTED|refund PENDING|refund INDETERMINATE|refund PROCESSED|refund FAILED|"
     "invoice POSTED|cm POSTED|auth REQUESTED|auth PROCESSED|auth INDETERMINATE|auth FAILED|"
     "ro REQUESTED|ro WAITING_FOR_PAYMENT|ro REFUNDING|ro COMPLETED|ro COMPLETED_WITH_OPEN_CREDIT|"

@@ -1,0 +1,189 @@
+"""Planted mistakes: each changes one place of the product, and the simulation must catch it.
+
+    python -m tests.simulation.mutants [--seeds 40] [--only NAME]
+
+A mutant lives in a copy of the source, never in the working tree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("events", "services", "projections", "gateways", "deploy", "tests")
+
+
+class Mutant(NamedTuple):
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+MUTANTS = (
+    Mutant(
+        "skip the fingerprint",
+        "services/handler.py",
+        "if verdict.fingerprint != command.fingerprint:",
+        "if False:",
+    ),
+    Mutant(
+        "forget the inbox",
+        "services/handler.py",
+        "        known = await self._store.verdicts([item.command.command_id for item in attempt.items])\n",
+        "        known = {}\n",
+    ),
+    Mutant(
+        "acknowledge before the append",
+        "services/intake.py",
+        "        answers = await self._handler.handle(commands, moves, letters)\n        self._next.update(after)\n",
+        "        self._next.update(after)\n        answers = await self._handler.handle(commands, moves, letters)\n",
+    ),
+    Mutant(
+        "keep the cache after a failed append",
+        "services/handler.py",
+        "            self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})\n            raise\n",
+        "            raise\n",
+    ),
+    Mutant(
+        "send what was taken over",
+        "services/workers.py",
+        "        if work.taken_over:\n",
+        "        if False:\n",
+    ),
+    Mutant(
+        "an unknown outcome is a failure",
+        "gateways/simulator/translation.py",
+        '    return Outcome("Indeterminate", category="GatewayConnection", raw_message=why)',
+        '    return Outcome("Decline", category="GatewayConnection", raw_message=why)',
+    ),
+    Mutant(
+        "a lost answer was never sent",
+        "gateways/simulator/translation.py",
+        '        return unknown("no answer came")\n',
+        '        return Outcome("PermanentFail", category="PaymentProcessing")\n',
+    ),
+    Mutant(
+        "a leg releases its money before the fallback",
+        "services/refunding.py",
+        "            else:\n                _release(draft, refund)\n",
+        "            _release(draft, refund)\n",
+    ),
+    Mutant(
+        "a refund reserves nothing",
+        "services/payment.py",
+        "            payment.refund_reserved += event.amount.amount_minor\n",
+        "            pass\n",
+    ),
+    Mutant(
+        "apply without looking at the invoice",
+        "services/paying.py",
+        "amount = min(wanted, payment.unapplied, room)",
+        "amount = min(wanted, payment.unapplied)",
+    ),
+    Mutant(
+        "a failed refund keeps its reservation",
+        "services/refunding.py",
+        "            else:\n                _release(draft, refund)\n",
+        "            else:\n                pass\n",
+    ),
+    Mutant(
+        "the orchestration does not wait for payments",
+        "services/orchestrating.py",
+        "    if behind or payments:\n",
+        "    if behind:\n",
+    ),
+    Mutant(
+        "the last leg takes too much",
+        "services/planning.py",
+        "refund = min(source.eligible, left)",
+        "refund = source.eligible",
+    ),
+    Mutant(
+        "processes forget what they were at",
+        "services/process_runner.py",
+        "        outbox = [command for event in events for command in await self._react(event)]\n",
+        "        outbox = [command for event in events[:1] for command in await self._react(event)]\n",
+    ),
+    Mutant(
+        "a late lease answers what is due now",
+        "services/store/memory.py",
+        "if key in self._work and self._work[key].holder == holder:",
+        "if key in self._work:",
+    ),
+    Mutant(
+        "the read set is not compared",
+        "services/store/memory.py",
+        "        if streams or homes:\n            raise ReadSetMoved",
+        "        if False:\n            raise ReadSetMoved",
+    ),
+    Mutant(
+        "what fits is not what is applied",
+        "projections/invoices.py",
+        '                yield Row((at.tenant, at.id, applied.line_id), {column: Add(amount), "balance": Add(-amount)})',
+        '                yield Row((at.tenant, at.id, applied.line_id), {column: Add(amount), "balance": Add(amount)})',
+    ),
+    Mutant(
+        "the relay forgets commands",
+        "services/relay.py",
+        "        await self._publisher.publish([command_message(command, self._topics.commands) for command in due])\n",
+        "        await self._publisher.publish([command_message(c, self._topics.commands) for c in due[:-1]])\n",
+    ),
+)
+
+
+def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
+    """How the simulation caught a mutant within some seeds, or None."""
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        for name in COPIED:
+            shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
+        target = Path(folder) / mutant.file
+        text = target.read_text()
+        assert mutant.old in text, f"{mutant.name}: {mutant.file} has changed; plant it anew"
+        target.write_text(text.replace(mutant.old, mutant.new))
+        command = [sys.executable, "-c", _HUNT, str(seeds)]
+        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
+        )
+        lines = done.stdout.strip().splitlines()
+        return mutant, lines[-1][:160] if done.returncode == 1 and lines else None
+
+
+_HUNT = """
+import sys
+from tests.simulation.__main__ import survive
+for seed in range(1, int(sys.argv[1]) + 1):
+    _, told, why = survive(seed)
+    if told is None:
+        print(f"seed {seed}: {why.splitlines()[0]}")
+        sys.exit(1)
+"""
+
+
+def main(seeds: int, only: str | None, jobs: int) -> int:
+    chosen = [mutant for mutant in MUTANTS if only in (None, mutant.name)]
+    escaped = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        for mutant, how in pool.map(lambda one: caught(one, seeds), chosen):
+            escaped += how is None
+            print(f"{'caught ' if how else 'ESCAPED'} {mutant.name}: {how or f'{seeds} seeds'}", flush=True)
+    print(f"{len(chosen) - escaped} of {len(chosen)} mutants caught")
+    return 1 if escaped else 0
+
+
+if __name__ == "__main__":
+    given = argparse.ArgumentParser(prog="python -m tests.simulation.mutants", description=__doc__)
+    given.add_argument("--seeds", type=int, default=40)
+    given.add_argument("--only")
+    given.add_argument("--jobs", type=int, default=2)
+    asked = given.parse_args()
+    sys.exit(main(asked.seeds, asked.only, asked.jobs))

@@ -29,6 +29,7 @@ from projections.models import TABLES
 from projections.queries import net_balance
 from projections.rows import MemoryRows
 from projections.runner import ProjectionRunner
+from services.account import RegisterAccount
 from services.commands import Actor, encode
 from services.credit_memo import CreditMemo
 from services.handler import Handler
@@ -217,6 +218,7 @@ class World:
         self.weather.storm = False
         await self._all_up(names)
         await self._until_quiet()
+        await self._misuse_an_identity()
         self._check()
         return self.told
 
@@ -283,6 +285,21 @@ class World:
             await asyncio.sleep(30 if loop.time() < 4 * STORM_SECONDS else 1800)
             self._resend()
             quiet = 0 if self._open() else quiet + 1
+
+    async def _misuse_an_identity(self) -> None:
+        """Other content under a used identity is refused, and nothing else happens."""
+        head = len(self.memory._log)
+        self._say(RegisterAccount("somebody else"), "A0", "register A0")
+        await asyncio.sleep(30)
+        told = [
+            orjson.loads(message.value)
+            for message in self.bus.published[-20:]
+            if message.topic == TOPICS.results
+        ]
+        if "IDEMPOTENCY_KEY_REUSED" not in {result.get("code") for result in told}:
+            raise Broken("a used identity took other content")
+        if len(self.memory._log) != head:
+            raise Broken("a refused command has written events")
 
     def _open(self) -> str:
         memory = self.memory

@@ -21,6 +21,10 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("events", "services", "projections", "gateways", "deploy", "tests")
 
 
+HANG_SECONDS = 120
+"""A seed takes about a second: what takes this long goes round for ever."""
+
+
 class Mutant(NamedTuple):
     name: str
     file: str
@@ -151,9 +155,18 @@ def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
         target.write_text(text.replace(mutant.old, mutant.new))
         command = [sys.executable, "-c", _HUNT, str(seeds)]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False
-        )
+        try:
+            done = subprocess.run(
+                command,
+                cwd=folder,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=HANG_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return mutant, f"it does not come to an end within {HANG_SECONDS} s"
         lines = done.stdout.strip().splitlines()
         return mutant, lines[-1][:160] if done.returncode == 1 and lines else None
 

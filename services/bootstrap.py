@@ -98,8 +98,8 @@ async def worker(settings: Settings) -> None:
             results_topic=topics(settings).results,
             answer=bus.answer,
         )
-        await bus.start(intake)
         try:
+            await bus.start(intake)
             await _watch(settings, cluster)
         finally:
             await bus.stop()
@@ -252,8 +252,8 @@ async def _producer(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         linger_ms=0,
         **security(settings),
     )
-    await made.start()
     try:
+        await made.start()
         yield made
     finally:
         await made.stop()

@@ -297,9 +297,7 @@ async def _listen(settings: Settings, results: bool, count: int, output: Output)
                     flush=True,
                 )
             else:
-                console.print(
-                    f"[bold]{headers['ce_type']}[/bold] {headers['ce_subject']}", record.value.decode()
-                )
+                console.print(f"[bold]{headers['ce_type']}[/bold] {headers['ce_subject']}", value.decode())
             heard += 1
             if heard == count:
                 return

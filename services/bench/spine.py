@@ -64,7 +64,7 @@ async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
     async with running(settings, groups={}) as stack:
         prepared = list(setup(accounts))
         topic = bootstrap.topics(stack.settings).commands
-        await _start(stack.supervisor, stack.settings, {"worker": ("worker",)})
+        await _start(stack.supervisor, stack.settings, ROLES)
         servers = stack.settings.kafka_bootstrap_servers or ""
         for one in prepared[:3]:
             await _produce(servers, topic, [one])

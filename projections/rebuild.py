@@ -15,8 +15,6 @@ from projections.runner import ProjectionRunner
 from projections.table import Table
 
 DIFFERENCES_MAX = 100
-NEAR = 5_000
-"""Events behind at which the comparison begins."""
 
 
 @dataclass(frozen=True)

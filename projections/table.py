@@ -125,7 +125,7 @@ def place(event: Recorded) -> Place:
     return Place(tenant, kind, id, event.home.partition("/")[2], event)
 
 
-TEXT, MONEY, COUNT, FLAG, DAY, INSTANT, JSON = "text", "bigint", "int", "bool", "date", "timestamptz", "jsonb"
+TEXT, MONEY, FLAG, DAY, INSTANT, JSON = "text", "bigint", "bool", "date", "timestamptz", "jsonb"
 TENANT = Column("tenant_id", TEXT)
 
 

@@ -18,7 +18,7 @@ from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
 from services.prepare import prepare
 from services.settings import Settings
-from services.supervisor import Supervisor
+from services.supervisor import Supervisor, role_command
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "worker": ("worker",),
@@ -67,7 +67,7 @@ async def running(
         supervisor.environment = {**os.environ, **environment(settings)}
         say(f"starting {', '.join(groups)}")
         for name, roles in groups.items():
-            await supervisor.start(name, [sys.executable, "-m", "services.roles", *roles])
+            await supervisor.start(name, role_command(*roles))
         url = f"http://{settings.http_host}:{settings.http_port}"
         if "http" in groups:
             await _ready(url)

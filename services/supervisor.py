@@ -95,6 +95,6 @@ class Supervisor:
             await process.wait()
 
 
-def role_command(role: str) -> list[str]:
-    """How a role's process is started."""
-    return [sys.executable, "-m", "services.roles", role]
+def role_command(*roles: str) -> list[str]:
+    """How a process that runs these roles is started."""
+    return [sys.executable, "-m", "services.roles", *roles]

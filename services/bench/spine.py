@@ -8,7 +8,6 @@ floor: the bare loop of fetch, decode, COPY of the same bytes, and produce, with
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -23,7 +22,7 @@ from services import bootstrap, kafka_admin
 from services.bench.stream import Made, measured, setup
 from services.settings import Settings
 from services.stack import environment, running
-from services.supervisor import Supervisor
+from services.supervisor import Supervisor, role_command
 
 ROLES = {"worker": ("worker",), "relay": ("relay",), "projector": ("projector",)}
 WAIT_SECONDS = 600.0
@@ -86,7 +85,7 @@ async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
 
 async def _start(supervisor: Supervisor, settings: Settings, groups: dict[str, tuple[str, ...]]) -> None:
     for name, roles in groups.items():
-        await supervisor.start(name, [sys.executable, "-m", "services.roles", *roles])
+        await supervisor.start(name, role_command(*roles))
 
 
 async def _produce(servers: str, topic: str, stream: Iterable[Made]) -> None:

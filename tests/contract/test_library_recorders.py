@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
-import asyncpg
 import pytest
 from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
@@ -21,14 +19,7 @@ from eventsourcing.tests.persistence import (
 
 from services.embedded import EmbeddedPostgres
 from services.store.facade import TenderAggregateRecorder, TenderRecorder
-
-
-async def _execute(database_url: str, statement: str) -> None:
-    connection = await asyncpg.connect(database_url)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
+from tests.fixtures.database import own_database
 
 
 class OnOurStore:
@@ -36,14 +27,14 @@ class OnOurStore:
 
     @pytest.fixture(autouse=True)
     def _database(self, postgres: EmbeddedPostgres) -> Iterator[None]:
-        self._name = f"t{uuid4().hex[:12]}"
         self._recorders: list[TenderRecorder] = []
-        asyncio.run(_execute(postgres.database_url, f"create database {self._name} template migrated"))
-        self._url = postgres.url_of(self._name)
-        yield
-        for recorder in self._recorders:
-            recorder.close()
-        asyncio.run(_execute(postgres.database_url, f"drop database {self._name} with (force)"))
+        with asyncio.Runner() as runner:
+            database = own_database(postgres)
+            self._url = runner.run(database.__aenter__())
+            yield
+            for recorder in self._recorders:
+                recorder.close()
+            runner.run(database.__aexit__(None, None, None))
 
     def create_recorder(self) -> Any:
         recorder = TenderRecorder(self._url, migrated=True)

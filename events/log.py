@@ -78,8 +78,10 @@ class Log(Protocol):
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]: ...
 
-    async def read_home(self, home: str, after: int, limit: int) -> Sequence[Recorded]:
-        """The events of one account, in order: its timeline, or its state as of a position."""
+    async def read_home(
+        self, home: str, beyond: int | None, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Recorded]:
+        """The events of one account beyond a position (or all), in order, or newest first."""
         ...
 
     def wakeups(self) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ those rows at hand, says every change; the other rows are loaded, and changed, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from events.catalog import FACTS
@@ -45,14 +45,17 @@ class Folder:
         later: list[Change] = []
         for event in events:
             fact, at = decode(event.topic, event.data), place(event)
-            table = self._own.get(at.kind)
-            own = rows[table][at.tenant, at.id] if table else {}
-            made = [(t, row) for t, handler in self._handlers[type(fact)] for row in handler(fact, at, own)]
-            for changed, row in made:
-                if changed is table and row.key == (at.tenant, at.id):
-                    fold(own, row.changes, event.position)
-                else:
-                    later.append((changed, row, event.position))
+            table, key = self._own.get(at.kind), (at.tenant, at.id)
+            own = rows[table][key] if table else {}
+            to_own: list[Mapping[str, Any]] = []
+            for changed, handler in self._handlers[type(fact)]:
+                for row in handler(fact, at, own):
+                    if changed is table and row.key == key:
+                        to_own.append(row.changes)
+                    else:
+                        later.append((changed, row, event.position))
+            for changes in to_own:  # only now: every handler sees the row as it was before the fact
+                fold(own, changes, event.position)
         return later
 
     @staticmethod

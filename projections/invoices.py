@@ -9,6 +9,7 @@ from events.invoice import (
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
     InvoiceExcludedFromPayments,
+    InvoiceLine,
     InvoiceLocked,
     InvoicePaymentApplied,
     InvoicePaymentUnapplied,
@@ -20,6 +21,7 @@ from events.invoice import (
     NegativeInvoiceLinesConverted,
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed, PaymentRequested
+from events.shapes import Applied
 from projections.table import (
     DAY,
     FLAG,
@@ -57,6 +59,7 @@ invoices = Table(
         Column("posted_at", INSTANT),
         *money("total", "total_tax", "converted_negative", "net_payments", "net_credits", "balance"),
         *money("pending_collection"),
+        Column("lines", JSON),
         Column("full_settlement_date", DAY),
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
         Column("is_negative", FLAG, False),
@@ -67,35 +70,15 @@ invoices = Table(
     indexes=(("tenant_id", "account_id"), ("tenant_id", "number")),
 )
 
-invoice_lines = Table(
-    "invoice_lines",
-    key=(TENANT, Column("invoice_id", TEXT), Column("line_id", TEXT)),
-    columns=(
-        Column("line_no", "int"),
-        *text("product", "quantity", "unit_price"),
-        *money(
-            "charge",
-            "tax",
-            "line_total",
-            "converted_negative",
-            "payments_applied",
-            "credits_applied",
-            "balance",
-        ),
-        Column("reference", JSON),
-    ),
-)
-
 invoice_settlements = Table(
     "invoice_settlements",
-    key=(TENANT, Column("application_id", TEXT)),
+    key=(TENANT, Column("event_id", TEXT)),
     columns=(
-        *text("invoice_id", "account_id", "type", "source_kind", "source_id", "line_id", "currency", "cause"),
-        *money("amount", "charge_portion", "tax_portion", "impact"),
-        *text("related_application_id", "comments"),
+        *text("invoice_id", "account_id", "type", "source_kind", "source_id", "currency", "cause"),
+        *money("amount", "impact", "balance_before", "balance_after"),
+        Column("applications", JSON),
+        *text("comments"),
         Column("effective_at", INSTANT),
-        *money("balance_before", "balance_after"),
-        Column("event_id", TEXT),
     ),
     append_only=True,
     indexes=(("tenant_id", "invoice_id"),),
@@ -120,6 +103,7 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
             "total": fact.total.amount_minor,
             "total_tax": fact.total_tax.amount_minor,
             "balance": fact.total.amount_minor,
+            "lines": [_line(line_no, line) for line_no, line in enumerate(fact.lines, start=1)],
             "original_invoice_id": fact.original_invoice_id,
             "is_negative": fact.is_negative,
             "has_negative_lines": fact.has_negative_lines,
@@ -128,9 +112,47 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
     )
 
 
+def _line(line_no: int, line: InvoiceLine) -> dict[str, Any]:
+    total, product, reference = line.line_total.amount_minor, line.product, line.reference
+    return {
+        "line_id": line.line_id,
+        "line_no": line_no,
+        "product": product.name or product.sku or product.id if product else None,
+        "quantity": line.quantity,
+        "unit_price": line.unit_price,
+        "charge_minor": line.charge.amount_minor,
+        "tax_minor": total - line.charge.amount_minor,
+        "line_total_minor": total,
+        "converted_negative_minor": 0,
+        "payments_applied_minor": 0,
+        "credits_applied_minor": 0,
+        "balance_minor": total,
+        "reference": {"invoice_id": reference.invoice_id, "line_id": reference.line_id}
+        if reference
+        else None,
+    }
+
+
+def _lines_less(own: Own, column: str, amounts: Iterable[tuple[str | None, int]]) -> list[dict[str, Any]]:
+    """The lines, each with its amount moved from the balance to a column; the old ones stay as they are."""
+    moved: dict[str | None, int] = {}
+    for line_id, amount in amounts:
+        moved[line_id] = moved.get(line_id, 0) + amount
+    return [
+        {
+            **line,
+            column: line[column] + moved[line["line_id"]],
+            "balance_minor": line["balance_minor"] - moved[line["line_id"]],
+        }
+        if line["line_id"] in moved
+        else line
+        for line in own["lines"]
+    ]
+
+
 @invoices.on(InvoicePaymentApplied, InvoicePaymentUnapplied, InvoiceCreditApplied, InvoiceCreditUnapplied)
 def settled_by(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    column = "net_payments" if hasattr(fact, "payment_id") else "net_credits"
+    is_payment = hasattr(fact, "payment_id")
     sign = -1 if isinstance(fact, InvoicePaymentUnapplied | InvoiceCreditUnapplied) else 1
     level = (
         None if own["net_payments"] + own["net_credits"] + sign * fact.total.amount_minor == 0 else fact.level
@@ -138,8 +160,13 @@ def settled_by(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row(
         (at.tenant, at.id),
         {
-            column: Add(sign * fact.total.amount_minor),
+            "net_payments" if is_payment else "net_credits": Add(sign * fact.total.amount_minor),
             "balance": fact.balance.amount_minor,
+            "lines": _lines_less(
+                own,
+                "payments_applied_minor" if is_payment else "credits_applied_minor",
+                ((applied.line_id, sign * applied.amount.amount_minor) for applied in fact.applications),
+            ),
             "settlement_level": level,
             "version": at.event.version,
         },
@@ -148,8 +175,16 @@ def settled_by(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 
 @invoices.on(NegativeInvoiceLinesConverted)
 def converted(fact: NegativeInvoiceLinesConverted, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"converted_negative": Add(fact.total.amount_minor), "balance": fact.balance.amount_minor}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    amounts = ((line.line_id, line.amount.amount_minor) for line in fact.lines)
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "converted_negative": Add(fact.total.amount_minor),
+            "balance": fact.balance.amount_minor,
+            "lines": _lines_less(own, "converted_negative_minor", amounts),
+            "version": at.event.version,
+        },
+    )
 
 
 @invoices.on(InvoiceSettlementStatusChanged)
@@ -196,84 +231,45 @@ def collection_known(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             )
 
 
-@invoice_lines.on(InvoicePosted)
-def lines_posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
-    for line_no, line in enumerate(fact.lines, start=1):
-        total = line.line_total.amount_minor
-        reference = line.reference
-        yield Row(
-            (at.tenant, at.id, line.line_id),
-            {
-                "line_no": line_no,
-                "product": line.product.name or line.product.sku or line.product.id if line.product else None,
-                "quantity": line.quantity,
-                "unit_price": line.unit_price,
-                "charge": line.charge.amount_minor,
-                "tax": total - line.charge.amount_minor,
-                "line_total": total,
-                "balance": total,
-                "reference": {"invoice_id": reference.invoice_id, "line_id": reference.line_id}
-                if reference
-                else None,
-            },
-        )
-
-
-@invoice_lines.on(
-    InvoicePaymentApplied, InvoicePaymentUnapplied, InvoiceCreditApplied, InvoiceCreditUnapplied
-)
-def lines_settled(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    column = "payments_applied" if hasattr(fact, "payment_id") else "credits_applied"
-    sign = -1 if isinstance(fact, InvoicePaymentUnapplied | InvoiceCreditUnapplied) else 1
-    for applied in fact.applications:
-        if applied.line_id is not None:
-            amount = sign * applied.amount.amount_minor
-            yield Row((at.tenant, at.id, applied.line_id), {column: Add(amount), "balance": Add(-amount)})
-
-
-@invoice_lines.on(NegativeInvoiceLinesConverted)
-def lines_converted(fact: NegativeInvoiceLinesConverted, at: Place, own: Own) -> Iterable[Row]:
-    for line in fact.lines:
-        amount = line.amount.amount_minor
-        yield Row(
-            (at.tenant, at.id, line.line_id), {"converted_negative": Add(amount), "balance": Add(-amount)}
-        )
-
-
 @invoice_settlements.on(
     InvoicePaymentApplied, InvoicePaymentUnapplied, InvoiceCreditApplied, InvoiceCreditUnapplied
 )
 def settlement(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     """Impact on receivables: negative when applied, positive when taken back."""
     undone = isinstance(fact, InvoicePaymentUnapplied | InvoiceCreditUnapplied)
-    sign, is_payment = (1 if undone else -1), hasattr(fact, "payment_id")
-    balance = fact.balance.amount_minor - sign * fact.total.amount_minor
-    for applied in fact.applications:
-        impact = sign * applied.amount.amount_minor
-        yield Row(
-            (at.tenant, applied.application_id),
-            {
-                "invoice_id": at.id,
-                "account_id": at.account_id,
-                "type": "UNAPPLIED" if undone else "APPLIED",
-                "source_kind": "payment" if is_payment else "credit_memo",
-                "source_id": fact.payment_id if is_payment else fact.credit_memo_id,
-                "line_id": applied.line_id,
-                "currency": applied.amount.currency,
-                "cause": fact.cause,
-                "amount": applied.amount.amount_minor,
-                "charge_portion": applied.charge_portion.amount_minor,
-                "tax_portion": applied.tax_portion.amount_minor,
-                "impact": impact,
-                "related_application_id": applied.related_application_id,
-                "comments": fact.comments,
-                "effective_at": fact.effective_at,
-                "balance_before": balance,
-                "balance_after": balance + impact,
-                "event_id": at.event.event_id,
-            },
-        )
-        balance += impact
+    is_payment = hasattr(fact, "payment_id")
+    amount, balance = fact.total.amount_minor, fact.balance.amount_minor
+    impact = amount if undone else -amount
+    yield Row(
+        (at.tenant, at.event.event_id),
+        {
+            "invoice_id": at.id,
+            "account_id": at.account_id,
+            "type": "UNAPPLIED" if undone else "APPLIED",
+            "source_kind": "payment" if is_payment else "credit_memo",
+            "source_id": fact.payment_id if is_payment else fact.credit_memo_id,
+            "currency": fact.total.currency,
+            "cause": fact.cause,
+            "amount": amount,
+            "impact": impact,
+            "balance_before": balance - impact,
+            "balance_after": balance,
+            "applications": [_application(applied) for applied in fact.applications],
+            "comments": fact.comments,
+            "effective_at": fact.effective_at,
+        },
+    )
 
 
-TABLES = (invoices, invoice_lines, invoice_settlements)
+def _application(applied: Applied) -> dict[str, Any]:
+    return {
+        "application_id": applied.application_id,
+        "line_id": applied.line_id,
+        "amount_minor": applied.amount.amount_minor,
+        "charge_portion_minor": applied.charge_portion.amount_minor,
+        "tax_portion_minor": applied.tax_portion.amount_minor,
+        "related_application_id": applied.related_application_id,
+    }
+
+
+TABLES = (invoices, invoice_settlements)

@@ -21,7 +21,7 @@ from events.payment import (
     PaymentUnapplied,
 )
 from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
-from projections.table import DAY, INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
@@ -30,10 +30,10 @@ CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "C
 
 ledger_entries = Table(
     "ledger_entries",
-    key=(TENANT, Column("entry_id", TEXT)),
+    key=(TENANT, Column("event_id", TEXT)),
     columns=(
-        *text("account_id", "currency", "ledger_account", "event_id", "event_type"),
-        *money("debit", "credit"),
+        *text("account_id", "currency", "event_type"),
+        Column("postings", JSON),
         Column("at", INSTANT),
     ),
     append_only=True,
@@ -142,18 +142,18 @@ def _currency(fact: Any) -> str:
 
 @ledger_entries.on(*BOOKED)
 def booked(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    currency = _currency(fact)
-    for number, (ledger_account, debit, credit) in enumerate(postings(fact, own)):
+    posted = [
+        {"ledger_account": ledger_account, "debit_minor": debit, "credit_minor": credit}
+        for ledger_account, debit, credit in postings(fact, own)
+    ]
+    if posted:
         yield Row(
-            (at.tenant, f"{at.event.event_id}#{number}"),
+            (at.tenant, at.event.event_id),
             {
                 "account_id": at.account_id,
-                "currency": currency,
-                "ledger_account": ledger_account,
-                "event_id": at.event.event_id,
+                "currency": _currency(fact),
                 "event_type": at.event.topic,
-                "debit": debit,
-                "credit": credit,
+                "postings": posted,
                 "at": at.time,
             },
         )

@@ -1,4 +1,4 @@
-"""What operators look at: gateways, their log, exceptions, and each account's timeline in words."""
+"""What operators look at: gateways, their log, exceptions; and every fact in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from events import gateway as gw
 from events import gateway_call as call
-from events.catalog import FACTS
 from events.money import Money
 from events.operations import ExceptionRaised, ExceptionResolved
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Column, Place, Row, Table, money, text
@@ -60,18 +59,6 @@ exceptions = Table(
     ),
     kind="exception",
     indexes=(("tenant_id", "status"),),
-)
-
-account_timeline = Table(
-    "account_timeline",
-    key=(TENANT, Column("event_id", TEXT)),
-    columns=(
-        *text("account_id", "type", "stream", "sentence", "command_id"),
-        Column("version", "int", 0),
-        Column("at", INSTANT),
-    ),
-    append_only=True,
-    indexes=(("tenant_id", "account_id", "position"),),
 )
 
 
@@ -249,21 +236,4 @@ def _word(name: str, value: Any) -> str:
     return str(value).replace("_", " ") if name in ("type", "status", "cause") else f"{value}"
 
 
-def _told(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row(
-        (at.tenant, at.event.event_id),
-        {
-            "account_id": at.account_id,
-            "type": at.event.topic,
-            "stream": at.event.stream,
-            "sentence": sentence(fact),
-            "command_id": str(at.event.command_id),
-            "version": at.event.version,
-            "at": at.time,
-        },
-    )
-
-
-account_timeline.on(*FACTS.values())(_told)
-
-TABLES = (gateways, gateway_log, exceptions, account_timeline)
+TABLES = (gateways, gateway_log, exceptions)

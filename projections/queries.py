@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
@@ -37,6 +37,8 @@ class Query:
     ranges: tuple[str, ...] = ()
     """Columns that take `{column}_from` and `{column}_to`, both inclusive."""
     sorts: tuple[str, ...] = ()
+    inside: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Filters on a field of the objects that a JSON column lists: the field's name to the column's."""
 
     @property
     def id(self) -> str:
@@ -44,7 +46,11 @@ class Query:
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        return (*self.filters, *(f"{name}_{end}" for name in self.ranges for end in ("from", "to")))
+        return (
+            *self.filters,
+            *self.inside,
+            *(f"{name}_{end}" for name in self.ranges for end in ("from", "to")),
+        )
 
 
 _OF_ACCOUNT = ("account_id", "status", "currency")
@@ -61,14 +67,12 @@ QUERIES: dict[str, Query] = {
             ("due_date", "posted_at", "balance"),
         ),
         Query(
-            "invoice-lines", invoices.invoice_lines, "Lines of invoices", ("invoice_id",), sorts=("line_no",)
-        ),
-        Query(
             "invoice-settlements",
             invoices.invoice_settlements,
             "What has settled an invoice, step by step",
-            ("invoice_id", "account_id", "type", "source_id"),
-            sorts=("position",),
+            ("invoice_id", "account_id", "type", "source_kind", "source_id"),
+            ("effective_at",),
+            ("position",),
         ),
         Query("accounts", accounts.accounts, "Accounts", ("status",)),
         Query(
@@ -150,20 +154,13 @@ QUERIES: dict[str, Query] = {
             ("raised_at",),
         ),
         Query(
-            "timeline",
-            operations.account_timeline,
-            "What happened on an account, in words",
-            ("account_id", "type", "stream"),
-            ("at",),
-            ("position",),
-        ),
-        Query(
             "ledger-entries",
             ledger.ledger_entries,
-            "Double entry, every posting",
-            ("account_id", "currency", "ledger_account", "event_id"),
+            "Double entry: the postings of every event that moves value",
+            ("account_id", "currency", "event_id", "event_type"),
             ("at",),
             ("position",),
+            inside={"ledger_account": "postings"},
         ),
         Query(
             "ledger-balances",
@@ -195,10 +192,10 @@ async def page(
     rows: PostgresRows, query: Query, tenant: str, asked: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
     """`{items, has_more, next_cursor}`.  Raises `BadQuery`."""
-    limit = _limit(asked)
+    limit = limit_of(asked)
     order = _order(query, asked)
     where, values = _where(query, tenant, asked)
-    after = _one_of(asked, "cursor")
+    after = one_of(asked, "cursor")
     if after:
         condition, more = _after(query, order, after, len(values))
         where.append(condition)
@@ -252,6 +249,9 @@ def _where(query: Query, tenant: str, asked: Mapping[str, Sequence[str]]) -> tup
             parsed = [_value(types[name], part, name) for one in given for part in one.split(",")]
             values.append(parsed)
             where.append(f"{name} = any(${len(values)}::{types[name]}[])")
+        elif name in query.inside:
+            values.append([orjson.dumps([{name: part}]).decode() for one in given for part in one.split(",")])
+            where.append(f"{query.inside[name]} @> any(${len(values)}::text[]::jsonb[])")
         elif base in query.ranges and end in ("from", "to"):
             values.append(_value(types[base], given[-1], name))
             where.append(f"{base} {'>=' if end == 'from' else '<='} ${len(values)}")
@@ -277,8 +277,8 @@ def _value(type: str, text: str, field: str) -> Any:
         raise BadQuery(field, f"{text!r} is no {type}") from error
 
 
-def _limit(asked: Mapping[str, Sequence[str]]) -> int:
-    text = _one_of(asked, "limit")
+def limit_of(asked: Mapping[str, Sequence[str]]) -> int:
+    text = one_of(asked, "limit")
     if not text:
         return LIMIT_DEFAULT
     if not text.isdigit() or not 1 <= int(text) <= LIMIT_MAX:
@@ -289,7 +289,7 @@ def _limit(asked: Mapping[str, Sequence[str]]) -> int:
 def _order(query: Query, asked: Mapping[str, Sequence[str]]) -> list[tuple[str, bool]]:
     """The columns asked for, then the key: no two rows are ever in an uncertain order."""
     order: list[tuple[str, bool]] = []
-    for name in filter(None, (_one_of(asked, "sort") or "").split(",")):
+    for name in filter(None, (one_of(asked, "sort") or "").split(",")):
         column, down = name.removeprefix("-"), name.startswith("-")
         if column not in query.sorts:
             raise BadQuery("sort", f"{query.name} can be sorted by {', '.join(query.sorts) or 'nothing'}")
@@ -325,6 +325,6 @@ def _cursor(order: Sequence[tuple[str, bool]], row: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(last)).decode()
 
 
-def _one_of(asked: Mapping[str, Sequence[str]], name: str) -> str | None:
+def one_of(asked: Mapping[str, Sequence[str]], name: str) -> str | None:
     given = asked.get(name)
     return given[-1] if given else None

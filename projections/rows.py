@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import asyncpg
 import orjson
 
 from projections.folding import Keys, Rows
-from projections.table import Column, RowKey, Table
+from projections.table import RowKey, Table
 
 SCHEMAS = ("read_a", "read_b")
 ACTIVE_SECONDS = 1.0
 """How long a reader may still look at the schema that was active before a switch."""
+
+_NONE: frozenset[RowKey] = frozenset()
 
 _SETUP = """
 create table if not exists read_models (
@@ -107,8 +110,12 @@ class PostgresRows:
                     found[table] = await _load(connection, schema, table, list(wanted))
         return found
 
-    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None:
-        """Upsert whole rows and move the progress, in one transaction.  Raises `ProgressMoved`."""
+    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
+        """Write whole rows and move the progress, in one transaction.  Raises `ProgressMoved`.
+
+        `new` names the rows that `load` did not find: as long as the progress is the expected one,
+        nobody has made them since.
+        """
         async with self.pool.acquire() as connection, connection.transaction():
             moved = await connection.fetchval(
                 "update read_progress set position = $3 where schema = $1 and position = $2 returning 1",
@@ -119,8 +126,11 @@ class PostgresRows:
             if not moved:
                 raise ProgressMoved(schema)
             for table, rows in changed.items():
-                if rows:
-                    await _upsert(connection, schema, table, list(rows.values()))
+                made = rows.keys() if table.append_only else new.get(table, _NONE)
+                await _insert(connection, schema, table, [row for key, row in rows.items() if key in made])
+                await _update(
+                    connection, schema, table, [row for key, row in rows.items() if key not in made]
+                )
 
 
 class MemoryRows:
@@ -142,7 +152,7 @@ class MemoryRows:
             for table, wanted in keys.items()
         }
 
-    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None:
+    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
         if self._position != expected:
             raise ProgressMoved(schema)
         for table, rows in changed.items():
@@ -152,8 +162,17 @@ class MemoryRows:
 
 async def _init(connection: Any) -> None:
     await connection.set_type_codec(
-        "jsonb", encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        "jsonb", encoder=_jsonb, decoder=_from_jsonb, schema="pg_catalog", format="binary"
     )
+
+
+def _jsonb(value: Any) -> bytes:
+    """The wire format of `jsonb`: its version, 1, and the text.  COPY takes nothing but wire formats."""
+    return b"\x01" + orjson.dumps(value)
+
+
+def _from_jsonb(value: bytes) -> Any:
+    return orjson.loads(value[1:])
 
 
 async def _load(
@@ -171,32 +190,37 @@ async def _load(
     return {tuple(row)[:width]: dict(row) for row in rows}
 
 
-async def _upsert(connection: Any, schema: str, table: Table, rows: list[dict[str, Any]]) -> None:
-    """One statement a table: COPY for what is only added, `unnest` and `on conflict` for the rest."""
-    if table.append_only:
-        records = [tuple(row[name] for name in table.names) for row in rows]
+async def _insert(connection: Any, schema: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if rows:
         await connection.copy_records_to_table(
-            table.name, schema_name=schema, records=records, columns=table.names
+            table.name, schema_name=schema, records=map(table.values, rows), columns=table.names
         )
+
+
+async def _update(connection: Any, schema: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """One statement for all rows of a table; JSON as text, since a list in a list is an array of arrays."""
+    if not rows:
         return
-    names = ", ".join(table.names)
+    columns = [list(column) for column in zip(*map(table.values, rows), strict=True)]
+    for n, column in enumerate(table.all_columns):
+        if column.type == "jsonb":
+            columns[n] = [None if value is None else orjson.dumps(value).decode() for value in columns[n]]
+    await connection.execute(_update_statement(schema, table), *columns)
+
+
+@cache
+def _update_statement(schema: str, table: Table) -> str:
     arrays = ", ".join(
         f"${n}::{'text' if column.type == 'jsonb' else column.type}[]"
         for n, column in enumerate(table.all_columns, start=1)
     )
-    selected = ", ".join(f"{c.name}::jsonb" if c.type == "jsonb" else c.name for c in table.all_columns)
-    keys = ", ".join(column.name for column in table.key)
-    sets = ", ".join(f"{c.name} = excluded.{c.name}" for c in table.all_columns if c not in table.key)
-    statement = (
-        f"insert into {schema}.{table.name} ({names}) select {selected} from unnest({arrays}) as r({names}) "
-        f"on conflict ({keys}) do update set {sets}"
+    sets = ", ".join(
+        f"{c.name} = r.{c.name}{'::jsonb' if c.type == 'jsonb' else ''}"
+        for c in table.all_columns
+        if c not in table.key
     )
-    await connection.execute(statement, *(_column(rows, column) for column in table.all_columns))
-
-
-def _column(rows: list[dict[str, Any]], column: Column) -> list[Any]:
-    """One column of many rows; JSON as text, since a list in a list would be an array of arrays."""
-    values = [row[column.name] for row in rows]
-    if column.type != "jsonb":
-        return values
-    return [None if value is None else orjson.dumps(value).decode() for value in values]
+    matches = " and ".join(f"t.{column.name} = r.{column.name}" for column in table.key)
+    return (
+        f"update {schema}.{table.name} t set {sets} "
+        f"from unnest({arrays}) as r({', '.join(table.names)}) where {matches}"
+    )

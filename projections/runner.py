@@ -25,7 +25,7 @@ class RowStore(Protocol):
     async def active(self, fresh: bool = False) -> str: ...
     async def position(self, schema: str) -> int: ...
     async def load(self, schema: str, keys: Keys) -> Rows: ...
-    async def write(self, schema: str, changed: Rows, expected: int, position: int) -> None: ...
+    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None: ...
 
 
 async def always() -> bool:
@@ -47,7 +47,11 @@ class ProjectionRunner:
         self._log, self._rows, self._folder = log, rows, Folder(tables)
         self._lease, self._schema = lease, schema
         self._cache: Rows = {}
+        self._new: Keys = {}
+        """Rows in the cache that are not stored yet."""
         self._at: tuple[str, int] | None = None
+        self._ahead: asyncio.Task[Sequence[Recorded]] | None = None
+        """The next events, read while the last ones are folded and written."""
 
     async def run(self) -> None:
         """Keep up with the log; runs until cancelled."""
@@ -72,15 +76,31 @@ class ProjectionRunner:
             self.forget()
             self._at = schema, await self._rows.position(schema)
         after = self._at[1]
-        limit = READ_MAX if up_to is None else min(READ_MAX, up_to - after)
-        events = await self._log.read(after, limit) if limit > 0 else []
+        events = await self._next(after, up_to)
         if events:
             await self._fold(schema, after, events)
         return len(events)
 
+    async def _next(self, after: int, up_to: int | None) -> Sequence[Recorded]:
+        """The events above a position; where there are more, those behind are on their way already."""
+        if up_to is not None:
+            return await self._log.read(after, min(READ_MAX, up_to - after)) if up_to > after else []
+        ahead, self._ahead = self._ahead, None
+        events = await ahead if ahead else await self._log.read(after, READ_MAX)
+        if len(events) >= READ_MAX:
+            self._ahead = asyncio.create_task(self._read(events[-1].position), name="read ahead")
+            self._ahead.add_done_callback(_heard)
+        return events
+
+    async def _read(self, after: int) -> Sequence[Recorded]:
+        return await self._log.read(after, READ_MAX)
+
     def forget(self) -> None:
         """Whatever is remembered may be wrong: read it again."""
-        self._cache, self._at = {}, None
+        self._cache, self._new, self._at = {}, {}, None
+        if self._ahead:
+            self._ahead.cancel()
+            self._ahead = None
 
     async def _fold(self, schema: str, after: int, events: Sequence[Recorded]) -> None:
         try:
@@ -95,11 +115,11 @@ class ProjectionRunner:
             changed = {
                 table: {key: self._cache[table][key] for key in keys} for table, keys in touched.items()
             }
-            await self._rows.write(schema, changed, after, events[-1].position)
+            await self._rows.write(schema, changed, self._new, after, events[-1].position)
         except BaseException:
             self.forget()
             raise
-        self._at = schema, events[-1].position
+        self._at, self._new = (schema, events[-1].position), {}
         self._trim()
 
     async def _know(self, schema: str, keys: Keys) -> None:
@@ -112,8 +132,10 @@ class ProjectionRunner:
         for table, wanted in missing.items():
             held = self._cache.setdefault(table, {})
             loaded: dict[RowKey, dict[str, Any]] = found.get(table, {})
-            for key in wanted:
-                held[key] = loaded.get(key) or table.fresh(key)
+            held.update(loaded)
+            new = wanted - loaded.keys()
+            held.update((key, table.fresh(key)) for key in new)
+            self._new.setdefault(table, set()).update(new)
 
     def _trim(self) -> None:
         for table, held in self._cache.items():
@@ -121,3 +143,9 @@ class ProjectionRunner:
                 held.clear()
         if sum(map(len, self._cache.values())) > CACHED_ROWS_MAX:
             self._cache = {}
+
+
+def _heard(reading: asyncio.Task[Any]) -> None:
+    """Whoever awaits it gets its failure; where nobody does any more, it was forgotten on purpose."""
+    if not reading.cancelled():
+        reading.exception()

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 from events.ids import parts
@@ -63,7 +64,7 @@ class Column:
     default: Any = None
 
 
-@dataclass
+@dataclass(eq=False)
 class Table:
     name: str
     key: tuple[Column, ...]
@@ -78,11 +79,10 @@ class Table:
     def __post_init__(self) -> None:
         self.all_columns = (*self.key, *self.columns, Column("position", "bigint", 0))
         self.names = tuple(column.name for column in self.all_columns)
+        self._key_names = tuple(column.name for column in self.key)
         self._fresh = {column.name: column.default for column in self.all_columns}
-        self.json_names = frozenset(column.name for column in self.all_columns if column.type == "jsonb")
-
-    def __hash__(self) -> int:
-        return hash(self.name)
+        self.values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self.names)
+        """A row's values, in the order of `names`."""
 
     def on(self, *facts: type[Any]) -> Callable[[Handler], Handler]:
         def bind(handler: Handler) -> Handler:
@@ -94,10 +94,7 @@ class Table:
         return bind
 
     def fresh(self, key: RowKey) -> dict[str, Any]:
-        row = dict(self._fresh)
-        for column, value in zip(self.key, key, strict=True):
-            row[column.name] = value
-        return row
+        return {**self._fresh, **dict(zip(self._key_names, key, strict=True))}
 
     def ddl(self, schema: str) -> list[str]:
         columns = ", ".join(
@@ -116,8 +113,9 @@ class Table:
 def fold(row: dict[str, Any], changes: Mapping[str, Any], position: int) -> None:
     """Change a row in place."""
     for name, value in changes.items():
-        row[name] = (row[name] or 0) + value.amount if isinstance(value, Add) else value
-    row["position"] = max(position, row["position"])  # changes from other streams come after a batch's own
+        row[name] = (row[name] or 0) + value.amount if type(value) is Add else value
+    if position > row["position"]:  # changes from other streams come after a batch's own
+        row["position"] = position
 
 
 def place(event: Recorded) -> Place:

@@ -85,9 +85,8 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
     (
         "lines against invoices",
         "at line level an invoice's balance is the sum of its lines",
-        "select count(*) from {s}.invoices i join (select tenant_id, invoice_id, sum(balance) as lines "
-        "from {s}.invoice_lines group by 1, 2) l using (tenant_id, invoice_id) "
-        "where coalesce(i.settlement_level, 'INVOICE_LINE') = 'INVOICE_LINE' and i.balance <> l.lines",
+        "select count(*) from {s}.invoices where coalesce(settlement_level, 'INVOICE_LINE') = 'INVOICE_LINE' "
+        "and balance <> (select sum((line->>'balance_minor')::bigint) from jsonb_array_elements(lines) line)",
     ),
     (
         "refunds within captures",

@@ -7,6 +7,7 @@ whoever comes after it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import sys
@@ -29,7 +30,14 @@ def main(roles: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "httpcore", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    _collect_rarely()
     return uvloop.run(_run(asked))
+
+
+def _collect_rarely() -> None:
+    """Facts, states and rows hold no cycles: the collector would only walk the caches, over and over."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 async def _run(roles: list[str]) -> int:

@@ -18,6 +18,7 @@ from projections import queries
 from projections.explain import explain, why_balance, why_this_payment
 from projections.queries import QUERIES, BadQuery, Query
 from projections.rows import PostgresRows
+from projections.timeline import timeline
 from services.commands import Command
 from services.door import Door
 from services.errors import ReadModelBehind, Rejected, Undecodable, not_found
@@ -56,6 +57,7 @@ def create_app(
             "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment",
             _counted("why-payment", reads.why_payment),
         ),
+        Route("/v1/{tenant}/timeline", _counted("timeline", reads.timeline)),
         Route("/v1/{tenant}/explain/{id:path}", _counted("explain", reads.explain)),
         *(
             Route(f"/v1/{{tenant}}/{name}", _counted(name, reads.page(query)))
@@ -98,10 +100,13 @@ class Reads:
     def page(self, query: Query) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             await self._wait(request)
-            asked = {name: request.query_params.getlist(name) for name in request.query_params}
-            return _json(await queries.page(self._rows, query, request.path_params["tenant"], asked))
+            tenant = request.path_params["tenant"]
+            return _json(await queries.page(self._rows, query, tenant, _asked(request)))
 
         return endpoint
+
+    async def timeline(self, request: Request) -> Response:
+        return _json(await timeline(self._store, request.path_params["tenant"], _asked(request)))
 
     async def verdict(self, request: Request) -> Response:
         command_id: UUID = request.path_params["command_id"]
@@ -140,6 +145,10 @@ class Reads:
             raise BadQuery("min_position", "a position is a whole number")
         if not await self._rows.wait_for(int(text), MIN_POSITION_SECONDS):
             raise ReadModelBehind(f"the read models have not reached position {text} yet")
+
+
+def _asked(request: Request) -> dict[str, list[str]]:
+    return {name: request.query_params.getlist(name) for name in request.query_params}
 
 
 _NOT_FOUND = {

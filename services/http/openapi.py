@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from projections import timeline
 from projections.queries import LIMIT_MAX, QUERIES, Query
 from projections.table import Column
 from services.commands import COMMANDS, Body
@@ -32,6 +34,7 @@ def openapi() -> dict[str, Any]:
             schemas[f"{type}.{name}"] = nested
         schemas[type] = body
         paths[f"/v1/commands/{type}"] = _command_path(type, (known.cls.__doc__ or "").strip())
+    paths["/v1/{tenant}/timeline"] = _timeline_path()
     for query in QUERIES.values():
         schemas[query.name] = _row_schema(query)
         paths[f"/v1/{{tenant}}/{query.name}"] = _list_path(query)
@@ -146,8 +149,16 @@ def _verdict_path() -> dict[str, Any]:
 
 
 def _list_path(query: Query) -> dict[str, Any]:
-    names = [*query.parameters, "sort", "cursor"]
-    filters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
+    return _listing(query.about, query.parameters, {"$ref": f"#/components/schemas/{query.name}"})
+
+
+def _timeline_path() -> dict[str, Any]:
+    return _listing("What happened on an account, in words", timeline.FILTERS, {"type": "object"})
+
+
+def _listing(about: str, filters: Iterable[str], item: dict[str, Any]) -> dict[str, Any]:
+    names = [*filters, "sort", "cursor"]
+    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
     limit = {
         "name": "limit",
         "in": "query",
@@ -156,15 +167,15 @@ def _list_path(query: Query) -> dict[str, Any]:
     listed = {
         "type": "object",
         "properties": {
-            "items": {"type": "array", "items": {"$ref": f"#/components/schemas/{query.name}"}},
+            "items": {"type": "array", "items": item},
             "has_more": {"type": "boolean"},
             "next_cursor": {"type": ["string", "null"]},
         },
     }
     return {
         "get": {
-            "summary": query.about,
-            "parameters": [_TENANT, *filters, limit, _MIN_POSITION],
+            "summary": about,
+            "parameters": [_TENANT, *parameters, limit, _MIN_POSITION],
             "responses": _ok(listed),
         }
     }

@@ -244,8 +244,13 @@ class MemoryStore:
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
         return [event for event in self._streams.get(stream, ()) if event.version > after]
 
-    async def read_home(self, home: str, after: int, limit: int) -> Sequence[Recorded]:
-        return [event for event in self._homes.get(home, ()) if event.position > after][:limit]
+    async def read_home(
+        self, home: str, beyond: int | None, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Recorded]:
+        events = self._homes.get(home, [])
+        if newest_first:
+            return [e for e in reversed(events) if beyond is None or e.position < beyond][:limit]
+        return [e for e in events if e.position > (beyond or 0)][:limit]
 
     async def wakeups(self) -> AsyncIterator[None]:
         while True:

@@ -143,8 +143,11 @@ class PostgresStore:
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
         return [Recorded._make(row) for row in await self._rows("read_stream", stream, after)]
 
-    async def read_home(self, home: str, after: int, limit: int) -> Sequence[Recorded]:
-        return [Recorded._make(row) for row in await self._rows("read_home", home, after, limit)]
+    async def read_home(
+        self, home: str, beyond: int | None, limit: int, *, newest_first: bool = False
+    ) -> Sequence[Recorded]:
+        query = "read_home_back" if newest_first else "read_home"
+        return [Recorded._make(row) for row in await self._rows(query, home, beyond, limit)]
 
     async def wakeups(self) -> AsyncIterator[None]:
         if self._listening is None or self._listening.done():

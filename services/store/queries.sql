@@ -138,7 +138,11 @@ from log where stream = $1 and version > $2 order by version;
 
 -- name: read_home
 select position, home, stream, version, topic, data, command_id, meta, occurred_at, recorded_at, last_of_command
-from log where home = $1 and position > $2 order by position limit $3;
+from log where home = $1 and position > coalesce($2, 0) order by position limit $3;
+
+-- name: read_home_back
+select position, home, stream, version, topic, data, command_id, meta, occurred_at, recorded_at, last_of_command
+from log where home = $1 and position < coalesce($2, 9223372036854775807) order by position desc limit $3;
 
 -- name: load
 select h.position as head, l.position, l.home, l.stream, l.version, l.topic, l.data, l.command_id, l.meta,

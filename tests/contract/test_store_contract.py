@@ -313,7 +313,10 @@ async def test_streams_and_homes_are_read_in_order(store: Store) -> None:
     await store.commit(command([("t/a-1", 2)], home="t/a", known_position=2))
     assert [e.version for e in await store.read_stream("t/a-1")] == [1, 2]
     assert [e.version for e in await store.read_stream("t/a-1", after=1)] == [2]
-    assert [e.position for e in await store.read_home("t/a", 0, 10)] == [1, 3]
+    assert [e.position for e in await store.read_home("t/a", None, 10)] == [1, 3]
+    assert [e.position for e in await store.read_home("t/a", 1, 10)] == [3]
+    assert [e.position for e in await store.read_home("t/a", None, 1, newest_first=True)] == [3]
+    assert [e.position for e in await store.read_home("t/a", 3, 10, newest_first=True)] == [1]
     position, loaded = await store.load(["t/a-1", "t/none-1"])
     assert position == 3
     assert [e.version for e in loaded["t/a-1"]] == [1, 2]

@@ -7,8 +7,9 @@ a new shape is a new version, and an upcaster carries the old one over (see `map
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar, dataclass_transform
+
+from events.frozen import frozen
 
 T = TypeVar("T")
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
@@ -29,10 +30,10 @@ def fact(topic: str) -> Callable[[type[T]], type[T]]:
 
     def bind(cls: type[T]) -> type[T]:
         assert topic not in FACTS, f"two facts claim {topic}"
-        frozen = dataclass(frozen=True)(cls)
-        FACTS[topic] = frozen
-        TOPICS[frozen] = topic
-        return frozen
+        made = frozen(cls)
+        FACTS[topic] = made
+        TOPICS[made] = topic
+        return made
 
     return bind
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from events.catalog import fact
+from events.frozen import frozen
 from events.invoice import Product, Tax
 from events.money import Money
 from events.shapes import Applied
 
 
-@dataclass(frozen=True)
+@frozen
 class CreditMemoLine:
     line_id: str
     charge: Money
@@ -25,7 +25,7 @@ class CreditMemoLine:
     """The negative line that it was converted from."""
 
 
-@dataclass(frozen=True)
+@frozen
 class LineAmount:
     line_id: str
     amount: Money

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from events.catalog import fact
+from events.frozen import frozen
 
 
-@dataclass(frozen=True)
+@frozen
 class Capabilities:
     """What a provider can do (domain 2.3); operations that it lacks are refused before any call."""
 

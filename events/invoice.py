@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from events.catalog import fact
+from events.frozen import frozen
 from events.money import Money
 from events.shapes import Applied
 
 
-@dataclass(frozen=True)
+@frozen
 class Tax:
     amount: Money
     name: str = ""
@@ -19,7 +19,7 @@ class Tax:
     """Percent, as a decimal string with at most 6 places."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Product:
     id: str | None = None
     sku: str | None = None
@@ -27,7 +27,7 @@ class Product:
     commodity_code: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class LineReference:
     """The original invoice line that a negative line takes back."""
 
@@ -35,7 +35,7 @@ class LineReference:
     line_id: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class InvoiceLine:
     line_id: str
     charge: Money
@@ -54,7 +54,7 @@ class InvoiceLine:
     reference: LineReference | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class ConvertedLine:
     line_id: str
     amount: Money

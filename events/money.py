@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Literal
+
+from events.frozen import frozen
 
 Remainder = Literal["LAST", "FIRST", "LARGEST_FRACTION"]
 
@@ -36,7 +37,7 @@ AMOUNT_MINOR_MAX = 10**15
 """Larger counts are refused: sums of them must stay inside a 64-bit column."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Money:
     """`amount_minor` minor units of `currency` (JPY 0, USD 2, KWD 3 decimal places)."""
 

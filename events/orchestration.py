@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from events.catalog import fact
+from events.frozen import frozen
 from events.money import Money
 
 
-@dataclass(frozen=True)
+@frozen
 class Candidate:
     """A payment that was looked at for the plan, and why it could not serve, if it could not."""
 
@@ -20,7 +20,7 @@ class Candidate:
     reason_if_not: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Selected:
     payment_id: str
     unapply: Money
@@ -30,7 +30,7 @@ class Selected:
     leg_no: int
 
 
-@dataclass(frozen=True)
+@frozen
 class ReservedMoney:
     """Reserved money of a leg: on a payment, or on the credit memo itself."""
 

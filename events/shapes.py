@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from events.frozen import frozen
 from events.money import Money
 
 
-@dataclass(frozen=True)
+@frozen
 class Address:
     line1: str | None = None
     line2: str | None = None
@@ -19,7 +19,7 @@ class Address:
     """ISO 3166-1 alpha-2."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Method:
     """The instrument as it was when it was used: enough to call the gateway and to show a person.
 
@@ -41,7 +41,7 @@ class Method:
     sec_code: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Outcome:
     """What a gateway answered, as it is kept (domain 5.4).  All codes are the gateway's own."""
 
@@ -65,7 +65,7 @@ class Outcome:
     code_map_version: int | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Intended:
     """Where the money of a payment shall go once it has arrived; no amount means as much as fits."""
 
@@ -74,7 +74,7 @@ class Intended:
     line_id: str | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Applied:
     """One application to one invoice line (or to a whole invoice, without `line_id`).
 

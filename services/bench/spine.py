@@ -1,56 +1,59 @@
 """The spine: commands in through Kafka, durable, projected, and their events out on Kafka.
 
-The stream lies on the topic before the clock starts; it stops when the last verdict is durable, the
-read models are at the head, and the relay has published everything.  Beside it, in the same run, the
-floor: the bare loop of fetch, decode, COPY of the same bytes, and produce, without any domain.
+The clock runs from the first command sent until every command is decided, every process has reacted
+and its commands are decided too, the read models are at the head, and every event and result is on
+Kafka.  Refunds go as far as their gateway intent: no gateway runs here, as the payments' outcomes are
+commands of the stream.  Afterwards each command is looked up in the log, on both topics, and in the
+read models.  Beside it, in the same run and on the same servers, the floor and the baseline.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import asyncpg
-import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from projections.models import TABLES
+from projections.rows import PostgresRows
+from projections.verify import verify
+from services.bench.baseline import baseline
+from services.bench.floor import floor
+from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
+from services.bench.stream import TENANT, Made, expected_balances, measured
 
-from services import bootstrap, kafka_admin
-from services.bench.stream import Made, measured, setup
-from services.settings import Settings
-from services.stack import environment, running
-from services.supervisor import Supervisor, role_command
-
-ROLES = {"worker": ("worker",), "relay": ("relay",), "projector": ("projector",)}
-WAIT_SECONDS = 600.0
-FLOOR_TOPICS = ("floor.commands", "floor.events")
-FLOOR_RECORDS = 1000
+BASELINE_COMMANDS_MAX = 2_000
+"""The baseline is slow: its rate is measured on the beginning of the stream."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Spine:
     commands: int
     events: int
-    accepted: int
-    rejected: int
-    repeated: int
     decided_seconds: float
-    """From the first verdict to the last."""
+    """From the first command sent to the last verdict durable."""
     whole_seconds: float
-    """To the read models and the relay at the head, too."""
-    floor_seconds: float
+    """To the read models, the processes and both topics at the head."""
+    floor_per_second: float
+    baseline_per_second: float
+    worker_megabytes: float
+    cpu_microseconds: dict[str, float]
+    """Of each process, per command."""
+    wrong: dict[str, int] = field(default_factory=dict[str, int])
+    """What was looked up afterwards, and how often it was not as it must be."""
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        rate, floor = self.commands / self.whole_seconds, self.commands / self.floor_seconds
+        rate = self.commands / self.whole_seconds
+        rows = [
+            ("decided and durable", self.commands / self.decided_seconds),
+            ("decided, projected, and out on Kafka", rate),
+            ("floor: the bare loop, no domain", self.floor_per_second),
+            ("baseline: one message at a time, the library's Application", self.baseline_per_second),
+        ]
         return [
-            {"what": "decided and durable", "commands_per_s": round(self.commands / self.decided_seconds)},
-            {"what": "and projected, and on Kafka", "commands_per_s": round(rate)},
-            {"what": "floor: the bare loop", "commands_per_s": round(floor)},
-            {"what": "share of the floor", "commands_per_s": f"{rate / floor:.0%}"},
+            {"what": what, "commands_per_s": round(each), "times": f"{rate / each:.2f}"}
+            for what, each in rows
         ]
 
     def whole(self) -> dict[str, Any]:
@@ -58,140 +61,84 @@ class Spine:
 
 
 async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
-    settings = Settings(data_dir=folder, http_port=0, simulator_url="http://127.0.0.1:1", topic_partitions=4)
-    stream = list(measured(commands // 100, accounts))
-    async with running(settings, groups={}) as stack:
-        prepared = list(setup(accounts))
-        topic = bootstrap.topics(stack.settings).commands
-        await _start(stack.supervisor, stack.settings, ROLES)
-        servers = stack.settings.kafka_bootstrap_servers or ""
-        for one in prepared[:3]:
-            await _produce(servers, topic, [one])
-            await _verdicts(stack.settings, prepared.index(one) + 1)
-        await _produce(servers, topic, prepared[3:])
-        await _verdicts(stack.settings, len(prepared))
-        await stack.supervisor.stop()
-        before = await _counts(stack.settings)
-        await _produce(servers, topic, stream)
-        roles = Supervisor(environment(stack.settings), folder / "logs")
-        await _start(roles, stack.settings, ROLES)
-        try:
-            whole = await _finished(stack.settings, before, len(stream))
-        finally:
-            await roles.stop()
-        floor = await _floor(stack.settings, stream)
-        return await _measured(stack.settings, before, stream, whole, floor)
+    """Measure, then check; whatever is wrong is told in `wrong`, and nothing is measured twice."""
+    stream = list(measured(max(1, commands // 100), accounts))
+    async with staged(folder) as stage:
+        async with stage.roles() as pids:
+            await stage.prepare(accounts)
+            before = await stage.connection.fetchrow("select position, verdict_position from head")
+            used, began_at = cpu_seconds(pids), await stage.connection.fetchval("select clock_timestamp()")
+            began = time.perf_counter()
+            await stage.send(stream)
+            whole = await stage.quiet() - began
+            cpu = {name: (s - used[name]) * 1e6 / len(stream) for name, s in cpu_seconds(pids).items()}
+            megabytes = peak_megabytes(pids["worker"])
+        decided_at = await stage.connection.fetchval(
+            "select max(recorded_at) from verdicts where command_id = any($1)",
+            [made.command_id for made in stream],
+        )
+        wrong = await _wrong(stage, stream)
+        floor_seconds = await floor(stage, stream)
+        few = stream[:BASELINE_COMMANDS_MAX]
+        baseline_seconds = await baseline(stage, few)
+        return Spine(
+            commands=len(stream),
+            events=await stage.connection.fetchval("select position from head") - before["position"],
+            decided_seconds=(decided_at - began_at).total_seconds(),
+            whole_seconds=whole,
+            floor_per_second=len(stream) / floor_seconds,
+            baseline_per_second=len(few) / baseline_seconds,
+            worker_megabytes=megabytes,
+            cpu_microseconds=cpu,
+            wrong=wrong,
+        )
 
 
-async def _start(supervisor: Supervisor, settings: Settings, groups: dict[str, tuple[str, ...]]) -> None:
-    for name, roles in groups.items():
-        await supervisor.start(name, role_command(*roles))
+async def _wrong(stage: Stage, stream: list[Made]) -> dict[str, int]:
+    """Each command's verdict, events, rows and messages against what they must be."""
+    verdicts = {
+        row["command_id"]: row["status"]
+        for row in await stage.connection.fetch("select command_id, status from verdicts")
+    }
+    results, published = set[str](), set[str]()
+    await stage.read_topic(stage.topics.results, lambda record: results.add(_header(record, "ce_id")))
+    await stage.read_topic(stage.topics.events, lambda record: published.add(_header(record, "ce_id")))
+    logged = await stage.connection.fetch("select stream || '@' || version as id, command_id from log")
+    told = {row["command_id"] for row in logged}
+    return {
+        "verdicts": sum(verdicts.get(made.command_id) != made.expected for made in stream),
+        "commands without an event": sum(
+            made.expected == "ACCEPTED" and made.command_id not in told for made in stream
+        ),
+        "results on Kafka": sum(str(id) not in results for id in verdicts),
+        "events on Kafka": sum(row["id"] not in published for row in logged),
+        "invoice balances": await _wrong_balances(stage, len(stream) // 100),
+        "refunds without a gateway intent": await _missing_refunds(stage, stream),
+        "broken sums": await _broken_sums(stage),
+    }
 
 
-async def _produce(servers: str, topic: str, stream: Iterable[Made]) -> None:
-    async with AIOKafkaProducer(
-        bootstrap_servers=servers, linger_ms=20, max_batch_size=512 * 1024
-    ) as producer:
-        for one in stream:
-            await producer.send(topic, one.body, key=one.key, headers=[("ce_type", one.type)])
-        await producer.flush()
+def _header(record: Any, name: str) -> str:
+    return next(value for key, value in record.headers if key == name).decode()
 
 
-async def _ask(settings: Settings, statement: str, *values: object) -> Any:
-    connection = await asyncpg.connect(settings.database_url)
-    try:
-        return await connection.fetchrow(statement, *values)
-    finally:
-        await connection.close()
-
-
-async def _counts(settings: Settings) -> Any:
-    return await _ask(settings, "select position, verdict_position from head")
-
-
-async def _verdicts(settings: Settings, count: int) -> None:
-    async with asyncio.timeout(WAIT_SECONDS):
-        while (await _counts(settings))["verdict_position"] < count:
-            await asyncio.sleep(0.05)
-
-
-async def _finished(settings: Settings, before: Any, commands: int) -> float:
-    """When everything is decided, projected and published; the clock of the store's first verdict counts."""
-    distinct = commands - commands // 100 * 3  # repeats have no verdict of their own
-    connection = await asyncpg.connect(settings.database_url)
-    began: float | None = None
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while True:
-                row = await connection.fetchrow(
-                    "select h.position, h.verdict_position, "
-                    "coalesce((select max(position) from read_progress), 0) as projected, "
-                    "coalesce((select max(position) from tracking "
-                    "where name like 'relay:%:events'), 0) as sent from head h"
-                )
-                if began is None and row["verdict_position"] > before["verdict_position"]:
-                    began = time.perf_counter()
-                done = row["verdict_position"] >= before["verdict_position"] + distinct
-                if done and row["projected"] == row["position"] == row["sent"] and began is not None:
-                    return time.perf_counter() - began
-                await asyncio.sleep(0.02)
-    finally:
-        await connection.close()
-
-
-async def _measured(settings: Settings, before: Any, stream: list[Made], whole: float, floor: float) -> Spine:
-    row = await _ask(
-        settings,
-        "select count(*) filter (where status = 'ACCEPTED') as accepted, "
-        "count(*) filter (where status = 'REJECTED') as rejected, "
-        "extract(epoch from max(recorded_at) - min(recorded_at))::float as seconds "
-        "from verdicts where verdict_position > $1",
-        before["verdict_position"],
+async def _wrong_balances(stage: Stage, hundreds: int) -> int:
+    rows = await stage.connection.fetch(
+        "select external_id, balance from read_a.invoices where tenant_id = $1", TENANT
     )
-    after = await _counts(settings)
-    answered = row["accepted"] + row["rejected"]
-    return Spine(
-        commands=len(stream),
-        events=after["position"] - before["position"],
-        accepted=row["accepted"],
-        rejected=row["rejected"],
-        repeated=len(stream) - answered,
-        decided_seconds=row["seconds"],
-        whole_seconds=whole,
-        floor_seconds=floor,
+    balances = {row["external_id"]: row["balance"] for row in rows}
+    return sum(balances.get(id) != balance for id, balance in expected_balances(hundreds).items())
+
+
+async def _missing_refunds(stage: Stage, stream: list[Made]) -> int:
+    """Each negative invoice has one refund under way."""
+    reduced = sum(made.type == b"payments.invoice.post.v1" and b'"neg-' in made.body for made in stream)
+    planned = await stage.connection.fetchval(
+        "select count(*) from read_a.gateway_log where tenant_id = $1 and operation = 'REFUND'", TENANT
     )
+    return abs(reduced - planned)
 
 
-async def _floor(settings: Settings, stream: list[Made]) -> float:
-    """Fetch, decode, COPY the same bytes, produce: what no domain at all would cost."""
-    servers = settings.kafka_bootstrap_servers or ""
-    await kafka_admin.create_topics(servers, list(FLOOR_TOPICS), settings.topic_partitions)
-    await _produce(servers, FLOOR_TOPICS[0], stream)
-    connection = await asyncpg.connect(settings.database_url)
-    await connection.execute("create table floor (id bigint, body bytea)")
-    places = [TopicPartition(FLOOR_TOPICS[0], n) for n in range(settings.topic_partitions)]
-    consumer = AIOKafkaConsumer(bootstrap_servers=servers, enable_auto_commit=False, fetch_max_wait_ms=10)
-    producer = AIOKafkaProducer(bootstrap_servers=servers, linger_ms=2, max_batch_size=256 * 1024)
-    await consumer.start()
-    await producer.start()
-    consumer.assign(places)
-    await consumer.seek_to_beginning(*places)
-    done, began = 0, time.perf_counter()
-    try:
-        while done < len(stream):
-            fetched = await consumer.getmany(timeout_ms=10, max_records=FLOOR_RECORDS)
-            records = [record for batch in fetched.values() for record in batch]
-            for record in records:
-                orjson.loads(record.value or b"{}")
-            rows = [(record.offset, record.value) for record in records]
-            async with connection.transaction():
-                await connection.copy_records_to_table("floor", records=rows)
-            for record in records:
-                await producer.send(FLOOR_TOPICS[1], record.value, key=record.key)
-            done += len(records)
-        await producer.flush()
-        return time.perf_counter() - began
-    finally:
-        await consumer.stop()
-        await producer.stop()
-        await connection.close()
+async def _broken_sums(stage: Stage) -> int:
+    async with PostgresRows.connected(stage.settings.database_url or "", TABLES) as rows:
+        return sum(check.violations for check in await verify(rows))

@@ -24,7 +24,11 @@ def spine(*, commands: int = 20_000, accounts: int = 200, output: Output = "tabl
         console.print_json(orjson.dumps(told.whole()).decode())
     else:
         show(told.table, output)
+        cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
         console.print(
-            f"{told.commands} commands, {told.events} events: {told.accepted} accepted, "
-            f"{told.rejected} rejected, {told.repeated} repeated"
+            f"{told.commands} commands, {told.events} events; worker {told.worker_megabytes:.0f} MB"
         )
+        console.print(f"CPU per command, in µs: {cpu}")
+        console.print(f"looked up afterwards, wrong: {told.wrong}")
+    if any(told.wrong.values()):
+        raise SystemExit(1)

@@ -1,0 +1,195 @@
+"""What the `eventsourcing` tutorial would have: one message at a time, the library's own `Application`.
+
+The same stream through FastStream's ordinary subscriber and publisher, aggregates in the library's
+style on its PostgreSQL recorder, events published after they were saved.  It projects nothing, so it
+does less than the spine.  Needs `pip install tender[bench]` for the library's PostgreSQL driver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import UUID, uuid5
+
+from aiokafka import AIOKafkaProducer
+from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.domain import Aggregate, event
+from faststream.kafka import KafkaBroker
+from faststream.kafka.annotations import KafkaMessage
+
+from events.ids import TENDER, invoice_id
+from services import kafka_admin
+from services.bench.stage import Stage
+from services.bench.stream import TENANT, Made
+from services.commands import COMMANDS as COMMAND_TYPES
+from services.messages import Message
+from services.relay import KafkaPublisher
+
+COMMANDS, EVENTS = "baseline.commands", "baseline.events"
+
+
+class Invoice(Aggregate):
+    @event("Posted")
+    def __init__(self, external_id: str, lines: list[dict[str, Any]]) -> None:
+        self.external_id, self.lines = external_id, lines
+        self.balance = sum(
+            line["charge"]["amount_minor"]
+            + sum(tax["amount"]["amount_minor"] for tax in line.get("taxes") or ())
+            for line in lines
+        )
+
+    @staticmethod
+    def create_id(external_id: str) -> UUID:
+        return UUID(invoice_id(TENANT, external_id))
+
+    @event("PaymentApplied")
+    def apply_payment(self, payment_id: str, amount: int) -> None:
+        self.balance -= amount
+
+
+class Payment(Aggregate):
+    @event("Requested")
+    def __init__(self, payment_id: str, amount: int) -> None:
+        self.payment_id, self.amount, self.unapplied, self.status = payment_id, amount, 0, "REQUESTED"
+
+    @staticmethod
+    def create_id(payment_id: str) -> UUID:
+        return uuid5(TENDER, f"payment/{payment_id}")
+
+    @event("Processed")
+    def process(self, gateway_ref: str) -> None:
+        self.status, self.unapplied = "PROCESSED", self.amount
+
+    @event("Applied")
+    def apply(self, invoice_id: str, amount: int) -> None:
+        self.unapplied -= amount
+
+
+class Method(Aggregate):
+    @event("Saved")
+    def __init__(self, token: str) -> None:
+        self.token = token
+
+    @staticmethod
+    def create_id(token: str) -> UUID:
+        return uuid5(TENDER, f"method/{token}")
+
+
+class Payments(Application[UUID]):
+    """Each method is one command; it saves what it changed, and says nothing where it was done before."""
+
+    def post(self, data: dict[str, Any]) -> Sequence[Any]:
+        if self._exists(Invoice.create_id(data["external_id"])):
+            return ()
+        return self.save(Invoice(data["external_id"], data["lines"]))
+
+    def pay(self, data: dict[str, Any]) -> Sequence[Any]:
+        if self._exists(Payment.create_id(data["payment_id"])):
+            return ()
+        return self.save(Payment(data["payment_id"], data["amount"]["amount_minor"]))
+
+    def outcome(self, data: dict[str, Any]) -> Sequence[Any]:
+        payment: Payment = self.repository.get(Payment.create_id(data["operation_key"].split(":")[2]))
+        payment.process(data["result"]["gateway_ref"])
+        return self.save(payment)
+
+    def apply(self, data: dict[str, Any]) -> Sequence[Any]:
+        payment: Payment = self.repository.get(Payment.create_id(data["payment_id"]))
+        amount = data["amount"]["amount_minor"]
+        invoice: Invoice = self.repository.get(UUID(data["invoice_id"]))
+        payment.apply(data["invoice_id"], amount)
+        invoice.apply_payment(data["payment_id"], amount)
+        return self.save(payment, invoice)
+
+    def keep(self, data: dict[str, Any]) -> Sequence[Any]:
+        if self._exists(Method.create_id(data["token_ref"])):
+            return ()
+        return self.save(Method(data["token_ref"]))
+
+    def _exists(self, id: UUID) -> bool:
+        try:
+            self.repository.get(id)
+        except AggregateNotFoundError:
+            return False
+        return True
+
+
+async def baseline(stage: Stage, stream: Sequence[Made]) -> float:
+    """Seconds from the first command sent to the last one handled and published."""
+    await kafka_admin.create_topics(stage.servers, [COMMANDS, EVENTS], stage.settings.topic_partitions)
+    payments = Payments(env=_environment(stage.settings.database_url or ""))
+    handlers = {
+        "payments.invoice.post.v1": payments.post,
+        "payments.payment.process.v1": payments.pay,
+        "payments.payment.record_outcome.v1": payments.outcome,
+        "payments.payment.apply.v1": payments.apply,
+        "payments.payment_method.save.v1": payments.keep,
+    }
+    assert handlers.keys() <= COMMAND_TYPES.keys()
+    broker, done = KafkaBroker(stage.servers, logger=None), _Count(len(stream))
+    subscriber = _subscribe(broker, payments, handlers, done)
+    producer = AIOKafkaProducer(bootstrap_servers=stage.servers)
+    await producer.start()
+    await broker.start()
+    try:
+        while not subscriber.consumer.assignment():
+            await asyncio.sleep(0.05)
+        began = time.perf_counter()
+        await KafkaPublisher(producer).publish(
+            [Message(COMMANDS, made.key, made.body, [("ce_type", made.type)]) for made in stream]
+        )
+        await done.reached.wait()
+        assert not done.failures, done.failures[0]
+        return time.perf_counter() - began
+    finally:
+        await broker.stop()
+        await producer.stop()
+        payments.close()
+
+
+class _Count:
+    def __init__(self, wanted: int) -> None:
+        self.left, self.reached, self.failures = wanted, asyncio.Event(), list[str]()
+
+    def one(self) -> None:
+        self.left -= 1
+        if not self.left:
+            self.reached.set()
+
+
+def _subscribe(
+    broker: KafkaBroker,
+    payments: Payments,
+    handlers: dict[str, Callable[[dict[str, Any]], Sequence[Any]]],
+    done: _Count,
+) -> Any:
+    publish = broker.publisher(EVENTS)
+
+    subscriber = broker.subscriber(COMMANDS, group_id="baseline", auto_offset_reset="earliest")
+
+    @subscriber
+    async def handle(body: dict[str, Any], message: KafkaMessage) -> None:
+        try:
+            for recorded in handlers[message.headers["ce_type"]](body["data"]):
+                stored = payments.mapper.to_stored_event(recorded.domain_event)
+                await publish.publish(stored.state, key=stored.originator_id.bytes)
+        except Exception as failure:
+            done.failures.append(repr(failure))
+        done.one()
+
+    return subscriber
+
+
+def _environment(database_url: str) -> dict[str, str]:
+    url = urlsplit(database_url)
+    return {
+        "PERSISTENCE_MODULE": "eventsourcing.postgres",
+        "POSTGRES_DBNAME": url.path.removeprefix("/"),
+        "POSTGRES_HOST": url.hostname or parse_qs(url.query).get("host", ["127.0.0.1"])[0],
+        "POSTGRES_PORT": str(url.port or 5432),
+        "POSTGRES_USER": url.username or "",
+        "POSTGRES_PASSWORD": url.password or "",
+    }

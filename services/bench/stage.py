@@ -1,0 +1,161 @@
+"""What a benchmark runs on: an embedded stack of its own, roles as processes, and a way to send."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from projections.models import TABLES
+from projections.rows import PostgresRows
+from services import bootstrap
+from services.bench.stream import Made, setup
+from services.messages import Message
+from services.relay import KafkaPublisher
+from services.settings import Settings
+from services.stack import environment, running
+from services.supervisor import Supervisor, role_command
+
+WAIT_SECONDS = 900.0
+CHUNK = 2_000
+PARTITIONS = 4
+SPINE_ROLES: dict[str, tuple[str, ...]] = {
+    "worker": ("worker",),
+    "relay": ("relay", "processes"),
+    "projector": ("projector",),
+}
+
+_QUIET = """
+select h.position, h.verdict_position,
+    coalesce((select sum(next_offset) from offsets), 0)::bigint as taken,
+    (select count(*) from outbox_commands where due_at <= now()) as due,
+    coalesce((select max(position) from read_progress), 0) as projected,
+    coalesce((select max(position) from tracking where name = 'processes'), 0) as reacted,
+    coalesce((select max(position) from tracking where name like 'relay:%:events'), 0) as sent,
+    coalesce((select max(position) from tracking where name like 'relay:%:results'), 0) as answered
+from head h
+"""
+
+
+class Stage:
+    """A stack with servers, schema and topics; `sent` counts what was put on the commands topic."""
+
+    def __init__(self, settings: Settings, connection: Any, producer: AIOKafkaProducer) -> None:
+        self.settings, self.connection = settings, connection
+        self.topics = bootstrap.topics(settings)
+        self.servers = settings.kafka_bootstrap_servers or ""
+        self.sent = 0
+        self._publisher = KafkaPublisher(producer)
+
+    async def send(self, stream: Sequence[Made], topic: str | None = None) -> None:
+        """Put commands on a topic, as fast as it takes them."""
+        for begin in range(0, len(stream), CHUNK):
+            part = stream[begin : begin + CHUNK]
+            await self._publisher.publish(
+                [Message(topic or self.topics.commands, m.key, m.body, [("ce_type", m.type)]) for m in part]
+            )
+        if topic is None:
+            self.sent += len(stream)
+
+    async def prepare(self, accounts: int) -> None:
+        """A tenant with a gateway, accounts, and a card for each."""
+        prepared = list(setup(accounts))
+        for one in prepared[:3]:
+            await self.send([one])
+            await self.quiet()
+        await self.send(prepared[3:])
+        await self.quiet()
+
+    async def quiet(self) -> float:
+        """When everything sent was decided, and all that follows from it: projected, reacted, published."""
+        before: Any = None
+        at = time.perf_counter()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                row = await self.connection.fetchrow(_QUIET)
+                head, verdicts = row["position"], row["verdict_position"]
+                followed = head == row["projected"] == row["reacted"] == row["sent"]
+                if row["taken"] >= self.sent and not row["due"] and followed and verdicts == row["answered"]:
+                    if before == (head, verdicts):
+                        return at
+                    at, before = time.perf_counter(), (head, verdicts)
+                await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def roles(
+        self, groups: Mapping[str, tuple[str, ...]] = SPINE_ROLES
+    ) -> AsyncIterator[dict[str, int]]:
+        """Roles as processes of their own, by name to pid."""
+        supervisor = Supervisor(environment(self.settings), self.settings.data_dir / "logs")
+        try:
+            for name, roles in groups.items():
+                await supervisor.start(name, role_command(*roles))
+            yield {name: child.process.pid for name, child in supervisor.children.items() if child.process}
+        finally:
+            await supervisor.stop()
+
+    async def read_topic(self, topic: str, seen: Callable[[Any], None]) -> None:
+        """Every record of a topic, once, from its beginning."""
+        places = [TopicPartition(topic, n) for n in range(self.settings.topic_partitions)]
+        consumer = AIOKafkaConsumer(bootstrap_servers=self.servers, enable_auto_commit=False)
+        await consumer.start()
+        try:
+            consumer.assign(places)
+            ends = await consumer.end_offsets(places)
+            await consumer.seek_to_beginning(*places)
+            while any([await consumer.position(place) < ends[place] for place in places]):
+                for records in (await consumer.getmany(timeout_ms=200)).values():
+                    for record in records:
+                        seen(record)
+        finally:
+            await consumer.stop()
+
+
+@asynccontextmanager
+async def staged(folder: Path) -> AsyncIterator[Stage]:
+    """Servers up, nothing else: what runs on them is each benchmark's own."""
+    settings = Settings(
+        data_dir=folder, http_port=0, simulator_url="http://127.0.0.1:1", topic_partitions=PARTITIONS
+    )
+    async with running(settings, groups={}) as stack:
+        settings = stack.settings
+        async with PostgresRows.connected(settings.database_url or "", TABLES):
+            pass  # their schema is there now
+        connection = await asyncpg.connect(settings.database_url)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers, enable_idempotence=False
+        )
+        await producer.start()
+        try:
+            yield Stage(settings, connection, producer)
+        finally:
+            await producer.stop()
+            await connection.close()
+
+
+def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
+    """User and system time of processes, as Linux counts it; nothing where it does not."""
+    return dict(_cpu_seconds(pids))
+
+
+def _cpu_seconds(pids: Mapping[str, int]) -> Iterator[tuple[str, float]]:
+    for name, pid in pids.items():
+        stat = Path(f"/proc/{pid}/stat")
+        if stat.exists():
+            fields = stat.read_text().rpartition(")")[2].split()
+            yield name, (int(fields[11]) + int(fields[12])) / 100
+
+
+def peak_megabytes(pid: int) -> float:
+    """The most memory that a process has held."""
+    status = Path(f"/proc/{pid}/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) / 1024
+    return 0.0

@@ -48,7 +48,8 @@ class PostgresRows:
     @asynccontextmanager
     async def connected(cls, database_url: str, tables: Sequence[Table]) -> AsyncIterator[PostgresRows]:
         """Open a pool; the schemas are made where they are missing."""
-        settings = {"application_name": "tender reads", "jit": "off"}
+        # What a crash of the server forgets of rows it forgets of their progress too.
+        settings = {"application_name": "tender reads", "jit": "off", "synchronous_commit": "off"}
         async with asyncpg.create_pool(
             database_url, min_size=1, max_size=8, init=_init, server_settings=settings
         ) as pool:

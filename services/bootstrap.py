@@ -32,11 +32,13 @@ from services.door import Door
 from services.handler import Handler
 from services.http.app import create_app
 from services.intake import Intake
+from services.lease import Lease
 from services.messages import Topics
 from services.process_runner import ProcessRunner
 from services.relay import KafkaPublisher, Relay
 from services.settings import Settings
 from services.store.postgres import PostgresStore
+from services.store.protocol import StoreUnavailable
 from services.subjects import PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
 
@@ -58,9 +60,14 @@ def topics(settings: Settings) -> Topics:
 
 
 @asynccontextmanager
-async def store(settings: Settings, connections_max: int = 8) -> AsyncIterator[PostgresStore]:
+async def store(
+    settings: Settings, connections_max: int = 8, *, durable: bool = True
+) -> AsyncIterator[PostgresStore]:
+    """`durable=False` for those who only follow the log, and would do again what a crash forgets."""
     assert settings.database_url is not None
-    opened = await PostgresStore.connect(settings.database_url, connections_max=connections_max)
+    opened = await PostgresStore.connect(
+        settings.database_url, connections_max=connections_max, durable=durable
+    )
     try:
         yield opened
     finally:
@@ -107,7 +114,7 @@ async def worker(settings: Settings) -> None:
 
 async def relay(settings: Settings) -> None:
     """Publishes what the store has recorded."""
-    async with store(settings) as opened, _producer(settings) as producer:
+    async with store(settings, durable=False) as opened, _producer(settings) as producer:
         cluster = await _cluster(settings)
         published = Relay(
             opened,
@@ -119,13 +126,16 @@ async def relay(settings: Settings) -> None:
             resend_seconds=settings.outbox_resend_seconds,
             refill_events_max=settings.relay_refill_events_max,
         )
-        await _until_one_ends(published.run(), _watch(settings, cluster))
+        async with _released(published.lease):
+            await _until_one_ends(published.run(), _watch(settings, cluster))
 
 
 async def processes(settings: Settings) -> None:
     """Turns recorded facts into commands."""
-    async with store(settings) as opened:
-        await ProcessRunner(opened, PROCESSES, SUBJECTS, CLOCK, holder("processes")).run()
+    async with store(settings, durable=False) as opened:
+        runner = ProcessRunner(opened, PROCESSES, SUBJECTS, CLOCK, holder("processes"))
+        async with _released(runner.lease):
+            await runner.run()
 
 
 async def gateway(settings: Settings) -> None:
@@ -148,8 +158,12 @@ async def gateway(settings: Settings) -> None:
 async def projector(settings: Settings) -> None:
     """Keeps the read models."""
     assert settings.database_url is not None
-    async with store(settings) as opened, PostgresRows.connected(settings.database_url, TABLES) as rows:
-        await ProjectionRunner(opened, rows, TABLES, lease=_lease(opened, "projector")).run()
+    async with (
+        store(settings, durable=False) as opened,
+        PostgresRows.connected(settings.database_url, TABLES) as rows,
+        _released(Lease(opened, "projector", holder("projector"), CLOCK)) as lease,
+    ):
+        await ProjectionRunner(opened, rows, TABLES, lease=lease.held).run()
 
 
 async def http(settings: Settings) -> None:
@@ -273,9 +287,14 @@ async def _watch(settings: Settings, cluster: str) -> None:
                 raise BrokerChanged(cluster)
 
 
-def _lease(opened: PostgresStore, name: str) -> Callable[[], Awaitable[bool]]:
-    by = holder(name)
-    return lambda: opened.acquire_lease(name, by, CLOCK.now(), 10.0)
+@asynccontextmanager
+async def _released(lease: Lease) -> AsyncIterator[Lease]:
+    """A role that ends in order leaves its lease to the next at once."""
+    try:
+        yield lease
+    finally:
+        with contextlib.suppress(StoreUnavailable):
+            await lease.release()
 
 
 async def _until_one_ends(*running: Awaitable[None]) -> None:

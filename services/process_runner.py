@@ -19,12 +19,12 @@ from services.cache import StateCache
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.decision import Documents, States, Subject
+from services.lease import Lease
 from services.processes.process import Process, Send, Trigger
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
 
 NAME = "processes"
 READ_MAX = 1000
-LEASE_SECONDS = 10.0
 PAUSE_SECONDS = 1.0
 
 
@@ -55,7 +55,8 @@ class ProcessRunner:
         clock: Clock,
         holder: str,
     ) -> None:
-        self._store, self._clock, self._holder = store, clock, holder
+        self._store, self._clock = store, clock
+        self.lease = Lease(store, NAME, holder, clock)
         self._cache = StateCache(store, subjects, 10_000)
         self._by_topic: dict[str, list[Process]] = {}
         for process in processes:
@@ -73,7 +74,7 @@ class ProcessRunner:
 
     async def step(self) -> int:
         """React to the next events; how many there were.  0 while another runner holds the lease."""
-        if not await self._store.acquire_lease(NAME, self._holder, self._clock.now(), LEASE_SECONDS):
+        if not await self.lease.held():
             return 0
         after = await self._store.tracking(NAME)
         events = await self._store.read(after, READ_MAX)

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 
 from services.clock import Clock
+from services.lease import Lease
 from services.messages import (
     Message,
     Topics,
@@ -29,7 +30,6 @@ T = TypeVar("T")
 
 NAME = "relay"
 CHUNK = 2000
-LEASE_SECONDS = 10.0
 PAUSE_SECONDS = 0.5
 
 
@@ -98,7 +98,8 @@ class Relay:
         refill_events_max: int = 100_000,
     ) -> None:
         self._store, self._publisher, self._clock = store, publisher, clock
-        self._holder, self._cluster_id, self._topics = holder, cluster_id, topics
+        self.lease = Lease(store, NAME, holder, clock)
+        self._cluster_id, self._topics = cluster_id, topics
         self._resend_seconds, self._refill = resend_seconds, refill_events_max
         self._places: dict[str, int] = {}
 
@@ -114,7 +115,7 @@ class Relay:
 
     async def step(self) -> int:
         """Publish the next of everything; how many messages that were.  0 without the lease."""
-        if not await self._store.acquire_lease(NAME, self._holder, self._clock.now(), LEASE_SECONDS):
+        if not await self.lease.held():
             self._places.clear()
             return 0
         if not self._places:
@@ -122,10 +123,10 @@ class Relay:
         return (
             await self._publish_commands()
             + await self._publish_next(
-                "events", self._store.read, event_message, self._topics.events, _position
+                "results", self._store.read_verdicts, verdict_message, self._topics.results, _verdict_position
             )
             + await self._publish_next(
-                "results", self._store.read_verdicts, verdict_message, self._topics.results, _verdict_position
+                "events", self._store.read, event_message, self._topics.events, _position
             )
             + await self._publish_dead_letters()
         )

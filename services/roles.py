@@ -7,14 +7,12 @@ whoever comes after it.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
 
-import uvloop
-
 from services.bootstrap import ROLES
+from services.loop import run
 from services.settings import Settings
 
 log = logging.getLogger("tender")
@@ -30,14 +28,7 @@ def main(roles: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for chatty in ("httpx", "httpcore", "aiokafka"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    _collect_rarely()
-    return uvloop.run(_run(asked))
-
-
-def _collect_rarely() -> None:
-    """Facts, states and rows hold no cycles: the collector would only walk the caches, over and over."""
-    gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    return run(_run(asked))
 
 
 async def _run(roles: list[str]) -> int:

@@ -175,7 +175,7 @@ def _subscribe(
         try:
             for recorded in handlers[message.headers["ce_type"]](body["data"]):
                 stored = payments.mapper.to_stored_event(recorded.domain_event)
-                await publish.publish(stored.state, key=stored.originator_id.bytes)
+                await publish.publish(stored.state, key=str(stored.originator_id).encode())
         except Exception as failure:
             done.failures.append(repr(failure))
         done.one()

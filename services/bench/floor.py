@@ -34,6 +34,7 @@ async def floor(stage: Stage, stream: Sequence[Made]) -> float:
     await producer.start()
     try:
         consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
         began = time.perf_counter()
         sending = asyncio.create_task(stage.send(stream, COMMANDS))
         await _loop(len(stream), consumer, connection, KafkaPublisher(producer))
@@ -53,9 +54,11 @@ async def _loop(
         fetched = await consumer.getmany(timeout_ms=10, max_records=RECORDS_MAX)
         records = [record for batch in fetched.values() for record in batch]
         for record in records:
-            orjson.loads(record.value)
+            orjson.loads(record.value or b"{}")
         rows = [(record.offset, record.value) for record in records]
         async with connection.transaction():
             await connection.copy_records_to_table("floor", records=rows)
-        await publisher.publish([Message(EVENTS, record.key, record.value, []) for record in records])
+        await publisher.publish(
+            [Message(EVENTS, record.key or b"", record.value or b"", []) for record in records]
+        )
         done += len(records)

@@ -10,7 +10,7 @@ read models.  Beside it, in the same run and on the same servers, the floor and 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from services.bench.floor import floor
 from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
 from services.bench.stream import TENANT, Made, expected_balances, measured
 
+PAST_ACCOUNTS = 1_000_000
 BASELINE_COMMANDS_MAX = 2_000
 """The baseline is slow: its rate is measured on the beginning of the stream."""
 
@@ -56,16 +57,21 @@ class Spine:
             for what, each in rows
         ]
 
-    def whole(self) -> dict[str, Any]:
-        return asdict(self) | {"table": self.table}
 
+async def spine(folder: Path, commands: int, accounts: int = 200, past: int = 0) -> Spine:
+    """Measure, then check; whatever is wrong is told in `wrong`, and nothing is measured twice.
 
-async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
-    """Measure, then check; whatever is wrong is told in `wrong`, and nothing is measured twice."""
+    `past` puts so many events of a million other accounts into the log before.
+    """
     stream = list(measured(max(1, commands // 100), accounts))
     async with staged(folder) as stage:
-        async with stage.roles() as pids:
+        async with stage.roles():
             await stage.prepare(accounts)
+        if past:
+            await stage.grow(past, PAST_ACCOUNTS)
+        broken_before = await _broken_sums(stage)  # the past has no verdicts
+        async with stage.roles() as pids:
+            await stage.warm()
             before = await stage.connection.fetchrow("select position, verdict_position from head")
             used, began_at = cpu_seconds(pids), await stage.connection.fetchval("select clock_timestamp()")
             began = time.perf_counter()
@@ -77,7 +83,8 @@ async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
             "select max(recorded_at) from verdicts where command_id = any($1)",
             [made.command_id for made in stream],
         )
-        wrong = await _wrong(stage, stream)
+        wrong = await _wrong(stage, stream, before["position"])
+        wrong["broken sums"] = await _broken_sums(stage) - broken_before
         floor_seconds = await floor(stage, stream)
         few = stream[:BASELINE_COMMANDS_MAX]
         baseline_seconds = await baseline(stage, few)
@@ -94,7 +101,7 @@ async def spine(folder: Path, commands: int, accounts: int = 200) -> Spine:
         )
 
 
-async def _wrong(stage: Stage, stream: list[Made]) -> dict[str, int]:
+async def _wrong(stage: Stage, stream: list[Made], after: int) -> dict[str, int]:
     """Each command's verdict, events, rows and messages against what they must be."""
     verdicts = {
         row["command_id"]: row["status"]
@@ -103,7 +110,9 @@ async def _wrong(stage: Stage, stream: list[Made]) -> dict[str, int]:
     results, published = set[str](), set[str]()
     await stage.read_topic(stage.topics.results, lambda record: results.add(_header(record, "ce_id")))
     await stage.read_topic(stage.topics.events, lambda record: published.add(_header(record, "ce_id")))
-    logged = await stage.connection.fetch("select stream || '@' || version as id, command_id from log")
+    logged = await stage.connection.fetch(
+        "select stream || '@' || version as id, command_id from log where position > $1", after
+    )
     told = {row["command_id"] for row in logged}
     return {
         "verdicts": sum(verdicts.get(made.command_id) != made.expected for made in stream),
@@ -114,7 +123,6 @@ async def _wrong(stage: Stage, stream: list[Made]) -> dict[str, int]:
         "events on Kafka": sum(row["id"] not in published for row in logged),
         "invoice balances": await _wrong_balances(stage, len(stream) // 100),
         "refunds without a gateway intent": await _missing_refunds(stage, stream),
-        "broken sums": await _broken_sums(stage),
     }
 
 

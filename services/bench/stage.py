@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,13 @@ select h.position, h.verdict_position,
 from head h
 """
 
+_PAST = """
+insert into log
+select $1::bigint + n, 'past/P' || n % $3::bigint, 'past/payment-' || n, 1, topic, data,
+    gen_random_uuid(), meta, occurred_at, recorded_at, true
+from generate_series(1, $2::bigint) n, (select * from log where topic = 'account.registered.v1' limit 1) one
+"""
+
 
 class Stage:
     """A stack with servers, schema and topics; `sent` counts what was put on the commands topic."""
@@ -71,6 +79,23 @@ class Stage:
             await self.quiet()
         await self.send(prepared[3:])
         await self.quiet()
+
+    async def warm(self) -> None:
+        """Return once the roles have taken a command: a repeat, which changes nothing."""
+        await self.send(list(islice(setup(0), 1)))
+        await self.quiet()
+
+    async def grow(self, events: int, accounts: int) -> None:
+        """A past: events of other accounts in the log, which the followers have passed already."""
+        position = await self.connection.fetchval("select position from head")
+        await self.connection.execute(_PAST, position, events, accounts)
+        await self.connection.execute("update head set position = position + $1", events)
+        await self.connection.execute("update read_progress set position = position + $1", events)
+        await self.connection.execute(
+            "update tracking set position = position + $1 where name = 'processes' or name like '%:events'",
+            events,
+        )
+        await self.connection.execute("analyze log")
 
     async def quiet(self) -> float:
         """When everything sent was decided, and all that follows from it: projected, reacted, published."""
@@ -129,7 +154,7 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
             pass  # their schema is there now
         connection = await asyncpg.connect(settings.database_url)
         producer = AIOKafkaProducer(
-            bootstrap_servers=settings.kafka_bootstrap_servers, enable_idempotence=False
+            bootstrap_servers=settings.kafka_bootstrap_servers or "", enable_idempotence=False
         )
         await producer.start()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -30,7 +30,7 @@ from projections.models import TABLES
 from projections.rebuild import rebuild
 from projections.rows import PostgresRows
 from projections.verify import verify as verify_all
-from services import bootstrap, contracts
+from services import bootstrap, contracts, loop
 from services.cli.bench import bench
 from services.cli.output import Output, console, errors, show
 from services.clock import SystemClock
@@ -63,9 +63,9 @@ def _settings(data_dir: Path | None, **changes: Any) -> Settings:
     return settings.model_copy(update=given)
 
 
-def _run(main: Awaitable[Any]) -> Any:
+def _run(main: Coroutine[Any, Any, Any]) -> Any:
     try:
-        return asyncio.run(main)  # type: ignore[arg-type]
+        return loop.run(main)
     except (RuntimeError, OSError) as problem:
         errors.print(f"[red]{problem}[/red]")
         sys.exit(1)
@@ -116,9 +116,9 @@ def _where(stack: Stack) -> None:
 
 
 async def _until_told() -> None:
-    told, loop = asyncio.Event(), asyncio.get_running_loop()
+    told, here = asyncio.Event(), asyncio.get_running_loop()
     for ending in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(ending, told.set)
+        here.add_signal_handler(ending, told.set)
     await told.wait()
 
 

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any, TypeVar
 
 import orjson
 from cyclopts import App
 
+from services import loop
+from services.bench.latency import latency as measure_latency
+from services.bench.reading import reading as measure_reading
+from services.bench.spine import Spine
 from services.bench.spine import spine as measure_spine
 from services.cli.output import Output, console, show
+
+T = TypeVar("T")
 
 bench = App(name="bench", help="Measure: ratios in one run, on an embedded stack of their own.")
 
 
 @bench.command
-def spine(*, commands: int = 20_000, accounts: int = 200, output: Output = "table") -> None:
-    """Commands in through Kafka, durable, projected, events out; beside the bare loop."""
-    with tempfile.TemporaryDirectory(prefix="tender-bench-", ignore_cleanup_errors=True) as folder:
-        told = asyncio.run(measure_spine(Path(folder), commands, accounts))
-    if output == "json":
-        console.print_json(orjson.dumps(told.whole()).decode())
-    else:
-        show(told.table, output)
-        cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
-        console.print(
-            f"{told.commands} commands, {told.events} events; worker {told.worker_megabytes:.0f} MB"
-        )
-        console.print(f"CPU per command, in µs: {cpu}")
-        console.print(f"looked up afterwards, wrong: {told.wrong}")
+def spine(*, commands: int = 20_000, accounts: int = 200, past: int = 0, output: Output = "table") -> None:
+    """Commands in through Kafka, durable, projected, events out; each looked up afterwards.
+
+    `--past 5000000` puts so many events of a million other accounts into the log before.
+    """
+    told = _on_a_stack(lambda folder: measure_spine(folder, commands, accounts, past))
+    _tell(told, output)
+    if output == "table":
+        _tell_spine(told)
     if any(told.wrong.values()):
         raise SystemExit(1)
+
+
+@bench.command
+def latency(*, rate: int = 200, seconds: int = 15, output: Output = "table") -> None:
+    """From one command to its result, beside a bare round trip with one commit."""
+    _tell(_on_a_stack(lambda folder: measure_latency(folder, rate, seconds)), output)
+
+
+@bench.command
+def reading(*, commands: int = 20_000, output: Output = "table") -> None:
+    """Read models made anew, and asked over HTTP, beside COPY and a bare handler."""
+    _tell(_on_a_stack(lambda folder: measure_reading(folder, commands)), output)
+
+
+def _on_a_stack(measure: Callable[[Path], Awaitable[T]]) -> T:
+    async def run(folder: str) -> T:
+        return await measure(Path(folder))
+
+    with tempfile.TemporaryDirectory(prefix="tender-bench-", ignore_cleanup_errors=True) as folder:
+        return loop.run(run(folder))
+
+
+def _tell(told: Any, output: Output) -> None:
+    if output == "json":
+        console.print_json(orjson.dumps(asdict(told) | {"table": told.table}).decode())
+    else:
+        show(told.table, output)
+
+
+def _tell_spine(told: Spine) -> None:
+    cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
+    console.print(f"{told.commands} commands, {told.events} events; CPU per command, in µs: {cpu}")
+    console.print(f"the worker's memory at its peak: {told.worker_megabytes:.0f} MB")
+    wrong = {name: count for name, count in told.wrong.items() if count}
+    console.print(f"[red]wrong: {wrong}[/red]" if wrong else f"looked up, all right: {', '.join(told.wrong)}")

@@ -78,12 +78,18 @@ class PostgresStore:
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
-    async def connect(cls, database_url: str, *, connections_max: int = 8) -> PostgresStore:
-        """Open the pool.  Raises `StoreUnavailable`."""
+    async def connect(
+        cls, database_url: str, *, connections_max: int = 8, durable: bool = True
+    ) -> PostgresStore:
+        """Open the pool.  Raises `StoreUnavailable`.
+
+        Not `durable`: a crash of the server may forget the last commits, whole and in order.
+        """
         settings = {
             "statement_timeout": f"{TRANSACTION_SECONDS_MAX}s",
             "idle_in_transaction_session_timeout": f"{TRANSACTION_SECONDS_MAX}s",
             "application_name": "tender",
+            "synchronous_commit": "on" if durable else "off",
         }
         with _availability():
             pool = await asyncpg.create_pool(

@@ -1,0 +1,44 @@
+"""The benchmarks measure what they say, on a small stream; how fast it was is no matter of a test."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from services.bench.latency import latency
+from services.bench.reading import reading
+from services.bench.spine import spine
+from services.bench.stream import PER_HUNDRED, expected_balances, measured
+
+
+def test_the_stream_has_the_mix_that_it_names() -> None:
+    stream = list(measured(4, accounts=2))
+    assert len(stream) == 4 * sum(PER_HUNDRED.values()) == 400
+    assert Counter(made.expected for made in stream) == {"ACCEPTED": 392, "REJECTED": 8}
+    assert len({made.command_id for made in stream}) == 400 - 4 * 3, "three of a hundred are repeats"
+    assert len(expected_balances(4)) == 4 * PER_HUNDRED["post"]
+
+
+def test_accounts_take_turns() -> None:
+    stream = list(measured(4, accounts=2))
+    assert [made.key for made in stream[:4]] == [b"bench/A0", b"bench/A1"] * 2
+
+
+@pytest.mark.parametrize("past", [0, 5_000])
+async def test_every_command_of_the_spine_is_found_where_it_belongs(tmp_path: Path, past: int) -> None:
+    told = await spine(tmp_path, commands=400, accounts=4, past=past)
+    assert (told.commands, told.wrong) == (400, dict.fromkeys(told.wrong, 0))
+    assert len(told.table) == 4
+
+
+async def test_latency_hears_of_every_command(tmp_path: Path) -> None:
+    told = await latency(tmp_path, rate=100, seconds=1)
+    assert len(told.spine) == len(told.bare) == 100
+
+
+async def test_reading_rebuilds_what_it_finds(tmp_path: Path) -> None:
+    told = await reading(tmp_path, commands=200, seconds=0.2)
+    assert told.events > 400
+    assert min(told.tender_requests, told.bare_requests) > 0

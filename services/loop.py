@@ -12,7 +12,11 @@ T = TypeVar("T")
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
+    collect_rarely()
+    return uvloop.run(main)
+
+
+def collect_rarely() -> None:
     """Facts, states and rows hold no cycles: the collector would only walk the caches, over and over."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
-    return uvloop.run(main)

@@ -2,7 +2,7 @@
 
 The same stream through FastStream's ordinary subscriber and publisher, aggregates in the library's
 style on its PostgreSQL recorder, events published after they were saved.  It projects nothing, so it
-does less than the spine.  Needs `pip install tender[bench]` for the library's PostgreSQL driver.
+does less than the spine.
 """
 
 from __future__ import annotations

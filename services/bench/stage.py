@@ -133,7 +133,8 @@ class Stage:
         try:
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
-            await consumer.seek_to_beginning(*places)
+            for place in places:
+                consumer.seek(place, 0)
             while any([await consumer.position(place) < ends[place] for place in places]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():
                     for record in records:

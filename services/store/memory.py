@@ -58,8 +58,12 @@ class _Work:
 
 
 class MemoryStore:
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._now = now
+    def __init__(
+        self,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        poll_seconds: float = POLL_SECONDS,
+    ) -> None:
+        self._now, self._poll_seconds = now, poll_seconds
         self._log: list[Recorded] = []
         self._streams: dict[str, list[Recorded]] = defaultdict(list)
         self._homes: dict[str, list[Recorded]] = defaultdict(list)
@@ -257,7 +261,7 @@ class MemoryStore:
             moved = self._moved
             yield None
             try:
-                async with asyncio.timeout(POLL_SECONDS):
+                async with asyncio.timeout(self._poll_seconds):
                     await moved.wait()
             except TimeoutError:
                 pass

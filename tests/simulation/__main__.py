@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
+from services.loop import collect_rarely
 from tests.simulation.world import Told, simulate
 
 FAULTS = frozenset(
@@ -47,7 +48,7 @@ def survive(seed: int) -> tuple[int, Told | None, str]:
 
 def main(first: int, seeds: int, jobs: int) -> int:
     began, whole, failed = time.monotonic(), Told(), 0
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=collect_rarely) as pool:
         for seed, told, why in pool.map(survive, range(first, first + seeds), chunksize=4):
             if told is None:
                 failed += 1

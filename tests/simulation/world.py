@@ -52,6 +52,11 @@ CALM_SECONDS = 3 * 86_400.0
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
+POLL_SECONDS = 0.1
+POLL_STORE_SECONDS = 20.0
+"""How soon a timer is noticed when nothing else happens."""
+REFILL_EVENTS = 200
+"""A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 
 
 class Broken(AssertionError):
@@ -99,7 +104,7 @@ class World:
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
         self.seed, self.clock = seed, VirtualClock(loop)
         self.weather = Weather(seed)
-        self.memory = MemoryStore(now=self.clock.now)
+        self.memory = MemoryStore(now=self.clock.now, poll_seconds=POLL_STORE_SECONDS)
         self.store: Any = FaultyStore(self.memory, self.weather)
         self.bus = Bus(self.weather, TOPICS.commands)
         self.simulator = Simulator(seed)
@@ -139,6 +144,7 @@ class World:
             cluster_id=self.bus.cluster_id,
             topics=TOPICS,
             resend_seconds=10.0,
+            refill_events_max=REFILL_EVENTS,
         )
 
     def _gateway_worker(self, holder: str) -> GatewayWorker:
@@ -169,7 +175,7 @@ class World:
                 await intake.take(records, consumer)
             elif not self.weather.storm:
                 await self._arrived(arrived)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _arrived(self, arrived: asyncio.Event) -> None:
         try:

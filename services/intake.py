@@ -61,7 +61,7 @@ class Intake:
         self._next: dict[Partition, int | None] = {}
 
     async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
-        """Partitions are ours now: each is read from where the store says."""
+        """Partitions are ours now: each is read from where the store says, once it can be asked."""
         for partition in partitions:
             await self._find(partition, seeker)
 
@@ -88,7 +88,15 @@ class Intake:
         return {}
 
     async def _find(self, partition: Partition, seeker: Seeker) -> None:
-        offset = await self._store_offset(self._cluster_id, *partition)
+        """Waits for the store: a partition whose place is not known would be passed over in silence."""
+        pause = PAUSE_SECONDS
+        while True:
+            try:
+                offset = await self._store_offset(self._cluster_id, *partition)
+                break
+            except StoreUnavailable:
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, PAUSE_SECONDS_MAX)
         self._next[partition] = offset
         seeker.seek(partition, offset)
 

@@ -63,7 +63,7 @@ class MemoryStore:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
-        self._now, self._poll_seconds = now, poll_seconds
+        self._now, self.poll_seconds = now, poll_seconds
         self._log: list[Recorded] = []
         self._streams: dict[str, list[Recorded]] = defaultdict(list)
         self._homes: dict[str, list[Recorded]] = defaultdict(list)
@@ -261,7 +261,7 @@ class MemoryStore:
             moved = self._moved
             yield None
             try:
-                async with asyncio.timeout(self._poll_seconds):
+                async with asyncio.timeout(self.poll_seconds):
                     await moved.wait()
             except TimeoutError:
                 pass

@@ -251,7 +251,7 @@ class TrackingMoved(StoreConflict):
         super().__init__(f"another reader moved {name}")
 
 
-class StoreUnavailable(Exception):
+class StoreUnavailable(ConnectionError):
     """The store cannot be reached now; whatever was asked may or may not have been done."""
 
 

@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from events import ids
+from events.gateway import Capabilities
 from events.money import Money
 from gateways.simulator.translation import CAPABILITIES
 from services.account import RegisterAccount
@@ -50,11 +51,11 @@ Said = tuple[object, str, str]
 """A command, its account, and the key that identifies it."""
 
 
-def setup() -> Iterator[Said]:
+def setup(capabilities: Capabilities = CAPABILITIES) -> Iterator[Said]:
     yield ApplySettingsPreset("recommended"), ids.tenant_home("settings", TENANT), "preset"
     polls = ChangeTenantSettings({"unknown_outcome_poll": (5, 10, 30, 60, 120, 600)})
     yield polls, ids.tenant_home("settings", TENANT), "polls"
-    provider = RegisterGatewayProvider("sim", "Simulator", "simulator", CAPABILITIES)
+    provider = RegisterGatewayProvider("sim", "Simulator", "simulator", capabilities)
     yield provider, ids.tenant_home("gateway_provider", "sim"), "provider"
     gateway = RegisterGateway("gw", "Main", "sim", "env:NONE", "m1", "TEST")
     yield gateway, ids.tenant_home("gateway", "gw"), "gateway"

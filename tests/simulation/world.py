@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -20,7 +21,7 @@ from events.log import Recorded
 from events.mapper import decode
 from events.shapes import Outcome
 from gateways.simulator.behaviour import REFUNDS
-from gateways.simulator.core import Simulator
+from gateways.simulator.core import Entry, Reply, Simulator
 from gateways.simulator.translation import CAPABILITIES, of_reply, to_outcome, to_request, unknown
 from projections.accounts import account_balances
 from projections.folding import Folder
@@ -36,10 +37,12 @@ from services.handler import Handler
 from services.intake import Intake, Partition
 from services.invoice import Invoice
 from services.messages import Message, Topics
+from services.orchestration import ENDED, RefundOrchestration
 from services.payment import Payment
 from services.process_runner import ProcessRunner
 from services.relay import Relay
 from services.store.memory import MemoryStore
+from services.store.protocol import StoreUnavailable
 from services.subjects import EVOLVE, PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
 from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyStore, Weather
@@ -48,10 +51,15 @@ from tests.simulation.workload import TENANT, Users, setup
 
 COMMANDS = 200
 STORM_SECONDS = 90.0
-CALM_SECONDS = 3 * 86_400.0
+SETTLE_SECONDS = 6 * 3_600.0
+CALM_SECONDS = 60 * 86_400.0
+TIMERS_POLL_SECONDS = 4 * 3_600.0
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
+HEEDLESS_EVERY = 3
+"""Every so many seeds, the gateway knows no idempotency keys and refuses no refund."""
+RESTART_SECONDS = 0.5
 POLL_SECONDS = 0.1
 POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
@@ -74,13 +82,36 @@ class Told:
     events: int = 0
 
 
+class Heedless(Simulator):
+    """A gateway that carries out whatever it is sent, as often as it is sent: only Tender is careful."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._arrived: Counter[str] = Counter()
+
+    def request(self, request: Mapping[str, Any], now: datetime) -> Reply:
+        key = request["idempotency_key"]
+        self._arrived[key] += 1
+        return super().request({**request, "idempotency_key": f"{key}~{self._arrived[key]}"}, now)
+
+    def query(self, key: str, now: datetime) -> dict[str, Any] | None:
+        answers = [self.answer(entry, now) for entry in self.entries.values() if key_of(entry) == key]
+        return answers[-1] if answers else None
+
+    def _refusal(self, request: Mapping[str, Any]) -> str:
+        return ""
+
+
+def key_of(entry: Entry) -> str:
+    return entry.key.partition("~")[0]
+
+
 class SimulatedGateway:
     """The simulator's heart, at the end of a bad line."""
 
-    capabilities = CAPABILITIES
-
     def __init__(self, world: World) -> None:
         self._world = world
+        self.capabilities = world.capabilities
 
     async def call(self, request: GatewayCallPlanned) -> Outcome:
         weather = self._world.weather
@@ -107,7 +138,10 @@ class World:
         self.memory = MemoryStore(now=self.clock.now, poll_seconds=POLL_STORE_SECONDS)
         self.store: Any = FaultyStore(self.memory, self.weather)
         self.bus = Bus(self.weather, TOPICS.commands)
-        self.simulator = Simulator(seed)
+        heedless = seed % HEEDLESS_EVERY == 0
+        self.simulator = Heedless(seed) if heedless else Simulator(seed)
+        self.capabilities = replace(CAPABILITIES, idempotency=not heedless)
+        self.crashed: list[BaseException] = []
         self.rows = MemoryRows()
         self.told = Told()
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -120,7 +154,19 @@ class World:
     def start(self, name: str) -> None:
         self._lives[name] += 1
         holder = f"{name}-{self._lives[name]}"
-        self._running[name] = asyncio.ensure_future(self._role(name, holder))
+        self._running[name] = asyncio.ensure_future(self._supervised(name, holder))
+
+    async def _supervised(self, name: str, holder: str) -> None:
+        """A role that loses what it stands on is started again; whatever else ends it is a fault of ours."""
+        while True:
+            try:
+                await self._role(name, holder)
+            except (OSError, StoreUnavailable):
+                self.weather.happened["role started again"] += 1
+                await asyncio.sleep(RESTART_SECONDS)
+            except Exception as crash:
+                self.crashed.append(crash)
+                return
 
     def _role(self, name: str, holder: str) -> Coroutine[Any, Any, None]:
         if name.startswith("worker"):
@@ -133,7 +179,7 @@ class World:
             case "gateway":
                 return self._gateway_worker(holder).run()
             case _:
-                return ProjectionRunner(self.memory, self.rows, TABLES).run()
+                return ProjectionRunner(self.store, self.rows, TABLES).run()
 
     def _relay(self, holder: str) -> Relay:
         return Relay(
@@ -159,7 +205,7 @@ class World:
         handler = Handler(self.store, SUBJECTS, self.clock)
         intake = Intake(
             handler,
-            self.memory.offset,
+            self.store.offset,
             self.clock,
             cluster_id=self.bus.cluster_id,
             results_topic=TOPICS.results,
@@ -174,15 +220,8 @@ class World:
             if records:
                 await intake.take(records, consumer)
             elif not self.weather.storm:
-                await self._arrived(arrived)
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _arrived(self, arrived: asyncio.Event) -> None:
-        try:
-            async with asyncio.timeout(60):
                 await arrived.wait()
-        except TimeoutError:
-            pass
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _answer(self, messages: Any) -> None:
         self.bus.published += messages
@@ -213,7 +252,7 @@ class World:
         names = [*(f"worker{n}" for n in range(WORKERS)), "relay", "processes", "gateway", "projector"]
         for name in names:
             self.start(name)
-        for command, account, key in setup():
+        for command, account, key in setup(self.capabilities):
             self._say(command, account, key)
             await asyncio.sleep(0.5)
         self.weather.storm = True
@@ -284,13 +323,20 @@ class World:
     async def _until_quiet(self) -> None:
         """Until nothing is due any more; timers jump the time on."""
         loop = asyncio.get_running_loop()
-        deadline, quiet = loop.time() + CALM_SECONDS, 0
+        deadline, quiet = loop.time() + SETTLE_SECONDS, 0
         while quiet < 3:
             if loop.time() > deadline:
                 raise Broken(f"it does not settle: {self._open()}")
-            await asyncio.sleep(30 if loop.time() < 4 * STORM_SECONDS else 1800)
-            self._resend()
+            await asyncio.sleep(30)
             quiet = 0 if self._open() else quiet + 1
+        self.memory.poll_seconds = TIMERS_POLL_SECONDS
+        deadline = loop.time() + CALM_SECONDS
+        while self.memory._outbox or self._open():
+            if loop.time() > deadline:
+                raise Broken(
+                    f"a timer does not end: {self._open()}, {list(self.memory._outbox.values())[:2]}"
+                )
+            await asyncio.sleep(TIMERS_POLL_SECONDS)
 
     async def _misuse_an_identity(self) -> None:
         """Other content under a used identity is refused, and nothing else happens."""
@@ -321,6 +367,8 @@ class World:
     # -- what must hold
 
     def _check(self) -> None:
+        if self.crashed:
+            raise Broken("a role crashed") from self.crashed[0]
         log = self.memory._log
         self._check_commands(log)
         self._check_gateway(log)
@@ -349,8 +397,30 @@ class World:
                 self._check_state(state)
         for state in states.values():
             self._check_state(state)
-            if isinstance(state, Payment) and state.status in ("REQUESTED", "INDETERMINATE", "PENDING"):
-                raise Broken(f"in doubt for ever: {state.payment_id} {state.status}")
+            self._check_end(state, states)
+
+    def _check_end(self, state: Any, states: dict[str, Any]) -> None:
+        """Nothing is left half done: payments known, orchestrations ended, nothing held for nobody."""
+        match state:
+            case Payment():
+                ok = state.status not in ("REQUESTED", "INDETERMINATE", "PENDING")
+                ok = ok and all(self._is_awaited(id, states) for id in state.reservations)
+            case CreditMemo():
+                ok = all(self._is_awaited(id, states) for id in state.reservations)
+            case RefundOrchestration():
+                ok = state.status in ENDED | {"MANUAL_ACTION"} and state.refunded <= state.amount
+                ok = ok and (not state.legs or state.refunded + state.open_credit <= state.amount)
+            case _:
+                return
+        if not ok:
+            raise Broken(f"left over: {state}")
+
+    def _is_awaited(self, refund_id: str, states: dict[str, Any]) -> bool:
+        """Whether a refund may still take what is reserved for it: itself, or what a person decides."""
+        refund = states[f"{TENANT}/refund-{refund_id}"]
+        if refund.orchestration_id:
+            return states[f"{TENANT}/ro-{refund.orchestration_id}"].status == "MANUAL_ACTION"
+        return refund.status not in ("FAILED", "PROCESSED", "CANCELED", "REVERSED")
 
     def _check_state(self, state: Any) -> None:
         match state:
@@ -385,12 +455,24 @@ class World:
                 ours[fact.idempotency_key, fact.amount.amount_minor] += 1
         moving = REFUNDS | {"SALE", "CAPTURE"}
         theirs = Counter(
-            (entry.key, entry.amount_minor)
+            (key_of(entry), entry.amount_minor)
             for entry in self.simulator.entries.values()
             if entry.status == "EXECUTED" and entry.operation in moving
         )
         if ours != theirs:
             raise Broken(f"ours but not theirs {ours - theirs}, theirs but not ours {theirs - ours}")
+        self._check_given_back()
+
+    def _check_given_back(self) -> None:
+        """Whatever the gateway would have let us do: no charge gave back more than it took."""
+        given_back: Counter[str] = Counter()
+        for entry in self.simulator.entries.values():
+            if entry.status == "EXECUTED" and entry.operation == "REFUND":
+                given_back[entry.of] += entry.amount_minor
+        taken = {entry.ref: entry.amount_minor for entry in self.simulator.entries.values()}
+        for ref, amount in given_back.items():
+            if amount > taken.get(ref, 0):
+                raise Broken(f"{amount} given back of {ref}, which took {taken.get(ref, 0)}")
 
     def _check_projections(self, log: list[Recorded]) -> None:
         """The read models equal a fold from zero; and the ledger agrees with the balances."""

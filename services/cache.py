@@ -61,6 +61,16 @@ class StateCache:
         self.documents.clear()
         self.position = 0
 
+    def list_document(self, home: str, stream: str, is_open: bool) -> None:
+        """Keep an account's list in step with a stream that has opened or closed."""
+        listed = self.documents.get(home)
+        if listed is None:
+            return
+        if is_open:
+            listed[stream] = None
+        else:
+            listed.pop(stream, None)
+
     def touch(self, streams: Iterable[str]) -> None:
         """Make streams the last to be dropped, and drop the first when there are too many."""
         for stream in streams:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -214,7 +214,14 @@ class Handler:
             if not streams and not homes:
                 return
             await self.cache.load(streams, homes)
+            self._list_what_moved(homes, attempt)
         raise AssertionError(f"needs name new streams after {ROUNDS_MAX} rounds")
+
+    def _list_what_moved(self, homes: Collection[str], attempt: _Attempt) -> None:
+        """The store's lists are as before this batch: bring those of some homes up to it."""
+        for stream, (home, _) in attempt.opened.items():
+            if home in homes:
+                self.cache.list_document(home, stream, self.cache.streams[stream].open)
 
     def _missing(self, item: _Item, attempt: _Attempt, streams: set[str], homes: set[str]) -> None:
         if item.rule is None or isinstance(item.command.data, Rejected):
@@ -344,12 +351,13 @@ class Handler:
             if not change.new:
                 raise NotLoaded(stream)
             state = self.cache.streams[stream] = change.state()
-        if stream not in attempt.opened:
-            attempt.opened[stream] = command.home, state.open
+        home, batch, was_open = command.home, attempt.batch, state.open
+        attempt.opened.setdefault(stream, (home, was_open))
         self.cache.evolve(kind)(state, change.fact)
         state.version += 1
         versions[stream] = state.version
-        home, batch = command.home, attempt.batch
+        if state.open != was_open:
+            self.cache.list_document(home, stream, state.open)
         batch.events.append(
             NewEvent(
                 stream, state.version, change.fact, home, command.command_id, command.meta, context.now, False
@@ -456,14 +464,8 @@ class Handler:
     def _note_documents(self, attempt: _Attempt) -> None:
         for stream, (home, was_open) in attempt.opened.items():
             now_open = self.cache.streams[stream].open
-            if now_open == was_open:
-                continue
-            attempt.batch.documents.append(DocumentChange(home, stream, now_open))
-            listed = self.cache.documents.get(home)
-            if listed is not None and now_open:
-                listed[stream] = None
-            elif listed is not None:
-                listed.pop(stream, None)
+            if now_open != was_open:
+                attempt.batch.documents.append(DocumentChange(home, stream, now_open))
 
     async def _bisect(self, attempt: _Attempt, failure: Exception) -> list[Answer]:
         """The append itself failed: find the home key that it fails for, and park that one alone."""

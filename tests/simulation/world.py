@@ -38,7 +38,7 @@ from services.intake import Intake, Partition
 from services.invoice import Invoice
 from services.messages import Message, Topics
 from services.orchestration import ENDED, RefundOrchestration
-from services.payment import Payment
+from services.payment import IN_FLIGHT, Payment
 from services.process_runner import ProcessRunner
 from services.relay import Relay
 from services.store.memory import MemoryStore
@@ -390,6 +390,8 @@ class World:
             state = states.setdefault(event.stream, kinds[kind]())
             EVOLVE[kinds[kind]](state, decode(event.topic, event.data))
             state.version = event.version
+            if event.topic == "refund_orchestration.plan_made.v1":
+                self._check_nothing_comes(state, states)
             status = getattr(state, "status", None)
             if status:
                 self.told.states[f"{kind} {status}"] += 1
@@ -398,6 +400,13 @@ class World:
         for state in states.values():
             self._check_state(state)
             self._check_end(state, states)
+
+    def _check_nothing_comes(self, ro: RefundOrchestration, states: dict[str, Any]) -> None:
+        """A plan counts the money that is there: it is not made while more is on its way."""
+        for state in states.values():
+            coming = isinstance(state, Payment) and state.status in IN_FLIGHT
+            if coming and ro.original_invoice_id in {intended.invoice_id for intended in state.intended}:
+                raise Broken(f"planned {ro.orchestration_id} while {state.payment_id} is on its way")
 
     def _check_end(self, state: Any, states: dict[str, Any]) -> None:
         """Nothing is left half done: payments known, orchestrations ended, nothing held for nobody."""

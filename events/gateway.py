@@ -11,7 +11,7 @@ class Capabilities:
     """What a provider can do (domain 2.3); operations that it lacks are refused before any call."""
 
     operations: tuple[str, ...]
-    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND."""
+    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE."""
     idempotency: bool = True
     idempotency_key_hours: int = 24
     query_by_reference: bool = True
@@ -30,6 +30,11 @@ class Capabilities:
     overcapture_percent: int = 0
     level2: bool = False
     level3: bool = False
+    level3_max_lines: int | None = None
+    notifications: bool = False
+    """It sends signed news of its own."""
+    asynchronous: tuple[str, ...] = ()
+    """Operations whose first answer is only an acknowledgement."""
 
 
 @fact("gateway_provider.registered.v1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from events.catalog import fact
+from events.enhanced import EnhancedData
 from events.money import Money
 from events.shapes import Method, Outcome
 
@@ -15,7 +16,7 @@ from events.shapes import Method, Outcome
 @fact("gateway_call.planned.v1")
 class GatewayCallPlanned:
     operation: str
-    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND or UNREFERENCED_REFUND."""
+    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND or TOKENIZE."""
     idempotency_key: str
     """`{tenant}:{operation}:{origin}:{attempt_no}`, or its SHA-256 in hex beyond 64 characters."""
     attempt_no: int
@@ -40,6 +41,8 @@ class GatewayCallPlanned:
     """CUSTOMER or MERCHANT."""
     reason: str = "UNSCHEDULED"
     is_first_in_series: bool = False
+    enhanced: EnhancedData | None = None
+    """Level 2 and Level 3 data, already checked against what the gateway takes."""
 
 
 @fact("gateway_call.succeeded.v1")

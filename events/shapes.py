@@ -63,6 +63,8 @@ class Outcome:
     network_transaction_id: str | None = None
     retry_after_seconds: int | None = None
     code_map_version: int | None = None
+    level_sent: int | None = None
+    """1, 2 or 3: how much enhanced data went with a card payment."""
 
 
 @frozen

@@ -18,10 +18,12 @@ from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from events import ids
-from events.gateway import GatewayRegistered
+from events.gateway import GatewayCredentialRotated, GatewayRegistered
 from events.mapper import decode
+from gateways.credentials import Credential, CredentialMissing
 from gateways.protocol import Gateway
-from gateways.registry import adapter
+from gateways.registry import AdapterNotInstalled, UnknownAdapter, adapter
+from gateways.unusable import UnusableGateway
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
@@ -202,8 +204,12 @@ class Gateways:
         self._known: dict[tuple[str, str], Gateway] = {}
 
     async def of(self, tenant: str, gateway_id: str) -> Gateway:
+        """One that cannot be opened answers so itself, and is tried anew at the next call."""
         if (tenant, gateway_id) not in self._known:
-            self._known[tenant, gateway_id] = await self._make(tenant, gateway_id)
+            try:
+                self._known[tenant, gateway_id] = await self._make(tenant, gateway_id)
+            except (UnknownAdapter, AdapterNotInstalled, CredentialMissing, KeyError) as why:
+                return UnusableGateway(f"the gateway {gateway_id} cannot be opened: {why}")
         return self._known[tenant, gateway_id]
 
     async def close(self) -> None:
@@ -212,13 +218,18 @@ class Gateways:
 
     async def _make(self, tenant: str, gateway_id: str) -> Gateway:
         recorded = await self._store.read_stream(ids.stream(tenant, "gw", gateway_id))
-        registered = decode(recorded[0].topic, recorded[0].data)
+        facts = [decode(each.topic, each.data) for each in recorded]
+        registered = facts[0]
         assert isinstance(registered, GatewayRegistered)
+        rotated = [fact.credential_ref for fact in facts if isinstance(fact, GatewayCredentialRotated)]
         given = dict(registered.settings or {})
         if registered.adapter_key == "simulator" and self._settings.simulator_url:
             given.setdefault("base_url", self._settings.simulator_url)
         return adapter(registered.adapter_key)(
-            given, registered.connect_timeout_ms, registered.read_timeout_ms
+            given,
+            registered.connect_timeout_ms,
+            registered.read_timeout_ms,
+            Credential([registered.credential_ref, *rotated][-1]),
         )
 
 

@@ -13,8 +13,10 @@ import orjson
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
+from gateways.credentials import Credential
+from gateways.outcomes import not_sent, seconds, unknown
 from gateways.protocol import InvalidSignature, Notification
-from gateways.simulator.translation import CAPABILITIES, not_sent, to_outcome, to_request, unknown
+from gateways.simulator.translation import CAPABILITIES, to_outcome, to_request
 
 SIGNATURE = "x-simulator-signature"
 SECRET = b"simulator"
@@ -24,7 +26,13 @@ SECRET = b"simulator"
 class SimulatorAdapter:
     """`settings["base_url"]` is where the simulator listens."""
 
-    def __init__(self, settings: Mapping[str, str], connect_timeout_ms: int, read_timeout_ms: int) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str],
+        connect_timeout_ms: int,
+        read_timeout_ms: int,
+        credential: Credential | None = None,
+    ) -> None:
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=200)
         timeout = httpx.Timeout(read_timeout_ms / 1000, connect=connect_timeout_ms / 1000, pool=None)
         self._http = httpx.AsyncClient(base_url=settings["base_url"], timeout=timeout, limits=limits)
@@ -67,7 +75,7 @@ def sign(body: bytes) -> str:
 def _of(response: httpx.Response) -> Outcome:
     """429 and 503 are documented as "not processed"; any other failure says nothing about the money."""
     if response.status_code in (429, 503):
-        return not_sent("busy", int(response.headers.get("retry-after", "0")) or None)
+        return not_sent("busy", seconds(response.headers.get("retry-after")))
     if response.status_code != 200:
         return unknown(f"HTTP {response.status_code}")
     return to_outcome(response.json())

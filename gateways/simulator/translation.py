@@ -10,6 +10,7 @@ from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from gateways import codes
+from gateways.outcomes import not_sent, unknown
 from gateways.simulator.core import Reply
 
 CAPABILITIES = Capabilities(
@@ -64,13 +65,3 @@ def of_reply(reply: Reply) -> Outcome:
     if reply.kind == "BUSY":
         return not_sent("busy", reply.body.get("retry_after") or None)
     return to_outcome(reply.body)
-
-
-def unknown(why: str) -> Outcome:
-    return Outcome("Indeterminate", category="GatewayConnection", raw_message=why)
-
-
-def not_sent(why: str, retry_after_seconds: int | None = None) -> Outcome:
-    return Outcome(
-        "SystemError", category="GatewayConnection", raw_message=why, retry_after_seconds=retry_after_seconds
-    )

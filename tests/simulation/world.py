@@ -20,9 +20,10 @@ from events.gateway_call import GatewayCallPlanned
 from events.log import Recorded
 from events.mapper import decode
 from events.shapes import Outcome
+from gateways.outcomes import unknown
 from gateways.simulator.behaviour import REFUNDS
 from gateways.simulator.core import Entry, Reply, Simulator
-from gateways.simulator.translation import CAPABILITIES, of_reply, to_outcome, to_request, unknown
+from gateways.simulator.translation import CAPABILITIES, of_reply, to_outcome, to_request
 from projections.accounts import account_balances
 from projections.folding import Folder
 from projections.ledger import ledger_balances

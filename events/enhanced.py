@@ -1,0 +1,43 @@
+"""Level 2 and Level 3 data of a card payment (domain 5.2): what corporate cards show their owners.
+
+All amounts are minor units of the payment's own currency; the lines are Level 3.
+"""
+
+from __future__ import annotations
+
+from events.frozen import frozen
+
+
+@frozen
+class EnhancedLine:
+    line_item_id: str
+    product_code: str
+    description: str
+    quantity: str
+    """A decimal, such as `2` or `1.5`: networks take whole numbers only, so some gateways refuse it."""
+    unit_price_minor: int
+    line_item_total_minor: int
+    commodity_code: str | None = None
+    unit_of_measure: str | None = None
+    discount_minor: int = 0
+    tax_minor: int = 0
+    tax_rate: str | None = None
+
+
+@frozen
+class EnhancedData:
+    reference_id: str
+    invoice_number: str | None = None
+    customer_code: str | None = None
+    discount_minor: int = 0
+    """Of the lines and of the document together."""
+    duty_minor: int = 0
+    shipping_minor: int = 0
+    total_tax_minor: int = 0
+    tax_rate: str | None = None
+    ship_from_postal_code: str | None = None
+    ship_to_postal_code: str | None = None
+    ship_to_country: str | None = None
+    """ISO 3166-1 alpha-2."""
+    lines: tuple[EnhancedLine, ...] = ()
+    """Empty: Level 2 only."""

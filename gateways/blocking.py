@@ -1,0 +1,42 @@
+"""Runs SDKs that block, in threads of their own, so that the event loop never waits for them.
+
+As many calls at a time as there are threads; more wait their turn before anything is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import requests
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
+
+from events.shapes import Outcome
+from gateways.outcomes import not_sent, unknown
+
+T = TypeVar("T")
+
+THREADS = 64
+
+
+class Threads:
+    def __init__(self, name: str, most: int = THREADS) -> None:
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
+
+    async def run(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def failed(error: requests.RequestException) -> Outcome:
+    """What a failure of `requests` tells: not sent only where no connection ever stood."""
+    if isinstance(error, requests.ConnectTimeout | requests.exceptions.SSLError):
+        return not_sent(f"not reached: {type(error).__name__}")
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NewConnectionError | ConnectTimeoutError | SSLError):
+        return not_sent(f"not reached: {type(reason).__name__}")
+    return unknown(type(error).__name__)

@@ -1,0 +1,78 @@
+"""What adapters answer, built in one place: refusals by the raw code map, and the two ways of no answer.
+
+Invariant (domain 5.3): `not_sent` only where it is certain that the gateway executed nothing.
+"""
+
+from __future__ import annotations
+
+from events.shapes import Outcome
+from gateways import codes
+
+
+def unknown(why: str) -> Outcome:
+    """It was, or may have been, sent, and nobody knows what became of it."""
+    return Outcome("Indeterminate", category="GatewayConnection", raw_message=why)
+
+
+def not_sent(why: str, retry_after_seconds: int | None = None) -> Outcome:
+    return Outcome(
+        "SystemError", category="GatewayConnection", raw_message=why, retry_after_seconds=retry_after_seconds
+    )
+
+
+def refused(
+    family: str,
+    code: str,
+    message: str | None = None,
+    *,
+    gateway_ref: str | None = None,
+    never_retry: bool = False,
+    auth_code: str | None = None,
+    avs_code: str | None = None,
+    cvc_code: str | None = None,
+) -> Outcome:
+    """A known refusal; `never_retry` is the gateway's own advice, which can only make it stricter."""
+    meaning = codes.classify(family, code)
+    never = meaning.never_retry or never_retry
+    return Outcome(
+        _result(meaning, never),
+        category=meaning.category,
+        hard=meaning.hard or never,
+        never_retry=never,
+        raw_code=code,
+        raw_message=message,
+        gateway_ref=gateway_ref,
+        auth_code=auth_code,
+        avs_code=avs_code,
+        cvc_code=cvc_code,
+        code_map_version=codes.VERSION,
+    )
+
+
+def unsupported(operation: str, gateway: str) -> Outcome:
+    """The gateway has no such operation: its capabilities say so, and nothing was sent."""
+    message = f"{gateway} has no {operation}"
+    return Outcome(
+        "Decline", category="PaymentProcessing", hard=True, raw_code="unsupported", raw_message=message
+    )
+
+
+def of_status(status: int, why: str, retry_after_seconds: int | None = None) -> Outcome | None:
+    """What an HTTP status alone tells; nothing where the body has to be read.
+
+    Credentials that are not accepted and too many requests end before anything is executed.
+    """
+    if status in (401, 403, 429):
+        return not_sent(f"HTTP {status}: {why}", retry_after_seconds)
+    return unknown(f"HTTP {status}: {why}") if status >= 500 or status == 408 else None
+
+
+def seconds(header: str | None) -> int | None:
+    """A `Retry-After` header in seconds; its other form, a date, is left to our own pauses."""
+    return int(header) if header and header.isdigit() else None
+
+
+def _result(meaning: codes.Meaning, never_retry: bool) -> str:
+    if meaning.category == "PaymentInformation":
+        return "ValidationError"
+    return "PermanentFail" if never_retry else "Decline"

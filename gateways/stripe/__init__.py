@@ -1,0 +1,1 @@
+"""Stripe: payment intents, setup intents and refunds, through its official library."""

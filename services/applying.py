@@ -1,7 +1,6 @@
-"""Applying money to invoices, and taking it back: payments and credit memos alike.
+"""Applying money to invoices by command, and taking it back: payments and credit memos alike.
 
-Invariant: what leaves the source arrives at the invoice, in one decision; an application is whole,
-is taken back once, and within a line covers charge and tax in proportion, to the last cent.
+Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source and open at its target.
 """
 
 from __future__ import annotations
@@ -9,288 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import NamedTuple
 
-from events import ids
-from events.credit_memo import CreditMemoApplied, CreditMemoUnapplied
-from events.invoice import (
-    InvoiceCreditApplied,
-    InvoiceCreditUnapplied,
-    InvoicePaymentApplied,
-    InvoicePaymentUnapplied,
-    InvoiceReopened,
-    InvoiceSettled,
-    InvoiceSettlementStatusChanged,
-)
-from events.money import Money, allocate
-from events.payment import PaymentApplied, PaymentUnapplied
-from events.shapes import Applied
-from services import tenant_settings
+from events.credit_memo import CreditMemoApplied
+from events.money import Money
+from services import application, tenant_settings
+from services.application import Why
 from services.commands import Amount, FreeText, Id, command
 from services.credit_memo import CreditMemo, MemoLine
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
-from services.invoice import Application, Invoice, LineState
+from services.invoice import Invoice
 from services.payment import Payment
+from services.spreading import Share, spread_memo, spread_payment
 
 TARGETS_MAX = 300
-
-
-@dataclass(frozen=True)
-class Why:
-    """What an application records besides the money."""
-
-    effective_at: datetime
-    cause: str = "MANUAL"
-    comments: str | None = None
-
-
-class Share(NamedTuple):
-    """A part of an amount: from a line of the memo, if it is one, to a line of the invoice, if at lines."""
-
-    amount: int
-    line_id: str | None = None
-    source_line_id: str | None = None
-
-
-# -- how an amount is spread
-
-
-def spread_payment(invoice: Invoice, amount: int, level: str, line_id: str | None = None) -> list[Share]:
-    """Highest line balance first, ties by position (domain 2.4); one line if it is named."""
-    if level == "INVOICE":
-        return [Share(amount)]
-    if line_id is not None:
-        return [Share(amount, line_id)]
-    return [Share(taken, line.line.line_id) for line, taken in _fill(_payable(invoice), amount)]
-
-
-def spread_memo(
-    memo: CreditMemo, invoice: Invoice, amount: int, level: str, memo_line_id: str | None = None
-) -> list[Share]:
-    """Memo lines to the lines they take back first; then highest balance first on both sides (2.8)."""
-    sources = {line.line.line_id: line.balance for line in memo.lines.values() if line.balance > 0}
-    if memo_line_id is not None:
-        sources = {memo_line_id: sources.get(memo_line_id, 0)}
-    if level == "INVOICE":
-        return [Share(taken, None, id) for id, taken in _take(sources, amount)]
-    targets = {line.line.line_id: line.balance for line in _payable(invoice)}
-    paired = _paired(memo.lines.values(), sources, targets, amount)
-    left = amount - sum(share.amount for share in paired)
-    return _merged([*paired, *_greedy(sources, targets, left)])
-
-
-def _payable(invoice: Invoice) -> list[LineState]:
-    lines = [line for line in invoice.lines.values() if line.balance > 0]
-    return sorted(lines, key=lambda line: (-line.balance, line.position))
-
-
-def _fill(lines: Iterable[LineState], amount: int) -> Iterable[tuple[LineState, int]]:
-    for line in lines:
-        if amount <= 0:
-            return
-        taken = min(line.balance, amount)
-        amount -= taken
-        yield line, taken
-
-
-def _take(balances: dict[str, int], amount: int) -> Iterable[tuple[str, int]]:
-    """Take an amount from the largest balance first, in place."""
-    for id in sorted(balances, key=lambda id: -balances[id]):
-        taken = min(balances[id], amount)
-        if taken > 0:
-            amount -= taken
-            balances[id] -= taken
-            yield id, taken
-
-
-def _paired(
-    lines: Iterable[MemoLine], sources: dict[str, int], targets: dict[str, int], amount: int
-) -> list[Share]:
-    shares: list[Share] = []
-    for line in lines:
-        source, target = line.line.line_id, line.line.reference_invoice_line_id
-        taken = min(sources.get(source, 0), targets.get(target or "", 0), amount)
-        if target is not None and taken > 0:
-            shares.append(Share(taken, target, source))
-            sources[source] -= taken
-            targets[target] -= taken
-            amount -= taken
-    return shares
-
-
-def _greedy(sources: dict[str, int], targets: dict[str, int], amount: int) -> Iterable[Share]:
-    while amount > 0 and any(sources.values()) and any(targets.values()):
-        source = max(sources, key=lambda id: sources[id])
-        target = max(targets, key=lambda id: targets[id])
-        taken = min(sources[source], targets[target], amount)
-        sources[source] -= taken
-        targets[target] -= taken
-        amount -= taken
-        yield Share(taken, target, source)
-
-
-def _merged(shares: Iterable[Share]) -> list[Share]:
-    sums: dict[tuple[str | None, str | None], int] = {}
-    for share in shares:
-        sums[share.line_id, share.source_line_id] = (
-            sums.get((share.line_id, share.source_line_id), 0) + share.amount
-        )
-    return [Share(amount, line_id, source) for (line_id, source), amount in sums.items()]
-
-
-# -- the facts of an application
-
-
-def apply_payment(
-    payment: Payment, invoice: Invoice, shares: Sequence[Share], why: Why, context: Context, part: str = ""
-) -> list[Change]:
-    """Both streams' facts, and the settlement facts that follow.  Guards are the caller's."""
-    applied = _applied(invoice, shares, context, f"{part}{payment.payment_id}/{invoice.invoice_id}")
-    amount = sum(share.amount for share in shares)
-    level = "INVOICE" if shares[0].line_id is None else "INVOICE_LINE"
-    total, currency = Money(amount, invoice.currency), invoice.currency
-    unapplied, balance = payment.unapplied - amount, invoice.balance - amount
-    common = (payment.payment_id, invoice.invoice_id, level, applied, total)
-    tail = (why.effective_at, why.cause, why.comments)
-    return [
-        Change(Payment, payment.payment_id, PaymentApplied(*common, Money(unapplied, currency), *tail)),
-        Change(Invoice, invoice.invoice_id, InvoicePaymentApplied(*common, Money(balance, currency), *tail)),
-        *_settlement(invoice, balance, len(invoice.applications) + len(applied), why),
-    ]
-
-
-def apply_memo(
-    memo: CreditMemo, invoice: Invoice, shares: Sequence[Share], why: Why, context: Context, part: str = ""
-) -> list[Change]:
-    """The same for a credit memo."""
-    applied = _applied(invoice, shares, context, f"{part}{memo.credit_memo_id}/{invoice.invoice_id}")
-    amount = sum(share.amount for share in shares)
-    level = "INVOICE" if shares[0].line_id is None else "INVOICE_LINE"
-    total, currency = Money(amount, invoice.currency), invoice.currency
-    left, balance = memo.balance - amount, invoice.balance - amount
-    common = (memo.credit_memo_id, invoice.invoice_id, level, applied, total)
-    tail = (why.effective_at, why.cause, why.comments)
-    return [
-        Change(CreditMemo, memo.credit_memo_id, CreditMemoApplied(*common, Money(left, currency), *tail)),
-        Change(Invoice, invoice.invoice_id, InvoiceCreditApplied(*common, Money(balance, currency), *tail)),
-        *_settlement(invoice, balance, len(invoice.applications) + len(applied), why),
-    ]
-
-
-def unapply_payment(
-    payment: Payment,
-    invoice: Invoice,
-    application_ids: Iterable[str],
-    why: Why,
-    context: Context,
-    part: str = "",
-) -> list[Change]:
-    """Take whole applications of a payment back from an invoice."""
-    was = [invoice.applications[id] for id in application_ids]
-    back, total = _taken_back(was, invoice.currency, context, part), _sum(was, invoice.currency)
-    balance = invoice.balance + total.amount_minor
-    common = (payment.payment_id, invoice.invoice_id, invoice.level or "INVOICE", back, total)
-    tail = (why.effective_at, why.cause, why.comments)
-    unapplied = Money(payment.unapplied + total.amount_minor, invoice.currency)
-    restored = Money(balance, invoice.currency)
-    return [
-        Change(Payment, payment.payment_id, PaymentUnapplied(*common, unapplied, *tail)),
-        Change(Invoice, invoice.invoice_id, InvoicePaymentUnapplied(*common, restored, *tail)),
-        *_settlement(invoice, balance, len(invoice.applications) - len(was), why),
-    ]
-
-
-def unapply_memo(
-    memo: CreditMemo,
-    invoice: Invoice,
-    application_ids: Iterable[str],
-    why: Why,
-    context: Context,
-    part: str = "",
-) -> list[Change]:
-    was = [invoice.applications[id] for id in application_ids]
-    back, total = _taken_back(was, invoice.currency, context, part), _sum(was, invoice.currency)
-    balance = invoice.balance + total.amount_minor
-    common = (memo.credit_memo_id, invoice.invoice_id, invoice.level or "INVOICE", back, total)
-    tail = (why.effective_at, why.cause, why.comments)
-    left = Money(memo.balance + total.amount_minor, invoice.currency)
-    restored = Money(balance, invoice.currency)
-    return [
-        Change(CreditMemo, memo.credit_memo_id, CreditMemoUnapplied(*common, left, *tail)),
-        Change(Invoice, invoice.invoice_id, InvoiceCreditUnapplied(*common, restored, *tail)),
-        *_settlement(invoice, balance, len(invoice.applications) - len(was), why),
-    ]
-
-
-def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: str) -> tuple[Applied, ...]:
-    """Each share with its charge and tax; two shares on one line are covered one after the other."""
-    currency, covered = invoice.currency, dict[str | None, tuple[int, int]]()
-    applied: list[Applied] = []
-    for share in shares:
-        amount, id = share.amount, share.line_id
-        if id not in covered:
-            covered[id] = _uncovered(invoice, id)
-        balance, tax_left = covered[id]
-        tax = tax_left if amount == balance else allocate(amount, (balance - tax_left, tax_left))[1]
-        covered[id] = balance - amount, tax_left - tax
-        application_id = ids.part_id(context.command_id, f"{part}/{id}/{share.source_line_id}")
-        money = Money(amount, currency), Money(amount - tax, currency), Money(tax, currency)
-        applied.append(Applied(application_id, *money, id, share.source_line_id))
-    return tuple(applied)
-
-
-def _uncovered(invoice: Invoice, line_id: str | None) -> tuple[int, int]:
-    """What is open, and how much of it is tax."""
-    if line_id is None:
-        return invoice.balance, invoice.tax - invoice.tax_covered
-    line = invoice.lines[line_id]
-    return line.balance, line.tax - line.tax_covered
-
-
-def _taken_back(
-    was: Iterable[Application], currency: str, context: Context, part: str
-) -> tuple[Applied, ...]:
-    return tuple(
-        Applied(
-            ids.part_id(context.command_id, f"{part}unapply/{application.application_id}"),
-            Money(application.amount, currency),
-            Money(application.charge_portion, currency),
-            Money(application.tax_portion, currency),
-            application.line_id,
-            application.source_line_id,
-            application.application_id,
-        )
-        for application in was
-    )
-
-
-def _sum(applications: Iterable[Application], currency: str) -> Money:
-    return Money(sum(application.amount for application in applications), currency)
-
-
-def _settlement(invoice: Invoice, balance: int, live: int, why: Why) -> list[Change]:
-    """The status is derived from the balance, never set (domain 2.4, I5)."""
-    status = settlement_status(invoice.total, balance, live)
-    facts: list[object] = []
-    if status != invoice.settlement_status:
-        facts.append(InvoiceSettlementStatusChanged(invoice.settlement_status, status))
-    if status == "SETTLED" and invoice.settlement_status != "SETTLED":
-        facts.append(InvoiceSettled(why.effective_at.date()))
-    if invoice.settlement_status == "SETTLED" and status != "SETTLED":
-        facts.append(InvoiceReopened(Money(balance, invoice.currency)))
-    return [Change(Invoice, invoice.invoice_id, fact) for fact in facts]
-
-
-def settlement_status(total: int, balance: int, live_applications: int) -> str:
-    if total <= 0:
-        return "NOT_APPLICABLE"
-    if balance == 0:
-        return "SETTLED"
-    return "PARTIALLY_SETTLED" if live_applications else "NOT_SETTLED"
-
-
-# -- the commands
 
 
 @command("payments.payment.apply.v1")
@@ -377,7 +108,7 @@ def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
     check_level(invoice, level)
     shares = spread_payment(invoice, command.amount.amount_minor, level, command.line_id)
     why = Why(command.effective_at or context.now, comments=command.comments)
-    return apply_payment(payment, invoice, shares, why, context)
+    return application.place(payment, invoice, shares, why, context)
 
 
 def _unapply_needs(states: States, command: UnapplyPayment, context: Context) -> Needs:
@@ -392,16 +123,16 @@ def unapply(states: States, command: UnapplyPayment, context: Context) -> Change
     check_payment(payment, command.payment_id, context)
     if command.application_id in payment.unapplied_ids:
         raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
-    application = payment.applications.get(command.application_id)
-    if application is None:
+    was = payment.applications.get(command.application_id)
+    if was is None:
         raise not_found("APPLICATION", command.application_id)
-    invoice = states.get(Invoice, application.invoice_id)
+    invoice = states.get(Invoice, was.invoice_id)
     _check_unlocked(invoice)
-    if command.amount is not None and command.amount != Money(application.amount, payment.currency):
-        whole = Money(application.amount, payment.currency)
+    if command.amount is not None and command.amount != Money(was.amount, payment.currency):
+        whole = Money(was.amount, payment.currency)
         raise Rejected("PARTIAL_UNAPPLY_UNSUPPORTED", f"an application is taken back whole: {whole}")
     why = Why(command.effective_at or context.now, comments=command.comments)
-    return unapply_payment(payment, invoice, [command.application_id], why, context)
+    return application.take_back(payment, invoice, [command.application_id], why, context)
 
 
 def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Needs:
@@ -454,7 +185,9 @@ def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Con
         check_room(invoice, target.amount, target.line_id)
         check_level(invoice, "INVOICE_LINE")
         share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
-        changes += _with_balance(apply_memo(memo, invoice, [share], _why(command, context), context), left)
+        changes += _with_balance(
+            application.place(memo, invoice, [share], _why(command, context), context), left
+        )
         left -= target.amount.amount_minor
     return changes
 
@@ -473,7 +206,9 @@ def _apply_in_turn(
         shares = spread_memo(_less(memo, used), invoice, amount, level)
         for share in shares:
             used[share.source_line_id or ""] = used.get(share.source_line_id or "", 0) + share.amount
-        changes += _with_balance(apply_memo(memo, invoice, shares, _why(command, context), context), left)
+        changes += _with_balance(
+            application.place(memo, invoice, shares, _why(command, context), context), left
+        )
         left -= amount
     return changes
 
@@ -518,10 +253,7 @@ def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context)
     invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
     _check_unlocked(invoice)
     why = Why(command.effective_at or context.now, comments=command.comments)
-    return unapply_memo(memo, invoice, [command.application_id], why, context)
-
-
-# -- the guards, in the order in which they are checked
+    return application.take_back(memo, invoice, [command.application_id], why, context)
 
 
 def check_payment(payment: Payment, payment_id: str, context: Context) -> None:

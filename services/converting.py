@@ -15,8 +15,8 @@ from events.credit_memo import CreditMemoLine, CreditMemoLocked, CreditMemoPoste
 from events.invoice import ConvertedLine, InvoiceLine, NegativeInvoiceLinesConverted, Tax
 from events.money import Money
 from events.orchestration import RefundOrchestrationRequested
-from services import applying, credit_memo, invoice, orchestration, tenant_settings
-from services.applying import Why
+from services import application, applying, credit_memo, invoice, orchestration, spreading, tenant_settings
+from services.application import Why
 from services.commands import Id, command
 from services.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
@@ -146,8 +146,8 @@ def _net(draft: Draft, invoice_id: str, memo_id: str, context: Context, level: s
     if amount <= 0:
         return
     level = invoice.level or level
-    shares = applying.spread_memo(memo, invoice, amount, level)
-    draft.extend(applying.apply_memo(memo, invoice, shares, Why(context.now, "RULE"), context))
+    shares = spreading.spread_memo(memo, invoice, amount, level)
+    draft.extend(application.place(memo, invoice, shares, Why(context.now, "RULE"), context))
 
 
 @command("payments.invoice.convert_negative_lines.v1")

@@ -16,14 +16,15 @@ from events.credit_memo import (
 )
 from events.invoice import Product, Tax
 from events.money import Money
-from services import account, applying, credit_memo, tenant_settings
+from services import account, application, applying, credit_memo, spreading, tenant_settings
 from services import invoice as invoices
-from services.applying import Share, Why
+from services.application import Why
 from services.commands import Amount, Currency, FreeText, Id, Text, command
 from services.credit_memo import CreditMemo
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.invoice import Invoice
+from services.spreading import Share
 
 LINES_MAX = 300
 
@@ -245,11 +246,11 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     draft.record(CreditMemo, id, posted, new=True)
     memo = draft.get(CreditMemo, id)
     if level == "INVOICE":
-        shares = applying.spread_memo(memo, invoice, total.amount_minor, level)
+        shares = spreading.spread_memo(memo, invoice, total.amount_minor, level)
     else:
         shares = [Share(line.line_total.amount_minor, line.line_id, line.line_id) for line in lines]
     draft.extend(
-        applying.apply_memo(memo, invoice, shares, Why(context.now, comments=command.comments), context)
+        application.place(memo, invoice, shares, Why(context.now, comments=command.comments), context)
     )
     return draft.changes
 

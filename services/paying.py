@@ -30,18 +30,20 @@ from events.payment import (
 from events.shapes import Intended, Method, Outcome
 from services import (
     account,
+    application,
     applying,
     authorization,
     calling,
     exceptions,
     payment_group,
     payment_method,
+    spreading,
     tenant_settings,
 )
 from services import invoice as invoices
 from services import payment as payments
 from services.account import Account
-from services.applying import Why
+from services.application import Why
 from services.authorization import Authorization
 from services.calling import GatewayCall, Report, Settled
 from services.commands import Amount, FreeText, Id, Text, Token, command
@@ -387,10 +389,10 @@ def _apply_one(draft: Draft, payment_id: str, intended: Intended, level: str, co
     room = _room(invoice, intended.line_id) if code is None else 0
     amount = min(wanted, payment.unapplied, room)
     if amount > 0:
-        shares = applying.spread_payment(invoice, amount, level, intended.line_id)
+        shares = spreading.spread_payment(invoice, amount, level, intended.line_id)
         why = Why(context.now, "PAYMENT")
         part = f"{intended.line_id or ''}/"
-        draft.extend(applying.apply_payment(payment, invoice, shares, why, context, part))
+        draft.extend(application.place(payment, invoice, shares, why, context, part))
     if intended.amount and amount < wanted:
         short = PaymentApplicationFailed(
             intended.invoice_id,

@@ -24,8 +24,8 @@ from events.invoice import (
     Tax,
 )
 from events.money import Money
-from services import account, applying, tenant_settings
-from services.applying import Why
+from services import account, application, applying, spreading, tenant_settings
+from services.application import Why
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.converting import convert, evolve_posting
 from services.credit_memo import CreditMemo
@@ -229,8 +229,8 @@ def _apply_open_credits(draft: Draft, states: States, invoice_id: str, context: 
         invoice = draft.get(Invoice, invoice_id)
         amount = min(memo.balance, invoice.balance)
         if amount > 0 and invoice.level in (None, level):
-            shares = applying.spread_memo(memo, invoice, amount, level)
-            draft.extend(applying.apply_memo(memo, invoice, shares, Why(context.now, "RULE"), context))
+            shares = spreading.spread_memo(memo, invoice, amount, level)
+            draft.extend(application.place(memo, invoice, shares, Why(context.now, "RULE"), context))
 
 
 def _open_credits(states: States, currency: str, context: Context) -> Iterable[CreditMemo]:

@@ -11,6 +11,7 @@ from services import (
     credit_memo,
     crediting,
     exceptions,
+    falling_back,
     gateway,
     invoice,
     method_choice,
@@ -23,6 +24,7 @@ from services import (
     payment_method,
     posting,
     refund,
+    refund_outcomes,
     refunding,
     tenant_settings,
 )
@@ -46,8 +48,10 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payment.Payment, payment.evolve, (*paying.RULES, *method_choice.RULES)),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
-    Subject(refund.Refund, refund.evolve, refunding.RULES),
-    Subject(orchestration.RefundOrchestration, orchestration.evolve, orchestrating.RULES),
+    Subject(refund.Refund, refund.evolve, (*refunding.RULES, *refund_outcomes.RULES)),
+    Subject(
+        orchestration.RefundOrchestration, orchestration.evolve, (*orchestrating.RULES, *falling_back.RULES)
+    ),
 )
 
 EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}

@@ -23,7 +23,7 @@ from services.calling import Report, Source
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.paying import RecordPaymentOutcome
-from services.refunding import RecordRefundOutcome
+from services.refund_outcomes import RecordRefundOutcome
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Work, WorkAnswered
 
 PAUSE_SECONDS = 0.5

@@ -21,7 +21,7 @@ from services.payment_method import SavePaymentMethod
 from services.posting import Line, Original, PostInvoice, TaxLine
 from services.processes.process import Trigger
 from services.refund import Refund
-from services.refunding import RecordRefundOutcome
+from services.refund_outcomes import RecordRefundOutcome
 from services.store.protocol import Batch
 from services.subjects import PROCESSES
 from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings

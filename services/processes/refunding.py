@@ -20,7 +20,8 @@ from events.orchestration import (
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed
 from services.decision import Documents, Need, Needs, States
-from services.orchestrating import ChooseRefundFallback, ExecuteRefundPlan, RetryRefundLeg
+from services.falling_back import ChooseRefundFallback, RetryRefundLeg
+from services.orchestrating import ExecuteRefundPlan
 from services.orchestration import RefundOrchestration
 from services.processes.process import Process, Send, Trigger
 from services.tenant_settings import TenantSettings

@@ -79,7 +79,7 @@ MUTANTS = (
     ),
     Mutant(
         "a leg releases its money before the fallback",
-        "services/refunding.py",
+        "services/refund_outcomes.py",
         "            else:\n                _release(draft, refund)\n",
         "            _release(draft, refund)\n",
     ),
@@ -97,7 +97,7 @@ MUTANTS = (
     ),
     Mutant(
         "a failed refund keeps its reservation",
-        "services/refunding.py",
+        "services/refund_outcomes.py",
         "            else:\n                _release(draft, refund)\n",
         "            else:\n                pass\n",
     ),

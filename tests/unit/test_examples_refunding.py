@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from services.credit_memo import CreditMemo
+from services.falling_back import ChooseRefundFallback
 from services.invoice import Invoice
-from services.orchestrating import ChooseRefundFallback, ExecuteRefundPlan
+from services.orchestrating import ExecuteRefundPlan
 from services.orchestration import RefundOrchestration
 from services.payment import Payment
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money

@@ -34,6 +34,7 @@ class Settings(BaseSettings):
 
     topic_prefix: str = ""
     topic_partitions: int = Field(default=12, ge=1)
+    """Of topics that we make on your broker; the embedded one's have 4."""
     topic_replication: int = Field(default=1, ge=1)
     """How many brokers hold each topic: 3 where there are three."""
     consumer_group: str = "tender"

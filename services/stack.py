@@ -16,6 +16,7 @@ import httpx
 
 from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
+from services.embedded.broker import PARTITIONS
 from services.prepare import prepare
 from services.settings import Settings
 from services.supervisor import Supervisor, role_command
@@ -28,6 +29,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "http": ("http",),
 }
 """The processes, by name, and the roles that each runs."""
+
+TALK_TO_THE_BROKER = ("worker", "relay")
+"""An embedded broker comes back empty, as another cluster: a relay that lived through it would put
+newer events there before the older ones that it gets back."""
 
 READY_SECONDS = 60.0
 
@@ -57,11 +62,11 @@ async def running(
 ) -> AsyncIterator[Stack]:
     """Everything up and ready, until the block ends."""
     async with AsyncExitStack() as stack:
-        settings, embedded = await _servers(settings, stack, say)
+        supervisor = Supervisor({}, settings.data_dir / "logs")
+        settings, embedded = await _servers(settings, supervisor, stack, say)
         await prepare(settings)
         if settings.http_port == 0:
             settings = settings.model_copy(update={"http_port": free_port()})
-        supervisor = Supervisor({}, settings.data_dir / "logs")
         stack.push_async_callback(supervisor.stop)
         settings = await _simulator(settings, supervisor)
         supervisor.environment = {**os.environ, **environment(settings)}
@@ -75,15 +80,18 @@ async def running(
 
 
 async def _servers(
-    settings: Settings, stack: AsyncExitStack, say: Callable[[str], None]
+    settings: Settings, supervisor: Supervisor, stack: AsyncExitStack, say: Callable[[str], None]
 ) -> tuple[Settings, EmbeddedStack | None]:
     if not settings.embedded_database and not settings.embedded_broker:
         return settings, None
     say("starting the embedded PostgreSQL and broker")
-    topics = dict.fromkeys(bootstrap.topics(settings), settings.topic_partitions)
+    topics = dict.fromkeys(bootstrap.topics(settings), PARTITIONS)
     embedded = EmbeddedStack(settings.data_dir, topics)  # a broker that starts again has them again
     await stack.enter_async_context(embedded)
-    watching = asyncio.create_task(embedded.watch(), name="watch the embedded servers")
+    watching = asyncio.create_task(
+        embedded.watch(on_broker_loss=lambda: supervisor.restart(TALK_TO_THE_BROKER)),
+        name="watch the embedded servers",
+    )
 
     async def unwatch() -> None:
         watching.cancel()
@@ -102,6 +110,7 @@ def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settin
     }
     if settings.embedded_broker:
         update["kafka_idempotent_producer"] = False
+        update["topic_partitions"] = PARTITIONS
         update["group_session_timeout_ms"] = (
             2_000  # this broker waits for half of it, or twice, at each start
         )

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,6 +54,14 @@ class Supervisor:
             if child.watcher:
                 child.watcher.cancel()
         await asyncio.gather(*(self._end(child) for child in self.children.values()))
+
+    async def restart(self, names: Iterable[str]) -> None:
+        """Kill children, and return once they are gone; each is started again as if it had died."""
+        processes = [child.process for name in names if (child := self.children.get(name))]
+        living = [process for process in processes if process and process.returncode is None]
+        for process in living:
+            process.kill()
+        await asyncio.gather(*(process.wait() for process in living))
 
     async def _spawn(self, child: Child) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -80,10 +80,12 @@ class EmbeddedStack:
         self,
         on_postgres_restart: Callable[[], None] = lambda: None,
         on_broker_restart: Callable[[], None] = lambda: None,
+        on_broker_loss: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Start again what ends by itself; runs until cancelled.
 
-        After a broker's restart every consumer and producer must be given the new `cluster_id`.
+        After a broker's restart every consumer and producer must be given the new `cluster_id`:
+        `on_broker_loss` may end them before the new one takes its first message.
         """
 
         def broker_is_new() -> None:
@@ -92,7 +94,7 @@ class EmbeddedStack:
 
         async with asyncio.TaskGroup() as watching:
             watching.create_task(self.postgres.watch(on_postgres_restart))
-            watching.create_task(self.broker.watch(broker_is_new))
+            watching.create_task(self.broker.watch(broker_is_new, on_broker_loss))
 
     async def stop(self) -> None:
         (self.folder / "endpoints.json").unlink(missing_ok=True)

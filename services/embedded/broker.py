@@ -32,6 +32,10 @@ from aiokafka.errors import KafkaError
 from services.embedded.server import Server
 from services.kafka_admin import READY_SECONDS, cluster_id, create_topics
 
+PARTITIONS = 4
+"""What this broker gives a topic that a client asks for before we have made it.  After a restart the
+clients of the one before may be faster than we: a topic must not come back with other partitions."""
+
 
 class EmbeddedBroker(Server):
     """A broker that speaks Kafka's protocol, with its topics in memory: a new cluster at each start."""

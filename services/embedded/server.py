@@ -34,12 +34,21 @@ class Server:
         assert self._process is not None, "started before anyone asks"
         return self._process.pid
 
-    async def watch(self, on_restart: Callable[[], None] = lambda: None) -> None:
-        """Start the server again whenever it is gone; runs until it is stopped or this is cancelled."""
+    async def watch(
+        self,
+        on_restart: Callable[[], None] = lambda: None,
+        on_loss: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Start the server again whenever it is gone; runs until it is stopped or this is cancelled.
+
+        It is not started before `on_loss` has returned.
+        """
         while (process := self._process) is not None:
             await process.wait()
             if self._process is not process:
                 return  # it was stopped, not lost
+            if on_loss:
+                await on_loss()
             await self._launch()
             on_restart()
 

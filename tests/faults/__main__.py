@@ -34,7 +34,7 @@ from gateways.simulator.translation import CAPABILITIES
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.verify import verify
-from services import bootstrap
+from services import bootstrap, loop
 from services.account import RegisterAccount
 from services.commands import Actor
 from services.gateway import RegisterGateway, RegisterGatewayProvider
@@ -275,4 +275,4 @@ def arguments() -> Any:
 if __name__ == "__main__":
     asked = arguments()
     with tempfile.TemporaryDirectory(prefix="tender-faults-", ignore_cleanup_errors=True) as home:
-        sys.exit(asyncio.run(main(asked.rounds, asked.rate, asked.seed, Path(home))))
+        sys.exit(loop.run(main(asked.rounds, asked.rate, asked.seed, Path(home))))

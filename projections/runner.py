@@ -19,6 +19,8 @@ log = logging.getLogger("tender.projections")
 READ_MAX = 5_000
 CACHED_ROWS_MAX = 300_000
 PAUSE_SECONDS = 0.5
+LOST = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+"""What a connection that was lost in the middle of something may raise, or a server that is going down."""
 
 
 class RowStore(Protocol):
@@ -61,7 +63,7 @@ class ProjectionRunner:
                     pass
             except ProgressMoved:
                 self.forget()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as failure:
+            except LOST as failure:
                 log.warning("the projector begins again: %s", failure)
                 self.forget()
                 await asyncio.sleep(PAUSE_SECONDS)

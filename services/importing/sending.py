@@ -46,6 +46,7 @@ class Sender:
         self._store, self._producer, self._topics = store, producer, topics
         self._tenant, self._actor = tenant, actor
         self._waiting: dict[UUID, asyncio.Future[Verdict]] = {}
+        self._failure: Exception | None = None
 
     async def send_all(
         self, planned: Iterable[Planned], progress: Callable[[int], None] = lambda _: None
@@ -70,6 +71,8 @@ class Sender:
 
     async def send(self, planned: Planned) -> Verdict:
         """Send until there is a verdict: a broker that forgot it gets it again."""
+        if self._failure:
+            raise self._failure
         type = TYPES[planned.command.__class__]
         command_id = ids.command_id(self._tenant, type, planned.key)
         _, body = encode(
@@ -92,7 +95,17 @@ class Sender:
                 continue
 
     async def run(self) -> None:
-        """Hand verdicts to whoever waits; runs until cancelled."""
+        """Hand verdicts to whoever waits; runs until cancelled.  Should it fail, so does whoever waits."""
+        try:
+            await self._listen()
+        except Exception as failure:
+            self._failure = failure
+            for waiter in self._waiting.values():
+                if not waiter.done():
+                    waiter.set_exception(failure)
+            raise
+
+    async def _listen(self) -> None:
         _, seen = await self._store.head()
         async for _ in self._store.wakeups():
             with suppress(StoreUnavailable):  # it is asked again at the next wake-up

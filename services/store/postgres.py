@@ -58,6 +58,7 @@ _VERDICTS = (
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was lost in the middle of what it did
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
@@ -440,6 +441,10 @@ def _availability() -> Iterator[None]:
         yield
     except _LOST as lost:
         raise StoreUnavailable(f"{type(lost).__name__}: {lost}") from lost
+    except RuntimeError as closed:
+        if "handler is closed" not in str(closed):  # what uvloop says of a transport that is gone
+            raise
+        raise StoreUnavailable(str(closed)) from closed
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -1,10 +1,11 @@
 """Real faults: processes killed with -9 at random moments under load, then every cent is looked for.
 
-    python -m tests.faults --rounds 20 --rate 500 [--seed 1]
+    python -m tests.faults --rounds 20 --rate 500 [--seed 1] [--kafka]
 
-The victims: worker, relay and processes, projector, gateway worker, HTTP, the broker, PostgreSQL (the
-last two where they are our own).  Afterwards an independent reader compares what the client was told,
-the log, the simulator's ledger and the events on Kafka.
+The victims: worker, relay and processes, projector, gateway worker, HTTP, the simulator, PostgreSQL, and
+the broker: the embedded one, which comes back empty, or with `--kafka` Apache Kafka, which does not.
+Afterwards an independent reader compares what the client was told, the log, the simulator's ledger and
+the events on Kafka.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ from services.account import RegisterAccount
 from services.commands import Actor
 from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.importing.sending import Planned, Sender, Verdict, sender
+from services.kafka_admin import wait_for_broker
 from services.paying import ProcessPayment, RecordExternalPayment
 from services.payment_method import SavePaymentMethod
 from services.posting import Line, PostInvoice
@@ -46,12 +49,14 @@ from services.settings import Settings
 from services.stack import Stack, running
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
+from services.supervisor import Supervisor
 from services.tenant_settings import ChangeTenantSettings
+from tests.fixtures.kafka_jars import formatted
 
 TENANT, ACCOUNTS = "faults", 50
 CALM_SECONDS = 1.5
 """Between two kills."""
-SETTLE_SECONDS = 150.0
+SETTLE_SECONDS = 90.0
 
 
 def setup() -> Iterable[Planned]:
@@ -85,13 +90,12 @@ def load(number: int) -> Planned:
 class Victims:
     """Who may be killed, and how."""
 
-    def __init__(self, stack: Stack, seed: int) -> None:
-        self._stack, self._chosen = stack, random.Random(seed)
+    def __init__(self, stack: Stack, servers: Supervisor, seed: int) -> None:
+        self._stack, self._servers, self._chosen = stack, servers, random.Random(seed)
         self.killed: Counter[str] = Counter()
 
     def names(self) -> list[str]:
-        servers = ["broker", "postgres"] if self._stack.embedded else []
-        return [*self._stack.supervisor.children, *servers]
+        return [*self._stack.supervisor.children, "postgres", "broker"]
 
     def kill(self) -> str:
         """Kill the one that was killed least, by its own pid."""
@@ -104,10 +108,11 @@ class Victims:
         return name
 
     def _pid(self, name: str) -> int | None:
-        embedded = self._stack.embedded
-        if embedded and name in ("broker", "postgres"):
+        embedded, children = self._stack.embedded, self._stack.supervisor.children | self._servers.children
+        assert embedded is not None
+        if name not in children:
             return embedded.broker.pid if name == "broker" else embedded.postgres.pid
-        process = self._stack.supervisor.children[name].process
+        process = children[name].process
         return process.pid if process and process.returncode is None else None
 
 
@@ -238,23 +243,46 @@ async def _published(settings: Settings, head: int) -> list[str]:
     return [*wrong, f"{disorder} events out of the order of their key"] if disorder else wrong
 
 
-async def main(rounds: int, rate: int, seed: int, folder: Path) -> int:
+@asynccontextmanager
+async def apache_kafka(folder: Path, servers: Supervisor) -> AsyncIterator[str]:
+    """Apache Kafka, started again whenever it is gone, with what it had; its bootstrap servers."""
+    folder.mkdir()
+    command, bootstrap_servers = formatted(folder)
+    await servers.start("broker", command)
+    try:
+        await wait_for_broker(bootstrap_servers)
+        yield bootstrap_servers
+    finally:
+        await servers.stop()
+
+
+async def main(rounds: int, rate: int, seed: int, folder: Path, kafka: bool) -> int:
     settings = Settings(data_dir=folder, http_port=0, gateway_lease_seconds=12.0, simulator_seed=seed)
-    async with running(settings) as stack:
-        opened = await PostgresStore.connect(stack.settings.database_url or "")
-        servers = stack.settings.kafka_bootstrap_servers or ""
-        async with sender(
-            opened, servers, bootstrap.topics(settings), TENANT, Actor("SYSTEM", "faults")
-        ) as sending:
-            for planned in setup():
-                await sending.send(planned)
-            await sending.send_all(accounts())
-            victims, began = Victims(stack, seed), time.monotonic()
-            told = await bombard(sending, victims, rounds, rate)
-            seconds = time.monotonic() - began
-        await calm(stack.settings)
-        wrong = await compare(stack, told)
-        await opened.close()
+    servers = Supervisor({}, folder / "kafka-logs")
+    async with AsyncExitStack() as exits:
+        if kafka:
+            bootstrap_servers = await exits.enter_async_context(apache_kafka(folder / "kafka", servers))
+            settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
+        stack = await exits.enter_async_context(running(settings))
+        return await bombarded(stack, Victims(stack, servers, seed), rounds, rate)
+
+
+async def bombarded(stack: Stack, victims: Victims, rounds: int, rate: int) -> int:
+    """The exit status: 0 when every cent is where it belongs."""
+    opened = await PostgresStore.connect(stack.settings.database_url or "")
+    servers = stack.settings.kafka_bootstrap_servers or ""
+    async with sender(
+        opened, servers, bootstrap.topics(stack.settings), TENANT, Actor("SYSTEM", "faults")
+    ) as sending:
+        for planned in setup():
+            await sending.send(planned)
+        await sending.send_all(accounts())
+        began = time.monotonic()
+        told = await bombard(sending, victims, rounds, rate)
+        seconds = time.monotonic() - began
+    await calm(stack.settings)
+    wrong = await compare(stack, told)
+    await opened.close()
     statuses = Counter(verdict.status for verdict in told.values())
     print(f"{rounds} rounds, {len(told)} commands in {seconds:.0f} s, {dict(statuses)}")
     print(f"killed {dict(victims.killed)}")
@@ -269,10 +297,11 @@ def arguments() -> Any:
     given.add_argument("--rounds", type=int, default=20)
     given.add_argument("--rate", type=int, default=500)
     given.add_argument("--seed", type=int, default=1)
+    given.add_argument("--kafka", action="store_true", help="on Apache Kafka, from its jars")
     return given.parse_args()
 
 
 if __name__ == "__main__":
     asked = arguments()
     with tempfile.TemporaryDirectory(prefix="tender-faults-", ignore_cleanup_errors=True) as home:
-        sys.exit(loop.run(main(asked.rounds, asked.rate, asked.seed, Path(home))))
+        sys.exit(loop.run(main(asked.rounds, asked.rate, asked.seed, Path(home), asked.kafka)))

@@ -119,6 +119,26 @@ async def test_a_killed_broker_is_back_at_its_address_as_a_new_cluster(watched: 
         assert len(await sending.partitions_for("commands")) == TOPICS["commands"]
 
 
+async def test_a_broker_is_not_started_again_before_its_loss_was_dealt_with(folder: Path) -> None:
+    may_go_on, told = asyncio.Event(), list[str]()
+
+    async def deal_with_it() -> None:
+        told.append(stack.endpoints.cluster_id)
+        await may_go_on.wait()
+
+    async with EmbeddedStack(folder) as stack:
+        first = stack.endpoints.cluster_id
+        watching = asyncio.create_task(stack.watch(on_broker_loss=deal_with_it))
+        os.kill(stack.broker.pid, signal.SIGKILL)
+        await until(lambda: told == [first])
+        await asyncio.sleep(0.2)
+        assert stack.endpoints.cluster_id == first
+        may_go_on.set()
+        await until(lambda: stack.endpoints.cluster_id != first)
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
 async def test_a_stop_while_it_is_watched_restarts_nothing(folder: Path) -> None:
     restarts: list[str] = []
     async with EmbeddedStack(folder) as stack:

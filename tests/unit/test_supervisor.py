@@ -42,6 +42,22 @@ async def test_a_child_that_dies_is_started_again(tmp_path: Path) -> None:
     assert child.restarts == 1
 
 
+async def test_a_restarted_child_is_gone_before_the_next_begins(tmp_path: Path) -> None:
+    supervisor = Supervisor({}, tmp_path)
+    child = await supervisor.start("sleeper", SLEEPER)
+    other = await supervisor.start("other", SLEEPER)
+    assert child.process is not None
+    assert other.process is not None
+    first, untouched = child.process.pid, other.process.pid
+    await supervisor.restart(["sleeper", "nobody"])
+    assert not is_alive(first)
+    async with asyncio.timeout(10):
+        while child.process.pid == first:
+            await asyncio.sleep(0.01)
+    assert other.process.pid == untouched
+    await supervisor.stop()
+
+
 async def test_a_child_is_told_its_environment_and_its_words_are_kept(tmp_path: Path) -> None:
     supervisor = Supervisor({"GREETING": "hello"}, tmp_path)
     await supervisor.start("speaker", [sys.executable, "-c", "import os; print(os.environ['GREETING'])"])

@@ -1,0 +1,160 @@
+"""Read models made anew beside the live ones: what differs is named, and readers notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from events.money import Money
+from projections import queries
+from projections.models import TABLES
+from projections.rebuild import rebuild
+from projections.rows import PostgresRows
+from projections.runner import ProjectionRunner
+from services.clock import SystemClock
+from services.commands import Actor, Command, decode, encode
+from services.handler import Handler
+from services.posting import Line, PostInvoice
+from services.store.postgres import PostgresStore
+from services.subjects import SUBJECTS
+from tests.simulation.workload import TENANT, Users, setup
+
+ROUNDS = 2_000 if os.environ.get("TENDER_TEST_FULL") else 1
+"""How often the seeded users live through their 250 commands: the full run has about a million events."""
+READS_PER_SECOND = 200
+OLD_SECONDS = 2.0
+
+
+@dataclass
+class Shop:
+    """A log with something in it, and read models at its head."""
+
+    store: PostgresStore
+    rows: PostgresRows
+    handler: Handler
+    posted: list[tuple[float, int]] = field(default_factory=list)
+    """When a commit was acknowledged, and its position."""
+
+    async def project(self) -> None:
+        runner = ProjectionRunner(self.store, self.rows, TABLES)
+        while await runner.step():
+            pass
+
+    async def post_for_ever(self) -> None:
+        """An invoice on one account every few milliseconds."""
+        number = 0
+        while True:
+            number += 1
+            invoice = PostInvoice(f"live-{number}", "GBP", (Line("1", Money(100, "GBP")),))
+            (answer,) = await self.handler.handle([a_command(invoice, "A0", f"live {number}")])
+            self.posted.append((time.monotonic(), answer.position))
+            await asyncio.sleep(0.02)
+
+
+def a_command(command: object, account: str, key: str) -> Command:
+    type, body = encode(
+        command, tenant=TENANT, account_id=account, actor=Actor("USER", "t"), idempotency_key=key
+    )
+    return decode(type, body)
+
+
+@asynccontextmanager
+async def opened(database_url: str) -> AsyncIterator[Shop]:
+    store = await PostgresStore.connect(database_url)
+    try:
+        async with PostgresRows.connected(database_url, TABLES) as rows:
+            yield Shop(store, rows, Handler(store, SUBJECTS, SystemClock()))
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def shop(database_url: str) -> AsyncIterator[Shop]:
+    async with opened(database_url) as shop:
+        await shop.handler.handle([a_command(*said) for said in setup()])
+        for round_ in range(ROUNDS):
+            said = [a_command(c, f"{a}", f"{round_}/{key}") for c, a, key in Users(round_).commands(250)]
+            await shop.handler.handle(said)
+        await shop.project()
+        yield shop
+
+
+async def test_what_is_rebuilt_is_what_was_there(shop: Shop) -> None:
+    before = await shop.rows.active(fresh=True)
+    report = await rebuild(shop.store, shop.rows)
+    assert (report.differences, report.switched) == ([], True)
+    assert report.events == (await shop.store.head())[0]
+    assert report.rows > 100
+    assert await shop.rows.active(fresh=True) != before
+
+
+async def test_a_wrong_row_is_named_and_not_switched_to_unless_told(shop: Shop) -> None:
+    live = await shop.rows.active(fresh=True)
+    key = await shop.rows.pool.fetchrow(
+        f"update {live}.invoices set balance = balance + 1 where (tenant_id, invoice_id) = "
+        f"(select tenant_id, invoice_id from {live}.invoices order by 2 limit 1) "
+        "returning tenant_id, invoice_id, balance"
+    )
+    report = await rebuild(shop.store, shop.rows)
+    (difference,) = report.differences
+    assert (difference.table, difference.key) == ("invoices", (key["tenant_id"], key["invoice_id"]))
+    assert difference.columns == {"balance": (key["balance"], key["balance"] - 1)}
+    assert not report.switched
+    assert await shop.rows.active(fresh=True) == live
+    assert (await rebuild(shop.store, shop.rows, force=True)).switched
+    assert (await rebuild(shop.store, shop.rows)).differences == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "table"),
+    [
+        (
+            "delete from {s}.payments where payment_id = (select min(payment_id) from {s}.payments)",
+            "payments",
+        ),
+        (
+            "insert into {s}.accounts (tenant_id, account_id, position) values ('t', 'nobody', 1)",
+            "accounts",
+        ),
+    ],
+)
+async def test_a_row_that_is_missing_or_too_much_is_named(shop: Shop, wrong: str, table: str) -> None:
+    live = await shop.rows.active(fresh=True)
+    await shop.rows.pool.execute(wrong.format(s=live))
+    report = await rebuild(shop.store, shop.rows)
+    assert [difference.table for difference in report.differences] == [table]
+    assert not report.switched
+
+
+async def test_readers_notice_nothing_of_a_switch(shop: Shop) -> None:
+    """Commands go on, readers read; no read fails, and none shows what was true two seconds before."""
+    live = ProjectionRunner(shop.store, shop.rows, TABLES)
+    running = [asyncio.create_task(shop.post_for_ever()), asyncio.create_task(live.run())]
+    reading = asyncio.create_task(_read_for_ever(shop))
+    try:
+        await asyncio.sleep(1.0)
+        for _ in range(2):
+            report = await rebuild(shop.store, shop.rows)
+            assert (report.differences, report.switched) == ([], True)
+            await asyncio.sleep(1.5)
+        assert not reading.done(), reading.exception()
+    finally:
+        for task in [*running, reading]:
+            task.cancel()
+        await asyncio.gather(*running, reading, return_exceptions=True)
+
+
+async def _read_for_ever(shop: Shop) -> None:
+    query, asked = queries.QUERIES["account-balances"], {"account_id": ["A0"], "currency": ["GBP"]}
+    while True:
+        begun = time.monotonic()
+        (row,) = (await queries.page(shop.rows, query, TENANT, asked))["items"]
+        due = [position for at, position in shop.posted if at < begun - OLD_SECONDS]
+        assert not due or row["position"] >= due[-1], f"{due[-1] - row['position']} positions behind"
+        await asyncio.sleep(max(0.0, 1 / READS_PER_SECOND - (time.monotonic() - begun)))

@@ -146,8 +146,7 @@ def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, 
 def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
     invoices = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
-    if len(command.applications) > TARGETS_MAX or len(invoices) != len(command.applications):
-        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
+    _check_targets(command.applications)
     level = level_of(states, context, None)
     _check_memo(memo, command.credit_memo_id, context)
     for target in command.applications:
@@ -171,17 +170,16 @@ def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Con
     line = memo.lines.get(command.memo_line_id)
     if line is None:
         raise not_found("INVOICE_LINE", command.memo_line_id)
-    if len(command.targets) > TARGETS_MAX or len({t.invoice_id for t in command.targets}) != len(
-        command.targets
-    ):
-        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
+    _check_targets(command.targets)
     changes: list[Change] = []
-    _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
-    left = memo.balance
     for target in command.targets:
         invoice = states.get(Invoice, target.invoice_id)
         _check_target(invoice, target.invoice_id, target.amount, memo, context)
         _check_line(invoice, target.line_id)
+    _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
+    left = memo.balance
+    for target in command.targets:
+        invoice = states.get(Invoice, target.invoice_id)
         check_room(invoice, target.amount, target.line_id)
         check_level(invoice, "INVOICE_LINE")
         share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
@@ -334,6 +332,13 @@ def _check_memo(memo: CreditMemo, credit_memo_id: str, context: Context) -> None
         raise Rejected(
             "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
         )
+
+
+def _check_targets(targets: Sequence[Target] | Sequence[LineTarget]) -> None:
+    if not targets:
+        raise Rejected("MALFORMED_REQUEST", "name at least one invoice", field="data")
+    if len(targets) > TARGETS_MAX or len({target.invoice_id for target in targets}) != len(targets):
+        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
 
 
 def _check_target(

@@ -165,6 +165,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
     method = _method(states, command, context)
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
+    _check_asked(command.apply_to, command.amount.currency)
     gateway = states.get(Gateway, method.gateway_id)
     check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type)
     payment_id = command.payment_id or context.new_id("payment")
@@ -204,6 +205,15 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
 def _check_new(states: States, payment_id: str | None) -> None:
     if payment_id and states.get(Payment, payment_id).status:
         raise Rejected("PAYMENT_EXISTS", f"the payment {payment_id} exists already")
+
+
+def _check_asked(targets: Iterable[ApplyTo], currency: str) -> None:
+    """What can be known before the money arrives: each part is in its currency, and above 0."""
+    for target in targets:
+        if target.amount is not None and target.amount.currency != currency:
+            raise currency_mismatch(currency, target.amount.currency, "the payment")
+        if target.amount is not None and target.amount.amount_minor <= 0:
+            raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.apply_to")
 
 
 def _group_id(command: ProcessPayment) -> str | None:
@@ -469,7 +479,7 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         raise Rejected(
             "MALFORMED_REQUEST", "a payment from outside needs a reference", field="data.reference"
         )
-    _check_targets(states, command, context)
+    _check_asked(command.apply_to, command.amount.currency)
     payment_id = command.payment_id or context.new_id("payment")
     recorded = ExternalPaymentRecorded(
         payment_id,
@@ -485,31 +495,38 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
     draft = Draft(states, _EVOLVE)
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)
     level = tenant_settings.of(states, context)["application_level"]
-    for intended in _intended(command.apply_to):
-        _apply_one(draft, payment_id, intended, level, context)
+    _apply_now(draft, payment_id, command, level, context)
     return draft.changes
 
 
-def _check_targets(states: States, command: RecordExternalPayment, context: Context) -> None:
+def _apply_now(
+    draft: Draft, payment_id: str, command: RecordExternalPayment, level: str, context: Context
+) -> None:
     """A person names the targets here and now: what does not fit is refused, not kept for later."""
-    asked = 0
     for target in command.apply_to:
-        invoice = states.get(Invoice, target.invoice_id)
-        applying.check_invoice(invoice, target.invoice_id, context)
-        if invoice.locked_by is not None:
-            raise Rejected(
-                "INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by
-            )
-        if invoice.currency != command.amount.currency:
-            raise currency_mismatch(invoice.currency, command.amount.currency, f"invoice {invoice.number}")
-        if target.line_id is not None and target.line_id not in invoice.lines:
-            raise Rejected("INVOICE_LINE_NOT_FOUND", f"there is no line {target.line_id}")
-        if target.amount is not None:
-            applying.check_room(invoice, target.amount, target.line_id)
-            asked += target.amount.amount_minor
+        _check_target(draft.get(Invoice, target.invoice_id), target, command.amount.currency, context)
+    asked = sum(target.amount.amount_minor for target in command.apply_to if target.amount)
     if asked > command.amount.amount_minor:
         total = Money(asked, command.amount.currency)
         raise exceeded("PAYMENT_BALANCE_EXCEEDED", total, command.amount, "the payment")
+    for target, intended in zip(command.apply_to, _intended(command.apply_to), strict=True):
+        invoice = draft.get(Invoice, target.invoice_id)
+        if target.amount is not None:
+            applying.check_room(invoice, target.amount, target.line_id)
+        applying.check_level(invoice, "INVOICE_LINE" if target.line_id else level)
+        _apply_one(draft, payment_id, intended, level, context)
+
+
+def _check_target(invoice: Invoice, target: ApplyTo, currency: str, context: Context) -> None:
+    applying.check_invoice(invoice, target.invoice_id, context)
+    if invoice.status != "POSTED":
+        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
+    if invoice.locked_by is not None:
+        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+    if invoice.currency != currency:
+        raise currency_mismatch(invoice.currency, currency, f"invoice {invoice.number}")
+    if target.line_id is not None and target.line_id not in invoice.lines:
+        raise Rejected("INVOICE_LINE_NOT_FOUND", f"there is no line {target.line_id}")
 
 
 def _cancel_needs(states: States, command: CancelPayment, context: Context) -> Needs:

@@ -247,6 +247,8 @@ def _take_from_payment(
     applying.check_payment(source, payment_id, context)
     if source.status != "PROCESSED":
         raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
+    if source.cancellation_key is not None:
+        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
     _check_amount(amount, source.currency)
     if amount.amount_minor > source.unapplied:
         available = Money(source.unapplied, source.currency)
@@ -256,8 +258,10 @@ def _take_from_payment(
 
 def _take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
     memo = draft.get(CreditMemo, memo_id)
-    if memo.account_id != context.account_id:
+    if not memo.status:
         raise not_found("CREDIT_MEMO", memo_id)
+    if memo.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
     if memo.status != "POSTED":
         raise invalid_state("credit memo", memo.status, ["POSTED"])
     if memo.locked_by is not None:

@@ -1,0 +1,359 @@
+"""Every guard of posting, applying and paying, by its code; amounts at n-1, n and n+1 (domain 2.4, 2.6)."""
+
+from __future__ import annotations
+
+import pytest
+
+from events.credit_memo import CreditMemoLocked
+from events.gateway import Capabilities
+from events.invoice import InvoiceLocked, Product
+from services.applying import (
+    ApplyCreditMemo,
+    ApplyCreditMemoLine,
+    ApplyPayment,
+    LineTarget,
+    Target,
+    UnapplyCreditMemo,
+    UnapplyPayment,
+)
+from services.credit_memo import CreditMemo
+from services.crediting import CreateCreditMemo, NewLine
+from services.invoice import Invoice
+from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.payment import Payment
+from services.posting import LINES_MAX, Line, PostInvoice, TaxLine
+from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
+from tests.spec import NOW
+
+CENTS = [("99.99", None), ("100.00", None), ("100.01", "exceeded")]
+
+
+@pytest.fixture
+def j() -> Journey:
+    return Journey()
+
+
+def check(j: Journey, code: str | None) -> None:
+    j.then_rejected(code) if code else j.then_accepted()
+
+
+def memo(j: Journey, amount: str, currency: str = "USD") -> str:
+    line = NewLine("1", money(amount, currency), Product(name="goodwill"))
+    j.when(CreateCreditMemo(currency, (line,), "GOODWILL", "M")).then_accepted()
+    return "M"
+
+
+# -- posting
+
+
+def posting(*lines: Line, currency: str = "USD") -> PostInvoice:
+    return PostInvoice("X", currency, lines)
+
+
+def test_an_invoice_is_posted_once(j: Journey) -> None:
+    j.post("X", line("1", "1.00"))
+    j.when(posting(line("1", "2.00"))).then_rejected("INVOICE_DUPLICATE")
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (posting(), "MALFORMED_REQUEST"),
+        (posting(line("1", "1.00"), line("1", "2.00")), "MALFORMED_REQUEST"),
+        (posting(line("1", "1.00", currency="EUR")), "CURRENCY_MISMATCH"),
+        (posting(Line("1", money("1.00"), (TaxLine(money("0.10", "EUR")),))), "CURRENCY_MISMATCH"),
+        (posting(line("1", "1.00", "-0.10")), "MALFORMED_REQUEST"),
+        (posting(line("1", "-1.00", "0.10")), "MALFORMED_REQUEST"),
+    ],
+)
+def test_a_posting_that_makes_no_sense_is_refused(j: Journey, command: PostInvoice, code: str) -> None:
+    j.when(command).then_rejected(code)
+
+
+@pytest.mark.parametrize(
+    ("count", "code"), [(LINES_MAX - 1, None), (LINES_MAX, None), (LINES_MAX + 1, "TOO_MANY_LINES")]
+)
+def test_an_invoice_has_at_most_so_many_lines(j: Journey, count: int, code: str | None) -> None:
+    j.when(posting(*(line(str(n), "0.01") for n in range(count))))
+    check(j, code)
+
+
+# -- applying a payment
+
+
+def test_a_payment_is_applied_only_if_it_and_the_invoice_exist(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00")
+    j.apply("none", invoice, "1.00").then_rejected("PAYMENT_NOT_FOUND")
+    j.apply("P", "none", "1.00").then_rejected("INVOICE_NOT_FOUND")
+    j.apply("P", invoice, "1.00", "none").then_rejected("INVOICE_LINE_NOT_FOUND")
+
+
+def test_a_payment_is_applied_only_within_its_account(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00")
+    j.when(ApplyPayment("P", invoice, money("1.00")), account="B").then_rejected("ACCOUNT_MISMATCH")
+
+
+def test_a_payment_that_is_not_processed_is_not_applied(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.request("P", "100.00")
+    j.apply("P", invoice, "1.00").then_rejected("PAYMENT_NOT_PROCESSED", state="REQUESTED")
+    j.settle("P", CARD_CLOSED)
+    j.apply("P", invoice, "1.00").then_rejected("PAYMENT_NOT_PROCESSED", state="FAILED")
+
+
+def test_a_payment_that_is_being_canceled_is_not_applied(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00")
+    j.when(CancelPayment("P")).then_accepted()
+    j.apply("P", invoice, "1.00").then_rejected("OPERATION_IN_FLIGHT")
+
+
+def test_a_locked_invoice_takes_no_payment_and_gives_none_back(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "50.00", invoice)
+    j.pay("Q", "50.00")
+    (application,) = j.state(Payment, "P").applications
+    j.given((Invoice, invoice, InvoiceLocked("refunding:ro")))
+    j.apply("Q", invoice, "1.00").then_rejected("INVOICE_LOCKED", by="refunding:ro")
+    j.when(UnapplyPayment("P", application)).then_rejected("INVOICE_LOCKED")
+
+
+def test_a_payment_is_applied_in_its_own_currency_and_above_zero(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    euro = j.post("EUR", line("1", "100.00", currency="EUR"))
+    j.pay("P", "100.00")
+    j.apply("P", euro, "1.00", currency="EUR").then_rejected("CURRENCY_MISMATCH")
+    j.apply("P", invoice, "1.00", currency="EUR").then_rejected("CURRENCY_MISMATCH")
+    j.apply("P", invoice, "0.00").then_rejected("AMOUNT_NOT_POSITIVE")
+    j.apply("P", invoice, "-0.01").then_rejected("AMOUNT_NOT_POSITIVE")
+    j.apply("P", invoice, "0.01").then_accepted()
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_than_the_payment_has(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice = j.post("INV", line("1", "500.00"))
+    j.pay("P", "100.00")
+    j.apply("P", invoice, amount)
+    check(j, exceeded and "PAYMENT_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_than_the_invoice_owes(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "500.00")
+    j.apply("P", invoice, amount)
+    check(j, exceeded and "INVOICE_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_than_the_line_owes(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice = j.post("INV", line("1", "100.00"), line("2", "400.00"))
+    j.pay("P", "500.00")
+    j.apply("P", invoice, amount, "1")
+    check(j, exceeded and "LINE_BALANCE_EXCEEDED")
+
+
+def test_the_payment_s_balance_is_named_before_the_invoice_s_and_the_invoice_s_before_the_line_s(
+    j: Journey,
+) -> None:
+    invoice = j.post("INV", line("1", "10.00"), line("2", "10.00"))
+    j.pay("P", "25.00")
+    j.apply("P", invoice, "25.01", "1").then_rejected("PAYMENT_BALANCE_EXCEEDED", available=25_00)
+    j.apply("P", invoice, "20.01", "1").then_rejected("INVOICE_BALANCE_EXCEEDED", available=20_00)
+    j.apply("P", invoice, "10.01", "1").then_rejected("LINE_BALANCE_EXCEEDED", available=10_00)
+
+
+def test_a_line_that_owes_nothing_takes_no_payment(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"), line("2", "-10.00"), line("3", "0.00"))
+    j.pay("P", "100.00")
+    j.apply("P", invoice, "1.00", "2").then_rejected("LINE_NOT_PAYABLE")
+    j.apply("P", invoice, "1.00", "3").then_rejected("LINE_NOT_PAYABLE")
+
+
+def test_the_first_application_fixes_the_level_until_none_is_left() -> None:
+    j = Journey(application_level="INVOICE")
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00")
+    j.apply("P", invoice, "10.00").then_accepted()
+    j.apply("P", invoice, "10.00", "1").then_rejected("SETTLEMENT_LEVEL_MISMATCH")
+    (application,) = j.state(Payment, "P").applications
+    j.when(UnapplyPayment("P", application)).then_accepted()
+    j.apply("P", invoice, "10.00", "1").then_accepted()
+
+
+def test_an_application_is_taken_back_whole_and_once(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00", invoice)
+    (application,) = j.state(Payment, "P").applications
+    for amount in ("99.99", "100.01"):
+        command = UnapplyPayment("P", application, money(amount))
+        j.when(command).then_rejected("PARTIAL_UNAPPLY_UNSUPPORTED")
+    j.when(UnapplyPayment("P", "none")).then_rejected("APPLICATION_NOT_FOUND")
+    j.when(UnapplyPayment("none", application)).then_rejected("PAYMENT_NOT_FOUND")
+    j.when(UnapplyPayment("P", application), account="B").then_rejected("ACCOUNT_MISMATCH")
+    j.when(UnapplyPayment("P", application, money("100.00"))).then_accepted()
+    j.when(UnapplyPayment("P", application)).then_rejected("ALREADY_UNAPPLIED")
+
+
+# -- applying a memo
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_than_the_memo_has(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice, id = j.post("INV", line("1", "500.00")), memo(j, "100.00")
+    j.when(ApplyCreditMemo(id, (Target(invoice, money(amount)),)))
+    check(j, exceeded and "CREDIT_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_of_a_memo_than_the_invoice_owes(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "500.00")
+    j.when(ApplyCreditMemo(id, (Target(invoice, money(amount)),)))
+    check(j, exceeded and "INVOICE_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_of_a_memo_line_than_the_line_owes(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice, id = j.post("INV", line("1", "100.00"), line("2", "400.00")), memo(j, "500.00")
+    j.when(ApplyCreditMemoLine(id, "1", (LineTarget(invoice, "1", money(amount)),)))
+    check(j, exceeded and "LINE_BALANCE_EXCEEDED")
+
+
+def test_the_targets_of_one_memo_share_its_balance(j: Journey) -> None:
+    a, b, id = j.post("A", line("1", "60.00")), j.post("B", line("1", "60.00")), memo(j, "100.00")
+    both = ApplyCreditMemo(id, (Target(a, money("60.00")), Target(b, money("40.01"))))
+    j.when(both).then_rejected("CREDIT_BALANCE_EXCEEDED", available=100_00)
+    j.when(ApplyCreditMemo(id, (Target(a, money("60.00")), Target(b, money("40.00"))))).then_accepted()
+    assert j.state(CreditMemo, id).balance == 0
+
+
+def test_a_memo_is_applied_to_known_invoices_each_once(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
+    one = Target(invoice, money("1.00"))
+    j.when(ApplyCreditMemo(id, ())).then_rejected("MALFORMED_REQUEST")
+    j.when(ApplyCreditMemoLine(id, "1", ())).then_rejected("MALFORMED_REQUEST")
+    j.when(ApplyCreditMemo(id, (one, one))).then_rejected("TOO_MANY_TARGETS")
+    j.when(ApplyCreditMemo("none", (one,))).then_rejected("CREDIT_MEMO_NOT_FOUND")
+    j.when(ApplyCreditMemo(id, (Target("none", money("1.00")),))).then_rejected("INVOICE_NOT_FOUND")
+    j.when(ApplyCreditMemo(id, (one,)), account="B").then_rejected("ACCOUNT_MISMATCH")
+
+
+def test_a_memo_is_applied_in_its_own_currency_and_above_zero(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
+    for amount, code in (
+        (money("1.00", "EUR"), "CURRENCY_MISMATCH"),
+        (money("500.00", "EUR"), "CURRENCY_MISMATCH"),
+        (money("0.00"), "AMOUNT_NOT_POSITIVE"),
+        (money("-1.00"), "AMOUNT_NOT_POSITIVE"),
+    ):
+        j.when(ApplyCreditMemo(id, (Target(invoice, amount),))).then_rejected(code)
+        j.when(ApplyCreditMemoLine(id, "1", (LineTarget(invoice, "1", amount),))).then_rejected(code)
+
+
+def test_a_locked_memo_moves_for_nobody_else(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
+    j.given((CreditMemo, id, CreditMemoLocked("refunding:ro")))
+    j.when(ApplyCreditMemo(id, (Target(invoice, money("1.00")),))).then_rejected("CREDIT_MEMO_LOCKED")
+
+
+def test_a_memo_s_application_is_taken_back_once(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
+    j.when(ApplyCreditMemo(id, (Target(invoice, money("1.00")),))).then_accepted()
+    (application,) = j.state(CreditMemo, id).applications
+    j.when(UnapplyCreditMemo(id, "none")).then_rejected("APPLICATION_NOT_FOUND")
+    j.when(UnapplyCreditMemo(id, application)).then_accepted()
+    j.when(UnapplyCreditMemo(id, application)).then_rejected("ALREADY_UNAPPLIED")
+
+
+# -- paying
+
+
+def test_a_payment_is_asked_for_with_something_that_can_pay(j: Journey) -> None:
+    one = money("1.00")
+    j.when(ProcessPayment(one, method_id="none")).then_rejected("METHOD_NOT_FOUND")
+    j.when(ProcessPayment(one, method_id=j.card_a, gateway_id="other")).then_rejected(
+        "METHOD_GATEWAY_MISMATCH"
+    )
+    j.when(ProcessPayment(one, method_id=j.card_a), account="B").then_rejected("ACCOUNT_NOT_FOUND")
+    for amount in ("0.00", "-0.01"):
+        j.when(ProcessPayment(money(amount), method_id=j.card_a)).then_rejected("AMOUNT_NOT_POSITIVE")
+    j.pay("P", "1.00")
+    j.when(ProcessPayment(one, payment_id="P", method_id=j.card_a)).then_rejected("PAYMENT_EXISTS")
+
+
+TO_NOWHERE = [
+    (ApplyTo("INV", money("1.00", "EUR")), "CURRENCY_MISMATCH"),
+    (ApplyTo("INV", money("0.00")), "AMOUNT_NOT_POSITIVE"),
+    (ApplyTo("INV", money("-1.00")), "AMOUNT_NOT_POSITIVE"),
+]
+
+
+@pytest.mark.parametrize(("target", "code"), TO_NOWHERE)
+def test_where_money_shall_go_is_checked_when_it_is_asked_for(j: Journey, target: ApplyTo, code: str) -> None:
+    target = ApplyTo(j.post("INV", line("1", "100.00")), target.amount)
+    j.when(ProcessPayment(money("5.00"), method_id=j.card_a, apply_to=(target,))).then_rejected(code)
+    j.when(external("5.00", target)).then_rejected(code)
+
+
+def external(amount: str, *targets: ApplyTo, reference: str = "cheque 1") -> RecordExternalPayment:
+    return RecordExternalPayment(money(amount), "CHECK", reference, NOW.date(), "E", targets)
+
+
+def test_money_from_outside_needs_an_amount_and_a_reference(j: Journey) -> None:
+    j.when(external("0.00")).then_rejected("AMOUNT_NOT_POSITIVE")
+    j.when(external("1.00", reference=" ")).then_rejected("MALFORMED_REQUEST")
+    j.when(external("1.00")).then_accepted()
+    j.when(external("1.00")).then_rejected("PAYMENT_EXISTS")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_money_from_outside_goes_nowhere_beyond_a_balance(
+    j: Journey, amount: str, exceeded: str | None
+) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.when(external("500.00", ApplyTo(invoice, money(amount))))
+    check(j, exceeded and "INVOICE_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_money_from_outside_goes_no_further_than_it_reaches(
+    j: Journey, amount: str, exceeded: str | None
+) -> None:
+    invoice = j.post("INV", line("1", "500.00"))
+    j.when(external("100.00", ApplyTo(invoice, money(amount))))
+    check(j, exceeded and "PAYMENT_BALANCE_EXCEEDED")
+
+
+@pytest.mark.parametrize(("second", "exceeded"), [("39.99", None), ("40.00", None), ("40.01", "exceeded")])
+def test_two_targets_on_one_invoice_share_its_balance(j: Journey, second: str, exceeded: str | None) -> None:
+    invoice = j.post("INV", line("1", "60.00"), line("2", "40.00"))
+    j.when(external("500.00", ApplyTo(invoice, money("60.00")), ApplyTo(invoice, money(second))))
+    check(j, exceeded and "INVOICE_BALANCE_EXCEEDED")
+
+
+def test_money_from_outside_keeps_the_level_of_its_invoice() -> None:
+    j = Journey(application_level="INVOICE")
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "10.00", invoice)
+    j.when(external("5.00", ApplyTo(invoice, money("5.00"), "1"))).then_rejected("SETTLEMENT_LEVEL_MISMATCH")
+
+
+def test_a_payment_is_canceled_only_while_nothing_hangs_on_it(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    j.when(CancelPayment("none")).then_rejected("PAYMENT_NOT_FOUND")
+    j.request("P", "1.00", invoice)
+    j.when(CancelPayment("P")).then_rejected("INVALID_STATE", state="REQUESTED")
+    j.settle("P", SUCCESS)
+    j.when(CancelPayment("P")).then_rejected("PAYMENT_HAS_SETTLEMENTS")
+    j.pay("Q", "1.00")
+    j.when(CancelPayment("Q")).then_accepted()
+    j.when(CancelPayment("Q")).then_rejected("OPERATION_IN_FLIGHT")
+
+
+def test_a_gateway_without_void_refunds_instead() -> None:
+    operations = tuple(o for o in EVERYTHING.operations if o != "VOID")
+    j = Journey(capabilities=Capabilities(operations=operations))
+    j.pay("P", "1.00")
+    j.when(CancelPayment("P")).then_rejected("PAYMENT_NOT_VOIDABLE")

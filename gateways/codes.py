@@ -128,6 +128,23 @@ _TABLES: dict[str, tuple[tuple[str, str, str], ...]] = {
         (_SECURITY, "N", "md01 md06"),
         (_PROCESSING, "S", "ms02 ms03"),
     ),
+    "gocardless": (
+        (_LIMIT, "S", "insufficient_funds refer_to_payer"),
+        (_PROCESSING, "S", "failed other test_failure payment_cancelled cancelled"),
+        (
+            _PROCESSING,
+            "H",
+            "bank_account_closed bank_account_transferred direct_debit_not_enabled mandate_expired "
+            "mandate_is_inactive",
+        ),
+        (_DETAILS, "H", "invalid_bank_details"),
+        (
+            _SECURITY,
+            "N",
+            "mandate_cancelled authorisation_disputed customer_approval_denied refund_requested "
+            "return_on_odfi_request",
+        ),
+    ),
     "bacs": ((_LIMIT, "S", "0"), (_SECURITY, "N", "1 6"), (_PROCESSING, "H", "2 3 5 b")),
 }
 

@@ -222,7 +222,11 @@ class Gateways:
         registered = facts[0]
         assert isinstance(registered, GatewayRegistered)
         rotated = [fact.credential_ref for fact in facts if isinstance(fact, GatewayCredentialRotated)]
-        given = dict(registered.settings or {})
+        given = {
+            "merchant_account": registered.merchant_account_id,
+            "mode": registered.mode,
+            **(registered.settings or {}),
+        }
         if registered.adapter_key == "simulator" and self._settings.simulator_url:
             given.setdefault("base_url", self._settings.simulator_url)
         return adapter(registered.adapter_key)(

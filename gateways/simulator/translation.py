@@ -20,6 +20,7 @@ CAPABILITIES = Capabilities(
     query_by_reference=True,
     read_your_writes_seconds=2,
     multi_capture=True,
+    notifications=True,
 )
 
 

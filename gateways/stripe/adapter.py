@@ -12,7 +12,7 @@ import stripe
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
-from gateways.credentials import Credential
+from gateways.credentials import Credential, CredentialMissing
 from gateways.outcomes import not_sent, of_status, seconds, unknown, unsupported
 from gateways.protocol import InvalidSignature, Notification
 from gateways.stripe import translation as words
@@ -64,6 +64,8 @@ class StripeAdapter:
         """What became of the key: by the object it builds on where there is one, else by search."""
         try:
             return await self._find(request)
+        except CredentialMissing as missing:
+            return unknown(str(missing))
         except (stripe.StripeError, httpx.HTTPError) as lost:
             return unknown(f"the inquiry failed: {type(lost).__name__}")
 
@@ -73,6 +75,8 @@ class StripeAdapter:
             stripe.WebhookSignature.verify_header(
                 body.decode(), signature, self._webhook_secret(), TOLERANCE_SECONDS
             )
+        except CredentialMissing as missing:
+            raise InvalidSignature(str(missing)) from None
         except (stripe.SignatureVerificationError, UnicodeDecodeError):
             raise InvalidSignature("the signature is not Stripe's, or not of now") from None
         return read(orjson.loads(body))
@@ -190,6 +194,8 @@ async def _told(answer: Awaitable[Outcome]) -> Outcome:
     """Every way that a call can end, as an outcome."""
     try:
         return await answer
+    except CredentialMissing as missing:
+        return not_sent(str(missing))
     except (httpx.ConnectError, httpx.ConnectTimeout) as unreachable:
         return not_sent(f"not reached: {type(unreachable).__name__}")
     except httpx.HTTPError as lost:

@@ -1,0 +1,1 @@
+"""Adyen: the Checkout API's payments and modifications, through its official library."""

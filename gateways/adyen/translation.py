@@ -1,0 +1,177 @@
+"""Between Tender's words and Adyen's.
+
+An authorization or a sale carries our key in its metadata; a modification (capture, cancel, refund)
+carries it as its reference, which its notification gives back as `merchantReference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from events.enhanced import EnhancedData
+from events.gateway import Capabilities
+from events.gateway_call import GatewayCallPlanned
+from events.money import Money
+from events.shapes import Outcome
+from gateways.outcomes import refused, unknown
+
+KEY = "tender_key"
+LINES_MAX = 9
+
+CAPABILITIES = Capabilities(
+    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND"),
+    idempotency=True,
+    idempotency_key_hours=168,
+    query_by_reference=False,
+    read_your_writes_seconds=None,
+    multi_capture=True,
+    partial_capture=True,
+    partial_reversal=False,
+    level2=True,
+    level3=True,
+    level3_max_lines=LINES_MAX,
+    notifications=True,
+    asynchronous=("CAPTURE", "REVERSE", "VOID", "REFUND"),
+)
+"""Adyen has no inquiry: what was lost is told by its notification.  It keeps keys for at least a week
+(https://docs.adyen.com/development-resources/api-idempotency)."""
+
+PROCESSING_MODELS = {
+    "RECURRING": "Subscription",
+    "INSTALLMENT": "Subscription",
+    "UNSCHEDULED": "UnscheduledCardOnFile",
+}
+
+WAITING = {
+    "Received": "Pending",
+    "Pending": "Pending",
+    "RedirectShopper": "ActionRequired",
+    "IdentifyShopper": "ActionRequired",
+    "ChallengeShopper": "ActionRequired",
+    "PresentToShopper": "ActionRequired",
+    "AuthenticationNotRequired": "Pending",
+    "AuthenticationFinished": "Pending",
+}
+
+
+def amount(money: Money) -> dict[str, Any]:
+    return {"value": money.amount_minor, "currency": money.currency}
+
+
+def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str) -> dict[str, Any]:
+    assert planned.method is not None, "an authorization or a sale names its instrument"
+    merchant = planned.initiator == "MERCHANT"
+    more: dict[str, Any] = {"manualCapture": "true" if planned.operation == "AUTHORIZE" else "false"}
+    if planned.method.network_transaction_id:
+        more["networkTxReference"] = planned.method.network_transaction_id
+    if planned.enhanced:
+        more |= enhanced(planned.enhanced)
+    told: dict[str, Any] = {
+        "merchantAccount": merchant_account,
+        "amount": amount(planned.amount),
+        "reference": planned.merchant_reference,
+        "paymentMethod": {
+            "type": METHOD_TYPES.get(planned.method.type, "scheme"),
+            "storedPaymentMethodId": planned.method.token_ref,
+        },
+        "shopperReference": planned.method.gateway_reference or planned.account_id,
+        "shopperInteraction": "ContAuth" if merchant else "Ecommerce",
+        "recurringProcessingModel": PROCESSING_MODELS.get(planned.reason, "UnscheduledCardOnFile")
+        if merchant
+        else "CardOnFile",
+        "metadata": {KEY: planned.idempotency_key},
+        "additionalData": more,
+        "returnUrl": return_url,
+    }
+    return told | ({"captureDelayHours": 0} if planned.operation == "SALE" else {})
+
+
+METHOD_TYPES = {"CARD": "scheme", "SEPA_DEBIT": "sepadirectdebit", "ACH_DEBIT": "ach"}
+
+
+def modification(planned: GatewayCallPlanned, merchant_account: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"merchantAccount": merchant_account, "reference": planned.idempotency_key}
+    if planned.operation in ("CAPTURE", "REFUND"):
+        told["amount"] = amount(planned.amount)
+    if planned.operation == "CAPTURE" and planned.enhanced:
+        told["additionalData"] = enhanced(planned.enhanced)
+    return told
+
+
+def enhanced(told: EnhancedData) -> dict[str, str]:
+    """Level 2 and 3, every value a text (https://docs.adyen.com/payment-methods/cards/enhanced-scheme-data)."""
+    fields: dict[str, Any] = {
+        "customerReference": (told.customer_code or told.reference_id)[:25],
+        "totalTaxAmount": told.total_tax_minor,
+        "freightAmount": told.shipping_minor or None,
+        "dutyAmount": told.duty_minor or None,
+        "destinationPostalCode": told.ship_to_postal_code,
+        "shipFromPostalCode": told.ship_from_postal_code,
+    }
+    for number, line in enumerate(told.lines, 1):
+        item = f"itemDetailLine{number}"
+        fields |= {
+            f"{item}.productCode": line.product_code[:12],
+            f"{item}.description": line.description[:26],
+            f"{item}.commodityCode": line.commodity_code,
+            f"{item}.quantity": line.quantity,
+            f"{item}.unitOfMeasure": line.unit_of_measure,
+            f"{item}.unitPrice": line.unit_price_minor,
+            f"{item}.discountAmount": line.discount_minor or None,
+            f"{item}.totalAmount": line.line_item_total_minor,
+        }
+    return {f"enhancedSchemeData.{name}": str(value) for name, value in fields.items() if value is not None}
+
+
+# -- answers
+
+
+def of_payment(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
+    result = answer.get("resultCode")
+    if result == "Authorised":
+        more = answer.get("additionalData") or {}
+        return Outcome(
+            "Success",
+            gateway_ref=answer["pspReference"],
+            auth_code=more.get("authCode"),
+            avs_code=more.get("avsResultRaw"),
+            cvc_code=more.get("cvcResultRaw"),
+            network_transaction_id=more.get("networkTxReference"),
+            processed_amount=money(answer["amount"]) if "amount" in answer else asked.amount,
+            level_sent=1 if asked.enhanced is None else 3 if asked.enhanced.lines else 2,
+        )
+    if result in WAITING:
+        waits = WAITING[result]
+        return Outcome(
+            waits,
+            category="Security" if waits == "ActionRequired" else None,
+            raw_code=result,
+            gateway_ref=answer.get("pspReference"),
+        )
+    if result in ("Refused", "Error", "Cancelled"):
+        return of_refusal(answer)
+    return unknown(f"no result that is known: {result}")
+
+
+def of_refusal(answer: Mapping[str, Any]) -> Outcome:
+    code = str(answer.get("refusalReasonCode") or answer.get("resultCode") or "0")
+    return refused("adyen", code, answer.get("refusalReason"), gateway_ref=answer.get("pspReference"))
+
+
+def of_modification(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
+    """Acknowledged; the word on it comes by notification.  A captured payment keeps its own reference."""
+    if answer.get("status") != "received":
+        return unknown(f"no acknowledgement: {answer.get('status')}")
+    own = asked.operation != "CAPTURE"
+    return Outcome("Pending", gateway_ref=answer["pspReference" if own else "paymentPspReference"])
+
+
+def of_error(body: Mapping[str, Any]) -> Outcome:
+    """A request that Adyen's validation refused: its error code, which is no refusal reason."""
+    ref = body.get("pspReference")
+    return refused("adyen", f"error {body.get('errorCode')}", body.get("message"), gateway_ref=ref)
+
+
+def money(told: Mapping[str, Any]) -> Money:
+    return Money(told["value"], told["currency"])

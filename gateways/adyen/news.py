@@ -28,6 +28,41 @@ OPERATIONS = {
     "CHARGEBACK": "DISPUTE",
     "CHARGEBACK_REVERSED": "DISPUTE",
 }
+REASONS = {
+    "refused": "2",
+    "referral": "3",
+    "acquirer error": "4",
+    "blocked card": "5",
+    "expired card": "6",
+    "invalid amount": "7",
+    "invalid card number": "8",
+    "issuer unavailable": "9",
+    "not supported": "10",
+    "3d not authenticated": "11",
+    "not enough balance": "12",
+    "acquirer fraud": "14",
+    "cancelled": "15",
+    "shopper cancelled": "16",
+    "invalid pin": "17",
+    "pin tries exceeded": "18",
+    "pin validation not possible": "19",
+    "fraud": "20",
+    "not submitted": "21",
+    "fraud-cancelled": "22",
+    "transaction not permitted": "23",
+    "cvc declined": "24",
+    "restricted card": "25",
+    "revocation of auth": "26",
+    "declined non generic": "27",
+    "withdrawal amount exceeded": "28",
+    "withdrawal count exceeded": "29",
+    "issuer suspected fraud": "31",
+    "avs declined": "32",
+    "authentication required": "38",
+}
+"""A webhook gives the reason in words, an answer its number; the number is what the code map knows
+(https://docs.adyen.com/development-resources/refusal-reasons)."""
+
 FAILURES = ("CAPTURE_FAILED", "REFUND_FAILED")
 
 
@@ -56,9 +91,9 @@ def _outcome(item: Mapping[str, Any], event: str, succeeded: bool, ref: str | No
     if event == "REFUNDED_REVERSED":
         return Outcome("Reversed", raw_code="refunded_reversed", gateway_ref=ref, gateway_date=at)
     if event in FAILURES or not succeeded:
-        more = item.get("additionalData") or {}
-        code = more.get("refusalReasonCode") or event.lower()
-        return refused("adyen", str(code), item.get("reason"), gateway_ref=ref)
+        reason = str(item.get("reason") or "")
+        code = REASONS.get(reason.strip().lower(), event.lower())
+        return refused("adyen", code, reason or None, gateway_ref=ref)
     code = event.lower() if OPERATIONS[event] == "DISPUTE" else None
     amount = money(item["amount"])
     return Outcome("Success", raw_code=code, gateway_ref=ref, processed_amount=amount, gateway_date=at)

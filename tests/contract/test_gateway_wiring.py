@@ -1,0 +1,83 @@
+"""What was registered opens the right adapter: its place, its merchant account, and its latest credential."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from events.gateway import Capabilities, GatewayCredentialRotated, GatewayRegistered
+from events.mapper import encode, topic_of
+from services.bootstrap import Gateways
+from services.settings import Settings
+from services.store.postgres import PostgresStore
+from tests.fixtures.gateways.adyen import FakeAdyen
+from tests.fixtures.gateways.asking import planned
+from tests.fixtures.gateways.gocardless import FakeGoCardless
+from tests.fixtures.gateways.ledger import FakeGateway, serving
+from tests.fixtures.gateways.stripe import FakeStripe
+
+
+class Kept:
+    def __init__(self, fact: Any) -> None:
+        self.topic, self.data = topic_of(fact), encode(fact)
+
+
+class OneStream:
+    def __init__(self, *facts: Any) -> None:
+        self._facts = facts
+
+    async def read_stream(self, stream: str) -> list[Kept]:
+        return [Kept(fact) for fact in self._facts]
+
+
+def registered(adapter_key: str, url: str | None) -> GatewayRegistered:
+    return GatewayRegistered(
+        "gw-1",
+        "Ours",
+        "provider-1",
+        "env:FIRST_CREDENTIAL",
+        "TestMerchant",
+        "TEST",
+        adapter_key,
+        Capabilities(operations=("SALE",)),
+        connect_timeout_ms=500,
+        read_timeout_ms=500,
+        settings={"base_url": url} if url else None,
+    )
+
+
+def opened(*facts: Any) -> Gateways:
+    return Gateways(cast(PostgresStore, OneStream(*facts)), Settings())
+
+
+@pytest.mark.parametrize(
+    ("key", "fake", "header"),
+    [
+        ("stripe", FakeStripe, "authorization"),
+        ("adyen", FakeAdyen, "x-api-key"),
+        ("gocardless", FakeGoCardless, "authorization"),
+    ],
+)
+async def test_a_sale_goes_out_with_the_latest_credential(
+    key: str, fake: type[FakeGateway], header: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECOND_CREDENTIAL", "sk_second")
+    with serving(fake()) as served:
+        known = opened(registered(key, served.url), GatewayCredentialRotated("env:SECOND_CREDENTIAL"))
+        gateway = await known.of("acme", "gw-1")
+        told = await gateway.call(planned("SALE", currency="GBP"))
+        assert told.result_code in ("Success", "Pending")
+        assert served.asked[0].headers[header].endswith("sk_second")
+        assert served.asked[0].headers["idempotency-key"] == "acme:sale:x:1"
+        await known.close()
+
+
+@pytest.mark.parametrize(
+    ("key", "why"), [("no_such", "no installed package offers"), ("simulator", "base_url")]
+)
+async def test_what_cannot_be_opened_says_why_at_each_call(key: str, why: str) -> None:
+    gateway = await opened(registered(key, None)).of("acme", "gw-1")
+    told = await gateway.call(planned("SALE"))
+    assert told.result_code == "SystemError"
+    assert why in (told.raw_message or "")

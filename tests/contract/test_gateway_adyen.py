@@ -37,7 +37,7 @@ def adyen() -> Iterator[FakeAdyen]:
 async def adapter(adyen: FakeAdyen, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[AdyenAdapter]:
     monkeypatch.setenv("ADYEN_TEST", SECRETS)
     settings = {"base_url": adyen.url, "merchant_account": "TestMerchant"}
-    made = AdyenAdapter(settings, 500, 500, Credential("env:ADYEN_TEST"))
+    made = AdyenAdapter(settings, 5000, 5000, Credential("env:ADYEN_TEST"))
     yield made
     await made.close()
 
@@ -160,7 +160,7 @@ async def test_statuses_tell_whether_it_was_executed(
 async def test_what_was_never_reached_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADYEN_TEST", SECRETS)
     settings = {"base_url": "http://127.0.0.1:9", "merchant_account": "TestMerchant"}
-    adapter = AdyenAdapter(settings, 500, 500, Credential("env:ADYEN_TEST"))
+    adapter = AdyenAdapter(settings, 5000, 5000, Credential("env:ADYEN_TEST"))
     assert (await adapter.call(planned("SALE"))).result_code == "SystemError"
     await adapter.close()
 
@@ -176,9 +176,9 @@ async def test_calls_do_not_wait_for_each_other_nor_hold_the_loop(
     calls = [asyncio.create_task(adapter.call(planned("SALE", idempotency_key=str(n)))) for n in range(20)]
     began = time.monotonic()
     await asyncio.sleep(0.01)
-    assert time.monotonic() - began < 0.15
+    assert time.monotonic() - began < 0.2
     assert {each.result_code for each in await asyncio.gather(*calls)} == {"Success"}
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 3.0, "one after the other takes four seconds"
 
 
 async def test_level_3_goes_with_its_lines(adapter: AdyenAdapter, adyen: FakeAdyen) -> None:

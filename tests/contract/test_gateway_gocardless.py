@@ -34,7 +34,7 @@ async def adapter(
     gocardless: FakeGoCardless, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[GoCardlessAdapter]:
     monkeypatch.setenv("GOCARDLESS_TEST", SECRETS)
-    made = GoCardlessAdapter({"base_url": gocardless.url}, 500, 500, Credential("env:GOCARDLESS_TEST"))
+    made = GoCardlessAdapter({"base_url": gocardless.url}, 5000, 5000, Credential("env:GOCARDLESS_TEST"))
     yield made
     await made.close()
 
@@ -149,7 +149,7 @@ async def test_statuses_tell_whether_it_was_executed(
 async def test_what_was_never_reached_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOCARDLESS_TEST", SECRETS)
     settings = {"base_url": "http://127.0.0.1:9"}
-    adapter = GoCardlessAdapter(settings, 500, 500, Credential("env:GOCARDLESS_TEST"))
+    adapter = GoCardlessAdapter(settings, 5000, 5000, Credential("env:GOCARDLESS_TEST"))
     assert (await adapter.call(DEBIT)).result_code == "SystemError"
     await adapter.close()
 

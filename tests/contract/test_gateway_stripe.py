@@ -34,7 +34,7 @@ def stripe_() -> Iterator[FakeStripe]:
 @pytest.fixture
 async def adapter(stripe_: FakeStripe, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[StripeAdapter]:
     monkeypatch.setenv("STRIPE_TEST", SECRETS)
-    made = StripeAdapter({"base_url": stripe_.url}, 500, 500, Credential("env:STRIPE_TEST"))
+    made = StripeAdapter({"base_url": stripe_.url}, 5000, 5000, Credential("env:STRIPE_TEST"))
     yield made
     await made.close()
 
@@ -174,7 +174,7 @@ async def test_too_many_requests_say_when_to_come_back(adapter: StripeAdapter, s
 
 async def test_what_was_never_reached_was_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRIPE_TEST", SECRETS)
-    adapter = StripeAdapter({"base_url": "http://127.0.0.1:9"}, 500, 500, Credential("env:STRIPE_TEST"))
+    adapter = StripeAdapter({"base_url": "http://127.0.0.1:9"}, 5000, 5000, Credential("env:STRIPE_TEST"))
     told = await adapter.call(planned("SALE"))
     assert told.result_code == "SystemError"
     await adapter.close()

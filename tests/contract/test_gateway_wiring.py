@@ -41,8 +41,8 @@ def registered(adapter_key: str, url: str | None) -> GatewayRegistered:
         "TEST",
         adapter_key,
         Capabilities(operations=("SALE",)),
-        connect_timeout_ms=500,
-        read_timeout_ms=500,
+        connect_timeout_ms=5000,
+        read_timeout_ms=5000,
         settings={"base_url": url} if url else None,
     )
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -29,12 +30,17 @@ def program() -> str:
     go = shutil.which("go")
     if go is None:
         pytest.skip("neither stripe-mock nor Go is installed: shapes of Stripe's requests are not checked")
-    place = Path.home() / ".cache" / "tender-tests"
-    made = place / "stripe-mock"
-    if not made.exists():
-        environment = os.environ | {"GOBIN": str(place), "GOFLAGS": "-mod=mod"}
-        subprocess.run([go, "install", MODULE], env=environment, check=True, timeout=300)
-    return str(made)
+    kept = Path.home() / ".cache" / "tender-tests" / MODULE.rpartition("/")[2]
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as place:
+            environment = os.environ | {"GOBIN": place}
+            command = [go, "install", MODULE]
+            made = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+            if made.returncode:
+                pytest.skip(f"Go cannot install stripe-mock: {made.stderr.strip()[-200:]}")
+            os.replace(Path(place) / "stripe-mock", kept)
+    return str(kept)
 
 
 def free_port() -> int:

@@ -1,0 +1,319 @@
+"""Every guard of refunding, crediting and orchestrating, by its code; at n-1, n, n+1 (domain 2.7, 2.8)."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from events.credit_memo import CreditMemoLocked
+from events.gateway import Capabilities
+from events.invoice import InvoiceLocked, Product
+from services.credit_memo import CreditMemo
+from services.crediting import (
+    LINES_MAX,
+    CreateCreditMemo,
+    CreditedLine,
+    CreditInvoice,
+    MemoTax,
+    NewLine,
+    PostCreditMemo,
+    RecoverCreditMemo,
+    VoidCreditMemo,
+)
+from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
+from services.invoice import Invoice
+from services.orchestrating import AutomateRefund, CancelRefundOrchestration, ExecuteRefundPlan
+from services.orchestration import RefundOrchestration
+from services.paying import CancelPayment
+from services.payment import Payment
+from services.refund_outcomes import ResolveRefundOutcome
+from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from tests.journey import EVERYTHING, SUCCESS, Journey, line, money
+from tests.spec import NOW
+
+CENTS = [("99.99", None), ("100.00", None), ("100.01", "exceeded")]
+
+
+@pytest.fixture
+def j() -> Journey:
+    return Journey()
+
+
+def check(j: Journey, code: str | None) -> None:
+    j.then_rejected(code) if code else j.then_accepted()
+
+
+def new_line(amount: str, id: str = "1", currency: str = "USD", name: str | None = "goodwill") -> NewLine:
+    return NewLine(id, money(amount, currency), Product(name=name))
+
+
+def memo(j: Journey, amount: str, **more: Any) -> str:
+    j.when(CreateCreditMemo("USD", (new_line(amount),), "GOODWILL", "M", **more)).then_accepted()
+    return "M"
+
+
+def issue(amount: str, payment: str = "P", **more: Any) -> IssueRefund:
+    currency = more.pop("currency", "USD")
+    return IssueRefund(payment, money(amount, currency), "GOODWILL", **more)
+
+
+def external(amount: str, reference: str = "cheque 1", **more: Any) -> RecordExternalRefund:
+    currency = more.pop("currency", "USD")
+    return RecordExternalRefund(money(amount, currency), "CHECK", reference, NOW.date(), "GOODWILL", **more)
+
+
+# -- refunding a payment
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_is_refunded_than_the_payment_brought(j: Journey, amount: str, exceeded: str | None) -> None:
+    j.pay("P", "100.00")
+    j.when(issue(amount))
+    check(j, exceeded and "REFUND_EXCEEDS_REFUNDABLE")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_is_refunded_than_is_unapplied(j: Journey, amount: str, exceeded: str | None) -> None:
+    j.pay("P", "150.00", j.post("INV", line("1", "50.00")))
+    j.when(issue(amount))
+    check(j, exceeded and "REFUND_EXCEEDS_UNAPPLIED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_what_is_on_its_way_back_is_refunded_once(j: Journey, amount: str, exceeded: str | None) -> None:
+    j.pay("P", "150.00")
+    j.when(issue("50.00")).then_accepted()
+    j.when(issue(amount))
+    check(j, exceeded and "REFUND_EXCEEDS_REFUNDABLE")
+
+
+def test_only_money_that_came_by_a_gateway_goes_back_by_it(j: Journey) -> None:
+    j.cheque("C", "10.00", j.post("INV", line("1", "10.00")))
+    j.when(issue("1.00", "none")).then_rejected("PAYMENT_NOT_FOUND")
+    j.when(issue("1.00", "C")).then_rejected("PAYMENT_NOT_GATEWAY_LINKED")
+    j.request("P", "10.00")
+    j.when(issue("1.00")).then_rejected("PAYMENT_NOT_PROCESSED", state="REQUESTED")
+    j.settle("P", SUCCESS)
+    j.when(issue("1.00"), account="B").then_rejected("ACCOUNT_MISMATCH")
+    j.when(issue("1.00", currency="EUR")).then_rejected("CURRENCY_MISMATCH")
+    j.when(issue("0.00")).then_rejected("AMOUNT_NOT_POSITIVE")
+    j.when(issue("1.00", refund_id="R")).then_accepted()
+    j.when(issue("1.00", refund_id="R")).then_rejected("REFUND_EXISTS")
+
+
+def test_money_that_is_being_voided_is_not_refunded_in_any_way(j: Journey) -> None:
+    j.pay("P", "10.00")
+    j.when(CancelPayment("P")).then_accepted()
+    j.when(issue("1.00")).then_rejected("OPERATION_IN_FLIGHT")
+    j.when(external("1.00", payment_id="P")).then_rejected("OPERATION_IN_FLIGHT")
+
+
+def test_a_locked_invoice_is_not_reopened_for_a_refund(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "10.00"))
+    j.pay("P", "10.00", invoice)
+    j.given((Invoice, invoice, InvoiceLocked("refunding:ro")))
+    j.when(issue("1.00", source="REOPEN_INVOICES")).then_rejected("INVOICE_LOCKED")
+
+
+@pytest.mark.parametrize(
+    ("after", "code"),
+    [
+        (timedelta(days=180, seconds=-1), None),
+        (timedelta(days=180), None),
+        (timedelta(days=180, seconds=1), "REFUND_WINDOW_EXPIRED"),
+    ],
+)
+def test_a_gateway_refunds_only_within_its_window(after: timedelta, code: str | None) -> None:
+    j = Journey(capabilities=Capabilities(operations=EVERYTHING.operations, refund_window_days={"card": 180}))
+    j.pay("P", "10.00")
+    j.at(NOW + after).when(issue("1.00"))
+    check(j, code)
+
+
+def test_a_gateway_that_cannot_refund_is_not_asked() -> None:
+    j = Journey(capabilities=Capabilities(operations=("SALE",)))
+    j.pay("P", "10.00")
+    j.when(issue("1.00")).then_rejected("GATEWAY_CAPABILITY_MISSING")
+
+
+# -- paying a memo out, and money that goes back outside
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_is_paid_out_than_the_memo_has(j: Journey, amount: str, exceeded: str | None) -> None:
+    memo(j, "100.00")
+    j.when(IssueUnreferencedRefund("M", money(amount), "GOODWILL", j.card_a))
+    check(j, exceeded and "CREDIT_BALANCE_EXCEEDED")
+
+
+def test_a_memo_is_paid_out_to_a_method_and_by_nobody_else_meanwhile(j: Journey) -> None:
+    memo(j, "100.00")
+    one = money("1.00")
+    j.when(IssueUnreferencedRefund("none", one, "X", j.card_a)).then_rejected("CREDIT_MEMO_NOT_FOUND")
+    j.when(IssueUnreferencedRefund("M", one, "X", j.card_a), account="B").then_rejected("ACCOUNT_MISMATCH")
+    j.when(IssueUnreferencedRefund("M", money("1.00", "EUR"), "X", j.card_a)).then_rejected(
+        "CURRENCY_MISMATCH"
+    )
+    j.when(IssueUnreferencedRefund("M", money("0.00"), "X", j.card_a)).then_rejected("AMOUNT_NOT_POSITIVE")
+    j.when(IssueUnreferencedRefund("M", one, "X", "none")).then_rejected("METHOD_NOT_FOUND")
+    j.when(IssueUnreferencedRefund("M", one, "X", j.card_a)).then_accepted()
+    j.when(IssueUnreferencedRefund("M", one, "X", j.card_a)).then_rejected("CREDIT_MEMO_LOCKED")
+    j.when(external("1.00", credit_memo_id="M")).then_rejected("CREDIT_MEMO_LOCKED")
+    j.when(VoidCreditMemo("M")).then_rejected("CREDIT_MEMO_LOCKED")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_goes_back_outside_than_is_free(j: Journey, amount: str, exceeded: str | None) -> None:
+    j.pay("P", "100.00")
+    j.when(external(amount, payment_id="P"))
+    check(j, exceeded and "REFUND_EXCEEDS_UNAPPLIED")
+    memo(j, "100.00")
+    j.when(external(amount, credit_memo_id="M"))
+    check(j, exceeded and "CREDIT_BALANCE_EXCEEDED")
+
+
+def test_money_that_goes_back_outside_has_one_known_source(j: Journey) -> None:
+    j.pay("P", "100.00")
+    memo(j, "100.00")
+    j.when(external("1.00")).then_rejected("MALFORMED_REQUEST")
+    j.when(external("1.00", payment_id="P", credit_memo_id="M")).then_rejected("MALFORMED_REQUEST")
+    j.when(external("1.00", payment_id="none")).then_rejected("PAYMENT_NOT_FOUND")
+    j.when(external("1.00", credit_memo_id="none")).then_rejected("CREDIT_MEMO_NOT_FOUND")
+    j.when(external("1.00", payment_id="P", currency="EUR")).then_rejected("CURRENCY_MISMATCH")
+    j.when(external("0.00", credit_memo_id="M")).then_rejected("AMOUNT_NOT_POSITIVE")
+
+
+def test_only_an_outcome_in_doubt_is_resolved_by_hand(j: Journey) -> None:
+    j.when(ResolveRefundOutcome("none", "FAILED", "letter")).then_rejected("REFUND_NOT_FOUND")
+    j.pay("P", "10.00")
+    j.when(issue("1.00", refund_id="R")).then_accepted()
+    j.when(ResolveRefundOutcome("R", "FAILED", "letter")).then_rejected("INVALID_STATE", state="REQUESTED")
+
+
+# -- crediting
+
+
+@pytest.mark.parametrize(
+    ("lines", "code"),
+    [
+        ((), "MALFORMED_REQUEST"),
+        ((new_line("1.00"), new_line("1.00")), "MALFORMED_REQUEST"),
+        ((new_line("1.00", currency="EUR"),), "CURRENCY_MISMATCH"),
+        ((new_line("0.00"),), "AMOUNT_NOT_POSITIVE"),
+        ((new_line("-1.00"),), "AMOUNT_NOT_POSITIVE"),
+        ((new_line("1.00", name=None),), "MALFORMED_REQUEST"),
+        (
+            (NewLine("1", money("1.00"), Product(name="x"), (MemoTax(money("-0.10")),)),),
+            "AMOUNT_NOT_POSITIVE",
+        ),
+    ],
+)
+def test_a_memo_that_makes_no_sense_is_refused(j: Journey, lines: tuple[NewLine, ...], code: str) -> None:
+    j.when(CreateCreditMemo("USD", lines, "GOODWILL")).then_rejected(code)
+
+
+@pytest.mark.parametrize(
+    ("count", "code"), [(LINES_MAX - 1, None), (LINES_MAX, None), (LINES_MAX + 1, "TOO_MANY_LINES")]
+)
+def test_a_memo_has_at_most_so_many_lines(j: Journey, count: int, code: str | None) -> None:
+    j.when(CreateCreditMemo("USD", tuple(new_line("0.01", str(n)) for n in range(count)), "GOODWILL"))
+    check(j, code)
+
+
+def test_a_memo_is_posted_once_and_given_up_only_before(j: Journey) -> None:
+    memo(j, "1.00", draft=True)
+    j.when(CreateCreditMemo("USD", (new_line("1.00"),), "GOODWILL", "M")).then_rejected("CREDIT_MEMO_EXISTS")
+    j.when(VoidCreditMemo("M")).then_rejected("INVALID_STATE", state="DRAFT")
+    j.when(PostCreditMemo("M")).then_accepted()
+    j.when(PostCreditMemo("M")).then_rejected("INVALID_STATE", state="POSTED")
+    j.when(RecoverCreditMemo("M")).then_rejected("INVALID_STATE", state="POSTED")
+    j.when(RecoverCreditMemo("none")).then_rejected("CREDIT_MEMO_NOT_FOUND")
+
+
+@pytest.mark.parametrize(("amount", "exceeded"), CENTS)
+def test_no_more_of_a_line_is_credited_than_it_owes(j: Journey, amount: str, exceeded: str | None) -> None:
+    invoice = j.post("INV", line("1", "100.00"), line("2", "10.00"))
+    j.when(CreditInvoice(invoice, (CreditedLine("1", money(amount)),), "GOODWILL"))
+    check(j, exceeded and "LINE_BALANCE_EXCEEDED")
+
+
+def test_an_invoice_is_credited_by_its_lines_in_its_currency(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    one = CreditedLine("1", money("1.00"))
+    for target, lines, code in (
+        ("none", (one,), "INVOICE_NOT_FOUND"),
+        (invoice, (), "MALFORMED_REQUEST"),
+        (invoice, (one, one), "MALFORMED_REQUEST"),
+        (invoice, (CreditedLine("none", money("1.00")),), "INVOICE_LINE_NOT_FOUND"),
+        (invoice, (CreditedLine("1", money("1.00", "EUR")),), "CURRENCY_MISMATCH"),
+        (invoice, (CreditedLine("1", money("0.00")),), "AMOUNT_NOT_POSITIVE"),
+        (invoice, (CreditedLine("1", money("-1.00")),), "AMOUNT_NOT_POSITIVE"),
+    ):
+        j.when(CreditInvoice(target, lines, "GOODWILL")).then_rejected(code)
+    j.given((Invoice, invoice, InvoiceLocked("refunding:ro")))
+    j.when(CreditInvoice(invoice, (one,), "GOODWILL")).then_rejected("INVOICE_LOCKED")
+
+
+def test_a_memo_that_was_used_is_not_voided(j: Journey) -> None:
+    memo(j, "10.00")
+    j.when(external("1.00", credit_memo_id="M")).then_accepted()
+    j.when(VoidCreditMemo("M")).then_rejected("CREDIT_MEMO_HAS_SETTLEMENTS")
+
+
+# -- orchestrating
+
+
+def orchestrated() -> tuple[Journey, str]:
+    """A paid invoice whose reduction is on its way back; the orchestration's id."""
+    j = Journey("recommended", auto_apply_credits_to_posted_invoices=False)
+    invoice = j.post("INV", line("1", "100.00"))
+    j.pay("P", "100.00", invoice)
+    j.post("NEG", line("1", "-40.00", of=("INV", "1")))
+    return j, j.last_id(RefundOrchestration)
+
+
+def test_what_an_orchestration_holds_is_untouchable() -> None:
+    j, id = orchestrated()
+    memo_id = j.last_id(CreditMemo)
+    j.when(AutomateRefund(memo_id)).then_rejected("ORCHESTRATION_EXISTS")
+    j.when(IssueUnreferencedRefund(memo_id, money("1.00"), "X", j.card_a)).then_rejected("CREDIT_MEMO_LOCKED")
+    j.run_processes()
+    j.when(issue("60.01", source="REOPEN_INVOICES")).then_rejected("REFUND_EXCEEDS_REFUNDABLE")
+    j.when(ExecuteRefundPlan(id)).then_rejected("INVALID_STATE", state="REFUNDING")
+    j.when(CancelRefundOrchestration(id)).then_rejected("ORCHESTRATION_TOO_LATE", state="REFUNDING")
+
+
+def test_an_orchestration_is_started_by_hand_for_its_own_invoice(j: Journey) -> None:
+    memo(j, "10.00")
+    j.when(AutomateRefund("none")).then_rejected("CREDIT_MEMO_NOT_FOUND")
+    j.when(AutomateRefund("M"), account="B").then_rejected("ACCOUNT_MISMATCH")
+    j.when(AutomateRefund("M")).then_rejected("REFERENCE_MISMATCH")
+    j.given((CreditMemo, "M", CreditMemoLocked("refund:R")))
+    j.when(AutomateRefund("M")).then_rejected("CREDIT_MEMO_LOCKED")
+
+
+def test_only_a_leg_that_failed_is_placed_anew() -> None:
+    j, id = orchestrated()
+    j.run_processes()
+    for command in (
+        RetryRefundLeg(id, 1),
+        ChooseRefundFallback(id, 1, "OPEN_CREDIT"),
+        ResolveManualAction(id, 1, "OPEN_CREDIT", "note"),
+    ):
+        j.when(command).then_rejected("INVALID_STATE", state="REQUESTED")
+    for command in (RetryRefundLeg(id, 2), RetryRefundLeg("none", 1)):
+        j.when(command).then_rejected("ORCHESTRATION_NOT_FOUND")
+    j.when(RetryRefundLeg(id, 1), account="B").then_rejected("ACCOUNT_MISMATCH")
+
+
+def test_a_canceled_orchestration_leaves_everything_where_it_was() -> None:
+    j, id = orchestrated()
+    j.when(CancelRefundOrchestration(id, "customer agreed")).then_accepted()
+    assert j.state(RefundOrchestration, id).status == "CANCELED"
+    memo = j.state(CreditMemo, j.last_id(CreditMemo))
+    assert (memo.locked_by, memo.balance) == (None, 40_00)
+    assert j.payment("P")["applied"] == "100.00"
+    j.when(ExecuteRefundPlan(id)).then_rejected("INVALID_STATE", state="CANCELED")
+    assert j.state(Payment, "P").refund_reserved == 0

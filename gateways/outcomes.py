@@ -35,7 +35,7 @@ def refused(
     meaning = codes.classify(family, code)
     never = meaning.never_retry or never_retry
     return Outcome(
-        _result(meaning, never),
+        result_of(meaning, never),
         category=meaning.category,
         hard=meaning.hard or never,
         never_retry=never,
@@ -72,7 +72,8 @@ def seconds(header: str | None) -> int | None:
     return int(header) if header and header.isdigit() else None
 
 
-def _result(meaning: codes.Meaning, never_retry: bool) -> str:
+def result_of(meaning: codes.Meaning, never_retry: bool) -> str:
+    """Wrong data of the customer's; what is closed for good; or what may work later."""
     if meaning.category == "PaymentInformation":
         return "ValidationError"
     return "PermanentFail" if never_retry else "Decline"

@@ -18,9 +18,11 @@ from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from events import ids
-from events.gateway import GatewayCredentialRotated, GatewayRegistered
+from events.gateway import GatewayCredentialRotated, GatewayRegistered, RawCodeMapPublished
 from events.mapper import decode
+from gateways.codes import Meaning
 from gateways.credentials import Credential, CredentialMissing
+from gateways.mapped import MappedGateway
 from gateways.protocol import Gateway
 from gateways.registry import AdapterNotInstalled, UnknownAdapter, adapter
 from gateways.unusable import UnusableGateway
@@ -229,12 +231,23 @@ class Gateways:
         }
         if registered.adapter_key == "simulator" and self._settings.simulator_url:
             given.setdefault("base_url", self._settings.simulator_url)
-        return adapter(registered.adapter_key)(
+        opened = adapter(registered.adapter_key)(
             given,
             registered.connect_timeout_ms,
             registered.read_timeout_ms,
             Credential([registered.credential_ref, *rotated][-1]),
         )
+        return MappedGateway(opened, lambda: self._published(tenant, registered.provider_id))
+
+    async def _published(self, tenant: str, provider_id: str) -> dict[str, Meaning] | None:
+        """The tenant's own raw code map, as it was last published."""
+        try:
+            recorded = await self._store.read_stream(ids.stream(tenant, "gwprov", provider_id))
+        except StoreUnavailable:
+            return None
+        facts = [decode(each.topic, each.data) for each in recorded]
+        maps = [fact.codes for fact in facts if isinstance(fact, RawCodeMapPublished)]
+        return {code: Meaning(*meaning) for code, meaning in maps[-1].items()} if maps else {}
 
 
 # -- the broker

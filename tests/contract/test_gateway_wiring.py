@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from events.gateway import Capabilities, GatewayCredentialRotated, GatewayRegistered
+from events.gateway import Capabilities, GatewayCredentialRotated, GatewayRegistered, RawCodeMapPublished
 from events.mapper import encode, topic_of
 from services.bootstrap import Gateways
 from services.settings import Settings
@@ -28,7 +28,8 @@ class OneStream:
         self._facts = facts
 
     async def read_stream(self, stream: str) -> list[Kept]:
-        return [Kept(fact) for fact in self._facts]
+        of_provider = "gwprov" in stream
+        return [Kept(fact) for fact in self._facts if isinstance(fact, RawCodeMapPublished) == of_provider]
 
 
 def registered(adapter_key: str, url: str | None) -> GatewayRegistered:
@@ -81,3 +82,22 @@ async def test_what_cannot_be_opened_says_why_at_each_call(key: str, why: str) -
     told = await gateway.call(planned("SALE"))
     assert told.result_code == "SystemError"
     assert why in (told.raw_message or "")
+
+
+async def test_the_tenants_own_code_map_comes_before_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FIRST_CREDENTIAL", "sk_first")
+    first = RawCodeMapPublished(1, {"insufficient_funds": ("Security", "N")})
+    last = RawCodeMapPublished(2, {"a_code_of_tomorrow": ("Security", "N")})
+    with serving(FakeStripe()) as served:
+        known = opened(registered("stripe", served.url), first, last)
+        gateway = await known.of("acme", "gw-1")
+        theirs = await gateway.call(planned("SALE", token="pm_declines_a_code_of_tomorrow"))
+        assert (theirs.result_code, theirs.category, theirs.never_retry) == (
+            "PermanentFail",
+            "Security",
+            True,
+        )
+        ours = planned("SALE", token="pm_declines_insufficient_funds", idempotency_key="k2")
+        told = await gateway.call(ours)
+        assert (told.result_code, told.category, told.hard) == ("Decline", "CardLimit", False)
+        await known.close()

@@ -1,0 +1,66 @@
+"""A gateway whose refusals are read by the tenant's own raw code map first, and by ours where it is silent.
+
+The map is looked up after each call, so one that was published during a call counts for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+
+from events.gateway import Capabilities
+from events.gateway_call import GatewayCallPlanned
+from events.shapes import Outcome
+from gateways.codes import Meaning
+from gateways.outcomes import result_of
+from gateways.protocol import Gateway, Notification
+
+Published = Callable[[], Awaitable[Mapping[str, Meaning] | None]]
+"""None: it cannot be read now; an answer is never lost for that."""
+
+REFUSALS = ("Decline", "PermanentFail", "ValidationError")
+
+
+class MappedGateway:
+    def __init__(self, gateway: Gateway, published: Published) -> None:
+        self._gateway, self._published = gateway, published
+        self._latest: Mapping[str, Meaning] = {}
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._gateway.capabilities
+
+    async def call(self, request: GatewayCallPlanned) -> Outcome:
+        return await self._read(await self._gateway.call(request))
+
+    async def query(self, request: GatewayCallPlanned) -> Outcome | None:
+        found = await self._gateway.query(request)
+        return None if found is None else await self._read(found)
+
+    def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
+        """By the map as the last call saw it."""
+        news = self._gateway.parse_notification(headers, body)
+        return [each._replace(outcome=remapped(each.outcome, self._latest)) for each in news]
+
+    async def close(self) -> None:
+        await self._gateway.close()
+
+    async def _read(self, outcome: Outcome) -> Outcome:
+        if outcome.result_code in REFUSALS:
+            published = await self._published()
+            self._latest = self._latest if published is None else published
+        return remapped(outcome, self._latest)
+
+
+def remapped(outcome: Outcome, published: Mapping[str, Meaning]) -> Outcome:
+    """A refusal as the tenant reads its code; anything else, and a code that it does not name, as it was."""
+    meaning = published.get((outcome.raw_code or "").strip().lower())
+    if meaning is None or outcome.result_code not in REFUSALS:
+        return outcome
+    return replace(
+        outcome,
+        result_code=result_of(meaning, meaning.never_retry),
+        category=meaning.category,
+        hard=meaning.hard,
+        never_retry=meaning.never_retry,
+    )

@@ -189,6 +189,17 @@ class PaymentCancellationFailed:
     raw_message: str | None
 
 
+@fact("payment.enhanced_data_reduced.v1")
+class PaymentEnhancedDataReduced:
+    """Less purchase detail goes with the payment than was wished; the payment itself proceeds."""
+
+    level: int
+    """2: without its lines; 0: nothing at all."""
+    reason: str
+    """PART_PAYMENT, SEVERAL_INVOICES, GATEWAY_LEVEL_2_ONLY, TOO_MANY_LINES, NEGATIVE_LINE,
+    FRACTIONAL_QUANTITY, TOTALS_DIFFER or NOT_A_POSTED_SALE."""
+
+
 @fact("payment.canceled.v1")
 class PaymentCanceled:
     amount: Money
@@ -214,4 +225,5 @@ PaymentEvent = (
     | PaymentCancellationRequested
     | PaymentCancellationFailed
     | PaymentCanceled
+    | PaymentEnhancedDataReduced
 )

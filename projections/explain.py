@@ -28,10 +28,16 @@ async def streams_of(log: Log, tenant: str, id: str) -> list[str]:
 
 
 async def explain(log: Log, tenant: str, id: str) -> list[dict[str, Any]]:
-    """Every fact of what the id names: what it says, who caused it, and by which command."""
+    """Every fact of what the id names: what it says, who caused it, and by which command.
+
+    What it asked of a gateway is told with it: the request, with its Level 2 and 3 data, and the answers.
+    """
     events: list[Recorded] = []
     for stream in await streams_of(log, tenant, id):
         events += await log.read_stream(stream)
+    asked = {orjson.loads(event.data).get("gateway_idempotency_key") for event in events}
+    for key in asked - {None}:
+        events += await log.read_stream(f"{tenant}/gwcall-{key}")
     return [told(event) for event in sorted(events, key=lambda event: event.position)]
 
 

@@ -25,6 +25,7 @@ from events.account import (
     PaymentHoldReleased,
     PaymentMethodsReordered,
 )
+from events.shapes import Address
 from services.commands import Currency, FreeText, Id, PostalAddress, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
@@ -42,6 +43,8 @@ class Account:
     currencies: tuple[str, ...] = ()
     profiles: dict[str, bool] = field(default_factory=dict[str, bool])
     """Billing profile to whether it skips automatic payments."""
+    addresses: dict[str, Address | None] = field(default_factory=dict[str, Address | None])
+    """Billing profile to where its goods go."""
     default_profile_id: str | None = None
     default_method_id: str | None = None
     method_order: tuple[str, ...] = ()
@@ -58,6 +61,7 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.status, account.currencies = "ACTIVE", event.currencies
         case BillingProfileDefined() | BillingProfileUpdated():
             account.profiles[event.profile_id] = event.skip_automatic_payments
+            account.addresses[event.profile_id] = event.shipping_address or event.billing_address
             if event.is_default:
                 account.default_profile_id = event.profile_id
             elif account.default_profile_id == event.profile_id:

@@ -34,6 +34,7 @@ from services import (
     applying,
     authorization,
     calling,
+    enhancing,
     exceptions,
     payment_group,
     payment_method,
@@ -54,6 +55,7 @@ from services.invoice import Invoice
 from services.payment import Payment
 from services.payment_group import NewGroup
 from services.payment_method import MethodType, SavedMethod
+from services.tenant_settings import TenantSettings
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
@@ -156,6 +158,11 @@ def _process_needs(states: States, command: ProcessPayment, context: Context) ->
         yield Need(SavedMethod, method_id)
     if gateway_id:
         yield Need(Gateway, gateway_id)
+    yield tenant_settings.needed(context)
+    settings = states.find(TenantSettings, context.tenant)
+    if settings and settings["enhanced_card_data"]:
+        for target in command.apply_to:
+            yield Need(Invoice, target.invoice_id)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
 
 
@@ -170,6 +177,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
     check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type)
     payment_id = command.payment_id or context.new_id("payment")
     number = context.number("PAY")
+    enhanced = _enhanced(states, command, method, gateway, number, context)
     key, planned = calling.plan(
         context,
         origin=payment_id,
@@ -182,6 +190,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         merchant_reference=number,
         method=method,
         initiator="CUSTOMER" if command.initiation in ("PORTAL", "PAY_LINK", "CHECKOUT") else "MERCHANT",
+        enhanced=enhanced.sent,
     )
     requested = PaymentRequested(
         payment_id=payment_id,
@@ -199,7 +208,31 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         payment_group_id=_group_id(command),
     )
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
-    return [*groups, Change(Payment, payment_id, requested, new=command.payment_id is None), planned]
+    changes = [*groups, Change(Payment, payment_id, requested, new=command.payment_id is None)]
+    if enhanced.reduced:
+        changes.append(Change(Payment, payment_id, enhanced.reduced))
+    return [*changes, planned]
+
+
+def _enhanced(
+    states: States,
+    command: ProcessPayment,
+    method: Method,
+    gateway: Gateway,
+    number: str,
+    context: Context,
+) -> enhancing.Enhanced:
+    """What a corporate card's owner will see, from the invoices that the money is meant for."""
+    wanted = tenant_settings.of(states, context)["enhanced_card_data"]
+    if not wanted or not command.apply_to or not enhancing.takes(gateway.capabilities, method.type):
+        return enhancing.NOTHING
+    parts = [
+        enhancing.Part(states.get(Invoice, target.invoice_id), target.amount, target.line_id)
+        for target in command.apply_to
+    ]
+    owner = states.get(Account, context.account_id)
+    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(owner.default_profile_id or ""))
+    return enhancing.enhance(parts, command.amount, gateway.capabilities, buyer)
 
 
 def _check_new(states: States, payment_id: str | None) -> None:

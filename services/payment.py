@@ -18,6 +18,7 @@ from events.payment import (
     PaymentCanceled,
     PaymentCancellationFailed,
     PaymentCancellationRequested,
+    PaymentEnhancedDataReduced,
     PaymentEvent,
     PaymentFailed,
     PaymentHeldForReview,
@@ -154,7 +155,7 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
             payment.cancellation_attempts = event.attempt_no
         case PaymentCancellationFailed():
             payment.cancellation_key = None
-        case PaymentApplicationFailed():
+        case PaymentApplicationFailed() | PaymentEnhancedDataReduced():
             pass
         case _:
             payment.status = _STATUS_AFTER[type(event)]

@@ -160,7 +160,7 @@ def _process_needs(states: States, command: ProcessPayment, context: Context) ->
         yield Need(Gateway, gateway_id)
     yield tenant_settings.needed(context)
     settings = states.find(TenantSettings, context.tenant)
-    if settings and settings["enhanced_card_data"]:
+    if settings and settings["level2_level3_data"]:
         for target in command.apply_to:
             yield Need(Invoice, target.invoice_id)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
@@ -223,7 +223,7 @@ def _enhanced(
     context: Context,
 ) -> enhancing.Enhanced:
     """What a corporate card's owner will see, from the invoices that the money is meant for."""
-    wanted = tenant_settings.of(states, context)["enhanced_card_data"]
+    wanted = tenant_settings.of(states, context)["level2_level3_data"]
     if not wanted or not command.apply_to or not enhancing.takes(gateway.capabilities, method.type):
         return enhancing.NOTHING
     parts = [

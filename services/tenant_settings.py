@@ -26,7 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
     "auto_promote_backup": False,
-    "enhanced_card_data": False,
+    "level2_level3_data": False,
     "production": False,
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown."""
@@ -37,7 +37,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "convert_negative_lines": True,
         "issue_refunds_and_settle_balances": True,
         "auto_apply_credits_to_posted_invoices": True,
-        "enhanced_card_data": True,
+        "level2_level3_data": True,
     },
 }
 

@@ -32,7 +32,7 @@ LINE_2 = Line(
 
 
 def shop(**more: Any) -> Journey:
-    j = Journey(capabilities=replace(STRIPE_LIKE, **more), enhanced_card_data=True)
+    j = Journey(capabilities=replace(STRIPE_LIKE, **more), level2_level3_data=True)
     home = Address(postal_code="1000", country="BE")
     j.when(DefineBillingProfile("B", "Main", 1, is_default=True, shipping_address=home)).then_accepted()
     return j

@@ -35,6 +35,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
         "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
         "auto_promote_backup": False,
+        "level2_level3_data": False,
         "production": False,
     }
 

@@ -74,7 +74,10 @@ async def run(
     for planned in _setup():  # each builds on the one before, and has a key of its own
         await _send(sender, [planned], outcome, lambda *_: lambda _: None, "")
     accounts = sorted({invoice.account_id for invoice in reading.invoices})
-    await _send(sender, list(_registered(accounts)), outcome, step, "accounts and cards")
+    await _send(sender, [_registered(account) for account in accounts], outcome, step, "accounts")
+    customers = [account for account in accounts if account != TILL]
+    await _send(sender, [_card_of(account) for account in customers], outcome, step, "cards on file")
+    await _send(sender, [_default_of(account) for account in customers], outcome, step, "default cards")
     sales = [invoice for invoice in reading.invoices if invoice.total >= 0]
     cancellations = [invoice for invoice in reading.invoices if invoice.total < 0]
     await _send(sender, [_posted(invoice) for invoice in sales], outcome, step, "invoices posted")
@@ -108,18 +111,20 @@ def _method_id(account_id: str) -> str:
     return ids.method_id(TENANT, account_id, "shop", f"card-of-{account_id}")
 
 
-def _registered(accounts: Sequence[str]) -> Iterable[Planned]:
-    for account_id in accounts:
-        name = "The till" if account_id == TILL else f"Customer {account_id}"
-        yield Planned(RegisterAccount(name, (CURRENCY,)), account_id, f"demo:register:{account_id}")
-        if account_id != TILL:
-            token = f"tok_mix_{account_id}"
-            fingerprint = f"card-of-{account_id}"
-            card = SavePaymentMethod(GATEWAY, token, "card", fingerprint, last4=account_id[-4:].zfill(4))
-            yield Planned(card, account_id, f"demo:card:{account_id}")
-            yield Planned(
-                SetDefaultPaymentMethod(_method_id(account_id)), account_id, f"demo:default:{account_id}"
-            )
+def _registered(account_id: str) -> Planned:
+    name = "The till" if account_id == TILL else f"Customer {account_id}"
+    return Planned(RegisterAccount(name, (CURRENCY,)), account_id, f"demo:register:{account_id}")
+
+
+def _card_of(account_id: str) -> Planned:
+    last4 = account_id[-4:].zfill(4)
+    card = SavePaymentMethod(GATEWAY, f"tok_mix_{account_id}", "card", f"card-of-{account_id}", last4=last4)
+    return Planned(card, account_id, f"demo:card:{account_id}")
+
+
+def _default_of(account_id: str) -> Planned:
+    default = SetDefaultPaymentMethod(_method_id(account_id))
+    return Planned(default, account_id, f"demo:default:{account_id}")
 
 
 def _posted(invoice: RetailInvoice) -> Planned:

@@ -47,11 +47,17 @@ class Sender:
         self._tenant, self._actor = tenant, actor
         self._waiting: dict[UUID, asyncio.Future[Verdict]] = {}
         self._failure: Exception | None = None
+        self._in_order = asyncio.Lock()
+        """A producer whose batch is full lets whoever comes next pass by those who wait."""
 
     async def send_all(
         self, planned: Iterable[Planned], progress: Callable[[int], None] = lambda _: None
     ) -> list[Verdict]:
-        """The verdict of each, in the order given."""
+        """The verdict of each, in the order given.
+
+        They are sent in that order; what must be decided after another belongs into a later call, since a
+        broker may forget the first of two.
+        """
         room, verdicts = asyncio.Semaphore(IN_FLIGHT_MAX), list[asyncio.Task[Verdict]]()
         done = 0
 
@@ -86,7 +92,8 @@ class Sender:
         headers = [("ce_type", type.encode()), ("ce_id", str(command_id).encode())]
         key = ids.home(self._tenant, planned.account_id).encode()
         while True:
-            sent = await self._producer.send(self._topics.commands, body, key=key, headers=headers)
+            async with self._in_order:
+                sent = await self._producer.send(self._topics.commands, body, key=key, headers=headers)
             sent.add_done_callback(_heard)
             try:
                 async with asyncio.timeout(RESEND_SECONDS):

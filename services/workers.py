@@ -116,7 +116,8 @@ class GatewayWorker:
         found = await gateway.query(planned)
         if found is not None:
             return self._report(work, "RECONCILER", found)
-        trusted = gateway.capabilities.read_your_writes_seconds is not None
+        can = gateway.capabilities
+        trusted = can.query_by_reference and can.read_your_writes_seconds is not None
         return replace(self._report(work, "RECONCILER", Outcome("NotFound")), not_executed=trusted)
 
     def _report(self, work: Work, source: Source, outcome: Outcome) -> Report:

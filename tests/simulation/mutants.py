@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     Mutant(
         "an unknown outcome is a failure",
-        "gateways/simulator/translation.py",
+        "gateways/outcomes.py",
         '    return Outcome("Indeterminate", category="GatewayConnection", raw_message=why)',
         '    return Outcome("Decline", category="GatewayConnection", raw_message=why)',
     ),

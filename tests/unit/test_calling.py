@@ -395,3 +395,21 @@ def test_every_fact_of_a_call_says_what_is_to_be_done(fact: object, work: object
 
 def test_other_facts_are_no_work() -> None:
     assert work_changes(SUCCESS, KEY, "t/A", NOW) == ()
+
+
+# -- keys and inquiries that must not be taken for others
+
+
+def test_ids_with_colons_make_keys_that_never_meet() -> None:
+    keys = {mint_key(context("a:sale"), "SALE", "x", 1), mint_key(context("a"), "SALE", "sale:x", 1)}
+    assert keys == {"a%3Asale:sale:x:1", "a:sale:sale%3Ax:1"}
+    assert mint_key(context(), "SALE", "P1", 1) == KEY
+
+
+def test_a_gateway_that_cannot_be_asked_never_vouches_that_nothing_happened() -> None:
+    """Domain 3.4, rule 4: without an inquiry, "not found" is no answer, whatever else is promised."""
+    j = unknown(query_by_reference=False, idempotency=False, read_your_writes_seconds=2)
+    j.at(timedelta(hours=1))
+    inquired(j, NOT_FOUND, not_executed=True)
+    assert [type(fact) for fact in call_facts(j)] == [GatewayStatusQueried]
+    assert j.payment("P1")["status"] == "INDETERMINATE"

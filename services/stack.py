@@ -84,9 +84,12 @@ async def _servers(
 ) -> tuple[Settings, EmbeddedStack | None]:
     if not settings.embedded_database and not settings.embedded_broker:
         return settings, None
-    say("starting the embedded PostgreSQL and broker")
+    needed = {"postgres": settings.embedded_database, "broker": settings.embedded_broker}
+    say(f"starting the embedded {' and '.join(name for name, wanted in needed.items() if wanted)}")
     topics = dict.fromkeys(bootstrap.topics(settings), PARTITIONS)
-    embedded = EmbeddedStack(settings.data_dir, topics)  # a broker that starts again has them again
+    embedded = EmbeddedStack(  # a broker that starts again has its topics again
+        settings.data_dir, topics, without=[name for name, wanted in needed.items() if not wanted]
+    )
     await stack.enter_async_context(embedded)
     watching = asyncio.create_task(
         embedded.watch(on_broker_loss=lambda: supervisor.restart(TALK_TO_THE_BROKER)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -44,13 +44,24 @@ class Endpoints:
 
 
 class EmbeddedStack:
-    """Both servers over one data folder that no second stack may use at the same time."""
+    """The servers over one data folder that no second stack may use at the same time.
 
-    def __init__(self, folder: Path, topics: Mapping[str, int] | None = None, broker_port: int = 0) -> None:
+    `without` names those that the user has: `postgres`, or `broker`; they are not started.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        topics: Mapping[str, int] | None = None,
+        broker_port: int = 0,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         self.folder = folder.absolute()
         self.postgres = EmbeddedPostgres(self.folder / "postgres", self.folder / "logs")
         self.broker = EmbeddedBroker(self.folder / "logs", topics, broker_port)
         self._lock = FolderLock(self.folder)
+        self._without = frozenset(without)
 
     @property
     def endpoints(self) -> Endpoints:
@@ -64,12 +75,14 @@ class EmbeddedStack:
         await self.stop()
 
     async def start(self) -> Endpoints:
-        """Take the folder (`FolderInUse`), start both, say where they are in `endpoints.json`."""
+        """Take the folder (`FolderInUse`), start them, say where they are in `endpoints.json`."""
         self._lock.acquire()
         try:
             async with asyncio.TaskGroup() as starting:
-                starting.create_task(self.postgres.start())
-                starting.create_task(self.broker.start())
+                if "postgres" not in self._without:
+                    starting.create_task(self.postgres.start())
+                if "broker" not in self._without:
+                    starting.create_task(self.broker.start())
         except BaseException:
             await self.stop()
             raise

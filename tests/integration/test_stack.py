@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from services import stack
-from services.kafka_admin import cluster_id
+from services.kafka_admin import cluster_id, wait_for_broker
 from services.settings import Settings
 
 
@@ -37,6 +37,15 @@ async def test_every_role_is_up_when_it_says_so_and_none_is_left_after_it(tmp_pa
     assert [child.restarts for child in children] == [0] * len(children)
 
 
+async def test_a_server_of_the_users_own_is_not_started_beside_it(tmp_path: Path, database_url: str) -> None:
+    own = settings(tmp_path).model_copy(update={"database_url": database_url})
+    async with stack.running(own, groups={}) as running:
+        assert running.settings.database_url == database_url
+        assert running.embedded is not None
+        assert running.embedded.broker.pid
+        assert not (tmp_path / "tender" / "postgres").exists()
+
+
 async def test_a_role_that_is_killed_is_started_again(tmp_path: Path) -> None:
     async with stack.running(settings(tmp_path)) as running:
         http = running.supervisor.children["http"]
@@ -57,6 +66,7 @@ async def test_roles_begin_anew_when_the_broker_is_another_cluster(tmp_path: Pat
         async with asyncio.timeout(90):
             while not (children["worker"].restarts and children["relay"].restarts):
                 await asyncio.sleep(0.05)
+        await wait_for_broker(servers)  # the roles end before it is started again
         after = await cluster_id(servers)
         assert after != before
         assert after in endpoints.read_text()

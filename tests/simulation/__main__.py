@@ -18,7 +18,8 @@ from tests.simulation.world import Told, simulate
 
 FAULTS = frozenset(
     "store lost before|store lost after|publish failed|record duplicated|record on another partition|"
-    "partition delayed|records read again|gateway answer lost|inquiry lost|broker came back empty|rebalance|"
+    "partition delayed|records read again|no command at all|gateway answer lost|inquiry lost|"
+    "broker came back empty|rebalance|"
     "worker killed|relay killed|processes killed|gateway killed|projector killed".split("|")
 )
 STATES = frozenset(
@@ -35,7 +36,17 @@ REJECTIONS = frozenset(
     "PAYMENT_NOT_PROCESSED PAYMENT_BALANCE_EXCEEDED INVOICE_BALANCE_EXCEEDED CURRENCY_MISMATCH "
     "ACCOUNT_MISMATCH REFUND_EXCEEDS_REFUNDABLE REFUND_EXCEEDS_UNAPPLIED INVOICE_NOT_FOUND "
     "PAYMENT_NOT_FOUND METHOD_NOT_FOUND METHOD_NOT_ACTIVE PAYMENT_HAS_SETTLEMENTS "
-    "CAPTURE_EXCEEDS_AUTHORIZATION".split()
+    "CAPTURE_EXCEEDS_AUTHORIZATION ACCOUNT_EXISTS APPLICATION_NOT_FOUND AUTHORIZATION_NOT_FOUND "
+    "INVALID_STATE METHOD_IN_USE PAYMENT_NOT_GATEWAY_LINKED REVERSAL_EXCEEDS_AUTHORIZATION".split()
+)
+FACTS = frozenset(
+    "authorization.capture_succeeded.v1 authorization.expired.v1 authorization.reversed.v1 "
+    "account.default_payment_method_cleared.v1 credit_memo.unapplied.v1 exception.raised.v1 "
+    "gateway_call.not_sent.v1 gateway_call.outcome_resolved.v1 gateway_call.status_queried.v1 "
+    "gateway_call.timed_out.v1 invoice.credit_applied.v1 invoice.credit_unapplied.v1 invoice.locked.v1 "
+    "invoice.reopened.v1 payment.canceled.v1 payment.recorded_externally.v1 payment.refund_applied.v1 "
+    "payment.refund_reservation_released.v1 payment.unapplied.v1 payment_method.deleted.v1 "
+    "payment_method.health_changed.v1 payment_method.revoked.v1 refund_orchestration.leg_fell_back.v1".split()
 )
 """What the seeds together must reach; a set that is never reached is a simulation that looks away."""
 
@@ -65,6 +76,7 @@ def main(first: int, seeds: int, jobs: int) -> int:
         ("faults", whole.faults),
         ("states", whole.states),
         ("rejections", whole.rejections),
+        ("facts", whole.facts),
     ):
         print(f"{name}: {', '.join(f'{key} {count}' for key, count in sorted(counted.items()))}")
     missing = never(whole) if seeds >= 100 else []
@@ -78,6 +90,7 @@ def add(whole: Told, told: Told) -> None:
         (whole.faults, told.faults),
         (whole.states, told.states),
         (whole.rejections, told.rejections),
+        (whole.facts, told.facts),
     ):
         mine.update(theirs)
     whole.commands += told.commands
@@ -89,6 +102,7 @@ def never(whole: Told) -> list[str]:
         (FAULTS, whole.faults),
         (STATES, whole.states),
         (REJECTIONS, whole.rejections),
+        (FACTS, whole.facts),
     )
     return sorted(name for names, reached in wanted for name in names if not reached[name])
 

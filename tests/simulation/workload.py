@@ -14,6 +14,7 @@ from gateways.simulator.translation import CAPABILITIES
 from services.account import RegisterAccount
 from services.applying import ApplyPayment, UnapplyPayment
 from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
+from services.commands import TYPES
 from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
 from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
@@ -45,6 +46,7 @@ TOKENS = (
     "tok_refund_async_fail",
     "tok_refund_timeout_after",
     "tok_refund_timeout_before",
+    "tok_slow_900",
 )
 
 Said = tuple[object, str, str]
@@ -70,6 +72,8 @@ class Users:
         """External id, account, currency, amount."""
         self._payments: list[tuple[str, str, str, int]] = []
         self._authorizations: list[tuple[str, str, str]] = []
+        self._applied: list[tuple[str, str, str, str]] = []
+        """Payment, account, invoice, and the id that its application to line 0 has, if it has one."""
         self._said: list[Said] = []
 
     def commands(self, count: int) -> Iterator[Said]:
@@ -151,8 +155,11 @@ class Users:
         payment_id, account, currency, amount = self._chosen.choice(self._payments[-12:])
         external_id = self._chosen.choice(self._invoices[-12:])[0]
         money = Money(max(1, amount // self._chosen.choice((1, 2, 5))), currency)
-        command = ApplyPayment(payment_id, ids.invoice_id(TENANT, external_id), money)
-        return command, account, f"apply {number}"
+        invoice_id, key = ids.invoice_id(TENANT, external_id), f"apply {number}"
+        command_id = ids.command_id(TENANT, TYPES[ApplyPayment], key)
+        application_id = ids.part_id(command_id, f"{payment_id}/{invoice_id}/0/None")
+        self._applied.append((payment_id, account, invoice_id, application_id))
+        return ApplyPayment(payment_id, invoice_id, money), account, key
 
     def _refund(self, number: int, account: str) -> Said:
         if not self._payments:
@@ -165,7 +172,7 @@ class Users:
     def _odd(self, number: int, account: str) -> Said:
         """Repeats, misused keys, cancellations, authorizations, and what cannot be."""
         chosen = self._chosen
-        match chosen.randrange(9):
+        match chosen.randrange(10):
             case 0 if self._said:
                 return chosen.choice(self._said)
             case 1 if self._said:
@@ -195,6 +202,9 @@ class Users:
                 return SetDefaultPaymentMethod(self._method(account)), account, f"default {number}"
             case 7:
                 return DeletePaymentMethod(self._method(account)), account, f"delete {number}"
+            case 8 if self._applied:
+                payment_id, account, _, application_id = chosen.choice(self._applied)
+                return UnapplyPayment(payment_id, application_id), account, f"unapply {number}"
             case _:
                 application = UnapplyPayment(f"P{number // 2}", "no-such-application")
                 return application, account, f"unapply {number}"

@@ -132,10 +132,10 @@ MUTANTS = (
         "        if False:\n            raise ReadSetMoved",
     ),
     Mutant(
-        "the projector skips what it was told twice",
+        "the projector says that it saw one event more",
         "projections/runner.py",
-        "        self._at, self._new = (schema, events[-1].position), {}\n",
-        "        self._at, self._new = (schema, events[-1].position + 1), {}\n",
+        "            await self._rows.write(schema, changed, self._new, after, events[-1].position)\n",
+        "            await self._rows.write(schema, changed, self._new, after, events[-1].position + 1)\n",
     ),
     Mutant(
         "apply money that is spent",

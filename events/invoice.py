@@ -189,6 +189,23 @@ class InvoiceUnlocked:
     by: str
 
 
+@fact("invoice.disputed.v1")
+class InvoiceDisputed:
+    """A payment on it is disputed: what that settled is open again, and nobody shall collect it yet."""
+
+    dispute_id: str
+    payment_id: str
+    amount: Money
+
+
+@fact("invoice.dispute_ended.v1")
+class InvoiceDisputeEnded:
+    dispute_id: str
+    amount: Money
+    outcome: str
+    """WON, LOST or ACCEPTED."""
+
+
 InvoiceEvent = (
     InvoicePosted
     | InvoiceExcludedFromPayments
@@ -202,4 +219,6 @@ InvoiceEvent = (
     | NegativeInvoiceLinesConverted
     | InvoiceLocked
     | InvoiceUnlocked
+    | InvoiceDisputed
+    | InvoiceDisputeEnded
 )

@@ -189,6 +189,63 @@ class PaymentCancellationFailed:
     raw_message: str | None
 
 
+@fact("payment.returned.v1")
+class PaymentReturned:
+    """The bank took a processed payment back: a return, or a debit that failed after all."""
+
+    code: str
+    """The bank's own, such as R01 or AM04."""
+    category: str
+    hard: bool
+    never_retry: bool
+    returned: Money
+    """What was still here of it."""
+    overdrawn: Money
+    """What was gone already, refunded or on its way: the customer owes it."""
+    source: str
+    returned_at: datetime
+    """When the bank says that it did."""
+    gateway_ref: str | None = None
+
+
+@fact("payment.overdraft_reduced.v1")
+class PaymentOverdraftReduced:
+    """Money of a payment that the bank took back came free after all: it pays for what was overdrawn."""
+
+    amount: Money
+    overdrawn: Money
+    """What is still owed after it."""
+
+
+@fact("payment.overdraft_written_off.v1")
+class PaymentOverdraftWrittenOff:
+    """Nobody will get it from the customer any more."""
+
+    amount: Money
+    reason: str
+
+
+@fact("payment.chargeback_opened.v1")
+class ChargebackOpened:
+    dispute_id: str
+    held: Money
+
+
+@fact("payment.chargeback_won.v1")
+class ChargebackWon:
+    dispute_id: str
+    released: Money
+
+
+@fact("payment.chargeback_lost.v1")
+class ChargebackLost:
+    dispute_id: str
+    lost: Money
+    overdrawn: Money
+    """What was refunded before it was disputed: it left twice, and the customer owes it."""
+    fee: Money | None = None
+
+
 @fact("payment.enhanced_data_reduced.v1")
 class PaymentEnhancedDataReduced:
     """Less purchase detail goes with the payment than was wished; the payment itself proceeds."""
@@ -226,4 +283,10 @@ PaymentEvent = (
     | PaymentCancellationFailed
     | PaymentCanceled
     | PaymentEnhancedDataReduced
+    | PaymentReturned
+    | PaymentOverdraftReduced
+    | PaymentOverdraftWrittenOff
+    | ChargebackOpened
+    | ChargebackWon
+    | ChargebackLost
 )

@@ -26,12 +26,18 @@ from events.invoice import (
     NegativeInvoiceLinesConverted,
 )
 from events.payment import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     ExternalPaymentRecorded,
     PaymentApplied,
     PaymentCanceled,
     PaymentFailed,
+    PaymentOverdraftReduced,
+    PaymentOverdraftWrittenOff,
     PaymentProcessed,
     PaymentRequested,
+    PaymentReturned,
     PaymentUnapplied,
     RefundAppliedToPayment,
     RefundReservationReleased,
@@ -65,6 +71,8 @@ account_balances = Table(
         "open_credit",
         "reserved_credit",
         "pending_collections",
+        "disputed",
+        "overdrawn",
     ),
 )
 
@@ -201,6 +209,41 @@ def refunded(fact: RefundAppliedToPayment, at: Place, own: Own) -> Iterable[Row]
 @account_balances.on(RefundReversedOnPayment)
 def refund_came_back(fact: RefundReversedOnPayment, at: Place, own: Own) -> Iterable[Row]:
     yield _balance(at, fact.amount.currency, unapplied_payments=fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentReturned)
+def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
+    unapplied, owed = fact.returned.amount_minor, fact.overdrawn.amount_minor
+    yield _balance(at, fact.returned.currency, unapplied_payments=-unapplied, overdrawn=owed)
+
+
+@account_balances.on(PaymentOverdraftReduced)
+def overdraft_reduced(fact: PaymentOverdraftReduced, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    yield _balance(at, fact.amount.currency, unapplied_payments=-amount, overdrawn=-amount)
+
+
+@account_balances.on(PaymentOverdraftWrittenOff)
+def overdraft_written_off(fact: PaymentOverdraftWrittenOff, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, overdrawn=-fact.amount.amount_minor)
+
+
+@account_balances.on(ChargebackOpened)
+def held_for_dispute(fact: ChargebackOpened, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.held.amount_minor
+    yield _balance(at, fact.held.currency, unapplied_payments=-amount, disputed=amount)
+
+
+@account_balances.on(ChargebackWon)
+def dispute_won(fact: ChargebackWon, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.released.amount_minor
+    yield _balance(at, fact.released.currency, unapplied_payments=amount, disputed=-amount)
+
+
+@account_balances.on(ChargebackLost)
+def dispute_lost(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
+    lost, owed = fact.lost.amount_minor, fact.overdrawn.amount_minor
+    yield _balance(at, fact.lost.currency, disputed=-lost, overdrawn=owed)
 
 
 @account_balances.on(CreditMemoPosted)

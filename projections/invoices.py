@@ -8,6 +8,8 @@ from typing import Any
 from events.invoice import (
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
+    InvoiceDisputed,
+    InvoiceDisputeEnded,
     InvoiceExcludedFromPayments,
     InvoiceLine,
     InvoiceLocked,
@@ -58,7 +60,7 @@ invoices = Table(
         Column("due_date", DAY),
         Column("posted_at", INSTANT),
         *money("total", "total_tax", "converted_negative", "net_payments", "net_credits", "balance"),
-        *money("pending_collection"),
+        *money("pending_collection", "disputed"),
         Column("lines", JSON),
         Column("full_settlement_date", DAY),
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
@@ -208,6 +210,13 @@ def reopened(fact: InvoiceReopened, at: Place, own: Own) -> Iterable[Row]:
 def locked(fact: InvoiceLocked | InvoiceUnlocked, at: Place, own: Own) -> Iterable[Row]:
     by = fact.by if isinstance(fact, InvoiceLocked) else None
     yield Row((at.tenant, at.id), {"locked_by": by, "version": at.event.version})
+
+
+@invoices.on(InvoiceDisputed, InvoiceDisputeEnded)
+def disputed(fact: InvoiceDisputed | InvoiceDisputeEnded, at: Place, own: Own) -> Iterable[Row]:
+    sign = 1 if isinstance(fact, InvoiceDisputed) else -1
+    changes = {"disputed": Add(sign * fact.amount.amount_minor), "version": at.event.version}
+    yield Row((at.tenant, at.id), changes)
 
 
 @invoices.on(InvoiceExcludedFromPayments)

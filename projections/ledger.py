@@ -14,10 +14,16 @@ from events.credit_memo import CreditMemoApplied, CreditMemoPosted, CreditMemoUn
 from events.invoice import InvoicePosted, NegativeInvoiceLinesConverted
 from events.money import Money
 from events.payment import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     ExternalPaymentRecorded,
     PaymentApplied,
     PaymentCanceled,
+    PaymentOverdraftReduced,
+    PaymentOverdraftWrittenOff,
     PaymentProcessed,
+    PaymentReturned,
     PaymentUnapplied,
 )
 from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
@@ -27,6 +33,7 @@ Own = Mapping[str, Any]
 
 RECEIVABLE, REVENUE, TAX = "Accounts receivable", "Revenue", "Tax payable"
 CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "Customer credits"
+DISPUTED, FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"
 
 ledger_entries = Table(
     "ledger_entries",
@@ -56,7 +63,15 @@ cash_flow = Table(
         Column("method_type", TEXT),
     ),
     columns=money(
-        "authorized", "captured", "received_outside", "refunded", "refunded_outside", "came_back", "canceled"
+        "authorized",
+        "captured",
+        "received_outside",
+        "refunded",
+        "refunded_outside",
+        "came_back",
+        "canceled",
+        "returned",
+        "charged_back",
     ),
 )
 
@@ -69,6 +84,11 @@ def _post(debit: str, credit: str, amount: int) -> list[Posting]:
     if amount < 0:
         debit, credit, amount = credit, debit, -amount
     return [(debit, amount, 0), (credit, 0, amount)] if amount else []
+
+
+def _where(own: Own) -> str:
+    """Where a payment's money lies until the gateway has paid it out."""
+    return BANK if own.get("type") == "EXTERNAL" else CLEARING
 
 
 def postings(fact: Any, own: Own) -> list[Posting]:
@@ -97,7 +117,25 @@ def postings(fact: Any, own: Own) -> list[Posting]:
         case ExternalPaymentRecorded():
             return _post(BANK, CASH, fact.amount.amount_minor)
         case PaymentCanceled():
-            return _post(CASH, BANK if own.get("type") == "EXTERNAL" else CLEARING, fact.amount.amount_minor)
+            return _post(CASH, _where(own), fact.amount.amount_minor)
+        case PaymentReturned():
+            return _post(CASH, _where(own), fact.returned.amount_minor) + _post(
+                RECEIVABLE, _where(own), fact.overdrawn.amount_minor
+            )
+        case PaymentOverdraftReduced():
+            return _post(CASH, RECEIVABLE, fact.amount.amount_minor)
+        case PaymentOverdraftWrittenOff():
+            return _post(BAD_DEBT, RECEIVABLE, fact.amount.amount_minor)
+        case ChargebackOpened():
+            return _post(CASH, DISPUTED, fact.held.amount_minor)
+        case ChargebackWon():
+            return _post(DISPUTED, CASH, fact.released.amount_minor)
+        case ChargebackLost():
+            return (
+                _post(DISPUTED, CLEARING, fact.lost.amount_minor)
+                + _post(RECEIVABLE, CLEARING, fact.overdrawn.amount_minor)
+                + _post(FEES, CLEARING, fact.fee.amount_minor if fact.fee else 0)
+            )
         case PaymentApplied():
             return _post(CASH, RECEIVABLE, fact.total.amount_minor)
         case PaymentUnapplied():
@@ -129,11 +167,17 @@ BOOKED = (
     RefundProcessed,
     ExternalRefundRecorded,
     RefundReversed,
+    PaymentReturned,
+    PaymentOverdraftReduced,
+    PaymentOverdraftWrittenOff,
+    ChargebackOpened,
+    ChargebackWon,
+    ChargebackLost,
 )
 
 
 def _currency(fact: Any) -> str:
-    for name in ("currency", "total", "amount", "processed_amount"):
+    for name in ("currency", "total", "amount", "processed_amount", "returned", "held", "released", "lost"):
         value = getattr(fact, name, None)
         if value is not None:
             return value.currency if isinstance(value, Money) else value
@@ -206,6 +250,18 @@ def refunded_outside(fact: ExternalRefundRecorded, at: Place, own: Own) -> Itera
 @cash_flow.on(RefundReversed)
 def came_back(fact: RefundReversed, at: Place, own: Own) -> Iterable[Row]:
     yield _flow(at, fact.amount, own["gateway_id"], None, "came_back")
+
+
+@cash_flow.on(PaymentReturned)
+def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.returned + fact.overdrawn
+    yield _flow(at, amount, own.get("gateway_id"), own.get("method_type"), "returned")
+
+
+@cash_flow.on(ChargebackLost)
+def charged_back(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.lost + fact.overdrawn
+    yield _flow(at, amount, own.get("gateway_id"), own.get("method_type"), "charged_back")
 
 
 TABLES = (ledger_entries, ledger_balances, cash_flow)

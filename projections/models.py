@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from projections import accounts, credits, invoices, ledger, operations, payments, refunds
+from projections import accounts, credits, disputes, invoices, ledger, operations, payments, refunds
 from projections.table import Table
 
 TABLES: tuple[Table, ...] = (
@@ -11,6 +11,7 @@ TABLES: tuple[Table, ...] = (
     *payments.TABLES,
     *credits.TABLES,
     *refunds.TABLES,
+    *disputes.TABLES,
     *operations.TABLES,
     *ledger.TABLES,
 )

@@ -8,6 +8,9 @@ from typing import Any
 from events import authorization as auth
 from events.authorization import AuthorizationRecorded, AuthorizationRequested, PaymentAuthorized
 from events.payment import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplied,
@@ -17,9 +20,12 @@ from events.payment import (
     PaymentFailed,
     PaymentHeldForReview,
     PaymentOutcomeUnknown,
+    PaymentOverdraftReduced,
+    PaymentOverdraftWrittenOff,
     PaymentPending,
     PaymentProcessed,
     PaymentRequested,
+    PaymentReturned,
     PaymentUnapplied,
     RefundAppliedToPayment,
     RefundReservationReleased,
@@ -36,6 +42,7 @@ payments = Table(
     columns=(
         *text("number", "account_id", "type", "status", "currency"),
         *money("amount", "received", "applied", "unapplied", "refunded", "refund_reserved", "refundable"),
+        *money("dispute_held", "disputed_lost", "returned", "overdrawn"),
         *text("gateway_id", "gateway_ref", "method_id", "method_type", "method_display", "initiation"),
         *text(
             "result_code",
@@ -48,6 +55,7 @@ payments = Table(
         ),
         Column("hard", FLAG, False),
         Column("in_flight", FLAG, False),
+        Column("has_dispute", FLAG, False),
         Column("intended", JSON),
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
@@ -216,6 +224,52 @@ def refund_reversed(fact: RefundReversedOnPayment, at: Place, own: Own) -> Itera
 @payments.on(PaymentCancellationRequested, PaymentCancellationFailed)
 def canceling(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@payments.on(PaymentReturned)
+def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.returned.amount_minor
+    moved = {"returned": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
+    why = {"category": fact.category, "raw_code": fact.code, "hard": fact.hard}
+    owed = {"status": "RETURNED", "overdrawn": Add(fact.overdrawn.amount_minor)}
+    yield Row((at.tenant, at.id), {**moved, **why, **owed, "version": at.event.version})
+
+
+@payments.on(PaymentOverdraftReduced)
+def overdraft_reduced(fact: PaymentOverdraftReduced, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    bucket = "returned" if own["status"] == "RETURNED" else "disputed_lost"
+    moved = {bucket: Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
+    yield Row((at.tenant, at.id), {**moved, "overdrawn": Add(-amount), "version": at.event.version})
+
+
+@payments.on(PaymentOverdraftWrittenOff)
+def written_off(fact: PaymentOverdraftWrittenOff, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"overdrawn": Add(-fact.amount.amount_minor), "version": at.event.version}
+    yield Row((at.tenant, at.id), changes)
+
+
+@payments.on(ChargebackOpened)
+def disputed(fact: ChargebackOpened, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.held.amount_minor
+    moved = {"dispute_held": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
+    yield Row((at.tenant, at.id), {**moved, "has_dispute": True, "version": at.event.version})
+
+
+@payments.on(ChargebackWon)
+def dispute_won(fact: ChargebackWon, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.released.amount_minor
+    moved = {"dispute_held": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
+    left = own["dispute_held"] > amount
+    yield Row((at.tenant, at.id), {**moved, "has_dispute": left, "version": at.event.version})
+
+
+@payments.on(ChargebackLost)
+def dispute_lost(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.lost.amount_minor
+    moved = {"dispute_held": Add(-amount), "disputed_lost": Add(amount)}
+    owed = {"overdrawn": Add(fact.overdrawn.amount_minor), "has_dispute": own["dispute_held"] > amount}
+    yield Row((at.tenant, at.id), {**moved, **owed, "version": at.event.version})
 
 
 @payments.on(PaymentCanceled)

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from projections import accounts, credits, invoices, ledger, operations, payments, refunds
+from projections import accounts, credits, disputes, invoices, ledger, operations, payments, refunds
 from projections.rows import PostgresRows
 from projections.table import Table
 
@@ -85,7 +85,7 @@ QUERIES: dict[str, Query] = {
             "payments",
             payments.payments,
             "Payments",
-            (*_OF_ACCOUNT, "type", "gateway_id", "category", "method_id", "in_flight"),
+            (*_OF_ACCOUNT, "type", "gateway_id", "category", "method_id", "in_flight", "has_dispute"),
             ("amount", "unapplied", "processed_at", "requested_at"),
             ("requested_at", "amount"),
         ),
@@ -104,6 +104,14 @@ QUERIES: dict[str, Query] = {
             (*_OF_ACCOUNT, "category", "source_action", "reference_invoice_id"),
             ("balance", "effective_date"),
             ("posted_at", "balance"),
+        ),
+        Query(
+            "disputes",
+            disputes.disputes,
+            "Chargebacks, and how they end",
+            (*_OF_ACCOUNT, "payment_id", "reason"),
+            ("opened_at", "evidence_due_at"),
+            ("opened_at", "evidence_due_at"),
         ),
         Query("debit-memos", credits.debit_memos, "Debit memos", ("account_id", "currency")),
         Query(
@@ -228,11 +236,11 @@ def shown(table: Table, row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def net_balance(row: Mapping[str, Any]) -> int:
-    """Open invoices less what is unapplied, reserved for refunds, and held as credit (domain 4)."""
+    """Open invoices and what is overdrawn, less what is unapplied, reserved and held as credit (domain 4)."""
     held = (
         row["unapplied_payments"] + row["reserved_for_refunds"] + row["open_credit"] + row["reserved_credit"]
     )
-    return row["open_receivables"] - held
+    return row["open_receivables"] + row["overdrawn"] - held
 
 
 _COMMON = frozenset({"limit", "cursor", "sort", "min_position", "fields"})

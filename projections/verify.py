@@ -55,15 +55,15 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
         "select count(*) from {s}.account_balances b join (select tenant_id, account_id, currency, "
         "sum(case when ledger_account in ('Accounts receivable', 'Unapplied cash', 'Customer credits') "
         "then debit - credit else 0 end) as net from {s}.ledger_balances group by 1, 2, 3) l "
-        "using (tenant_id, account_id, currency) where l.net <> b.open_receivables - b.unapplied_payments "
-        "- b.reserved_for_refunds - b.open_credit - b.reserved_credit",
+        "using (tenant_id, account_id, currency) where l.net <> b.open_receivables + b.overdrawn "
+        "- b.unapplied_payments - b.reserved_for_refunds - b.open_credit - b.reserved_credit",
     ),
     (
         "payments whole",
-        "received is applied, unapplied, refunded and reserved; nothing below zero",
-        "select count(*) from {s}.payments "
-        "where received <> applied + unapplied + refunded + refund_reserved "
-        "or least(applied, unapplied, refunded, refund_reserved) < 0",
+        "received is applied, unapplied, refunded, reserved, disputed and returned; nothing below zero",
+        "select count(*) from {s}.payments where received <> applied + unapplied + refunded "
+        "+ refund_reserved + dispute_held + disputed_lost + returned or least(applied, unapplied, refunded, "
+        "refund_reserved, dispute_held, disputed_lost, returned, overdrawn) < 0",
     ),
     (
         "credit memos whole",

@@ -23,6 +23,7 @@ TYPES = frozenset(
         "CONTRADICTED_OUTCOME",
         "ORCHESTRATION_STUCK",
         "REFUND_REVERSED",
+        "RETURN_AFTER_REFUND",
     ]
 )
 

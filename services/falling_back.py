@@ -16,7 +16,8 @@ from events.orchestration import (
 )
 from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
 from events.refund import ExternalRefundRecorded, RefundApplied
-from services import application, legs, refund_sources, requesting, tenant_settings
+from events.shapes import Outcome
+from services import application, legs, refund_sources, requesting, returning, tenant_settings
 from services.account import Account
 from services.commands import FreeText, Id, Text, command
 from services.credit_memo import CreditMemo
@@ -73,6 +74,8 @@ def retry(states: States, command: RetryRefundLeg, context: Context) -> Changes:
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
     draft, amount = Draft(states, requesting.EVOLVE), Money(leg.amount, ro.currency)
+    if _taken_by_its_bank(draft, ro, leg, context):
+        return draft.changes
     refund_id, attempt = context.new_id(f"leg/{leg.no}"), leg.attempt_no + 1
     legs.release(draft, ro, leg)
     if leg.source_kind == "payment":
@@ -89,6 +92,8 @@ def choose_fallback(states: States, command: ChooseRefundFallback, context: Cont
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
     draft = Draft(states, requesting.EVOLVE)
+    if _covers_overdraft(draft, ro, leg):
+        return draft.changes
     level = tenant_settings.of(states, context)["application_level"]
     match command.option:
         case "OTHER_PAYMENT":
@@ -104,6 +109,28 @@ def choose_fallback(states: States, command: ChooseRefundFallback, context: Cont
             _open_credit(draft, ro, leg, level, context)
     legs.finish(draft, ro.orchestration_id)
     return draft.changes
+
+
+def _taken_by_its_bank(draft: Draft, ro: RefundOrchestration, leg: Leg, context: Context) -> bool:
+    """Whether nothing can be sent back, since the payment was returned or is disputed; then that is said."""
+    if _covers_overdraft(draft, ro, leg):
+        return True
+    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).disputes:
+        return False
+    refused = Outcome("PermanentFail", category="ValidationFailure", raw_code="PAYMENT_DISPUTED", hard=True)
+    legs.leg_failed(draft, draft.get(Refund, leg.refund_id), refused, context, retries=False)
+    return True
+
+
+def _covers_overdraft(draft: Draft, ro: RefundOrchestration, leg: Leg) -> bool:
+    """A leg of a payment that its bank took back as well: its money pays for that, and nothing is left."""
+    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).overdrawn:
+        return False
+    legs.release(draft, ro, leg)
+    returning.reduce_overdraft(draft, leg.source_id)
+    _fell_back(draft, ro, leg, "OVERDRAFT", leg.amount, "its bank took the payment back")
+    legs.finish(draft, ro.orchestration_id)
+    return True
 
 
 def _fell_back(
@@ -224,6 +251,8 @@ def resolve_manual(states: States, command: ResolveManualAction, context: Contex
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "MANUAL")
     draft, refund_id = Draft(states, requesting.EVOLVE), None
+    if _covers_overdraft(draft, ro, leg):
+        return draft.changes
     if command.resolution == "OPEN_CREDIT":
         _open_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
     else:

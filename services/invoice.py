@@ -13,6 +13,8 @@ from typing import ClassVar
 from events.invoice import (
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
+    InvoiceDisputed,
+    InvoiceDisputeEnded,
     InvoiceEvent,
     InvoiceExcludedFromPayments,
     InvoiceLine,
@@ -98,6 +100,8 @@ class Invoice:
     original_invoice_id: str | None = None
     locked_by: str | None = None
     excluded: bool = False
+    disputes: dict[str, int] = field(default_factory=dict[str, int])
+    """Open dispute's id to what it has reopened of this invoice: not to be collected meanwhile."""
 
     @property
     def open(self) -> bool:
@@ -131,6 +135,10 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
             invoice.locked_by = None
         case InvoiceExcludedFromPayments():
             invoice.excluded = True
+        case InvoiceDisputed():
+            invoice.disputes[event.dispute_id] = event.amount.amount_minor
+        case InvoiceDisputeEnded():
+            invoice.disputes.pop(event.dispute_id, None)
 
 
 def _post(invoice: Invoice, event: InvoicePosted) -> None:

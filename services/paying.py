@@ -303,7 +303,7 @@ def record_outcome(states: States, command: RecordPaymentOutcome, context: Conte
     payment = states.get(Payment, planned.target_id)
     applying.check_payment(payment, planned.target_id, context)
     if planned.operation == "VOID":
-        return [*settled.changes, *_voided(payment, settled, command)]
+        return [*settled.changes, *_voided(payment, settled, context)]
     return [*settled.changes, *_received(states, payment, settled, command, context)]
 
 
@@ -420,11 +420,14 @@ def apply_intended(
     draft.record(Payment, payment.payment_id, arrived)
     settings = tenant_settings.of(states, context)
     for intended in payment.intended:
-        _apply_one(draft, payment.payment_id, intended, settings["application_level"], context)
+        apply_one(draft, payment.payment_id, intended, settings["application_level"], context)
     return draft.changes[1:]
 
 
-def _apply_one(draft: Draft, payment_id: str, intended: Intended, level: str, context: Context) -> None:
+def apply_one(
+    draft: Draft, payment_id: str, intended: Intended, level: str, context: Context, cause: str = "PAYMENT"
+) -> None:
+    """Apply what is free to one invoice as far as it takes it; what was promised and falls short is said."""
     payment, invoice = draft.get(Payment, payment_id), draft.get(Invoice, intended.invoice_id)
     wanted = intended.amount.amount_minor if intended.amount else payment.unapplied
     level = "INVOICE_LINE" if intended.line_id else level
@@ -433,7 +436,7 @@ def _apply_one(draft: Draft, payment_id: str, intended: Intended, level: str, co
     amount = min(wanted, payment.unapplied, room)
     if amount > 0:
         shares = spreading.spread_payment(invoice, amount, level, intended.line_id)
-        why = Why(context.now, "PAYMENT")
+        why = Why(context.now, cause)
         part = f"{intended.line_id or ''}/"
         draft.extend(application.place(payment, invoice, shares, why, context, part))
     if intended.amount and amount < wanted:
@@ -547,7 +550,7 @@ def _apply_now(
         if target.amount is not None:
             applying.check_room(invoice, target.amount, target.line_id)
         applying.check_level(invoice, "INVOICE_LINE" if target.line_id else level)
-        _apply_one(draft, payment_id, intended, level, context)
+        apply_one(draft, payment_id, intended, level, context)
 
 
 def _check_target(invoice: Invoice, target: ApplyTo, currency: str, context: Context) -> None:
@@ -576,7 +579,9 @@ def cancel(states: States, command: CancelPayment, context: Context) -> Changes:
         raise invalid_state("payment", payment.status, ["PROCESSED"])
     if payment.cancellation_key is not None:
         raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
-    if payment.applied or payment.refunded or payment.refund_reserved:
+    if payment.disputes:
+        raise Rejected("PAYMENT_DISPUTED", "the payment is disputed: wait for its end")
+    if payment.unapplied != payment.received:
         raise Rejected("PAYMENT_HAS_SETTLEMENTS", "unapply it first; what was refunded cannot be canceled")
     amount = Money(payment.amount, payment.currency)
     if payment.gateway_id is None:
@@ -605,15 +610,19 @@ def _void(payment: Payment, amount: Money, reason: str | None, context: Context)
     return [Change(Payment, payment.payment_id, PaymentCancellationRequested(attempt, key, reason)), planned]
 
 
-def _voided(payment: Payment, settled: Settled, report: Report) -> Changes:
-    outcome = settled.outcome
-    if settled.verdict == "PROCESSED":
-        amount = Money(payment.amount, payment.currency)
-        return [Change(Payment, payment.payment_id, PaymentCanceled(amount, outcome.raw_message))]
+def _voided(payment: Payment, settled: Settled, context: Context) -> Changes:
+    outcome, id = settled.outcome, payment.payment_id
+    amount = Money(payment.amount, payment.currency)
+    if settled.verdict == "PROCESSED" and payment.unapplied == payment.received:
+        return [Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))]
+    if settled.verdict not in ("PROCESSED", "FAILED"):
+        return []
+    failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
     if settled.verdict == "FAILED":
-        failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
-        return [Change(Payment, payment.payment_id, failed)]
-    return []
+        return [Change(Payment, id, failed)]
+    message = "its gateway has voided it, but its bank took it back meanwhile"
+    case = exceptions.raised(context, "CONTRADICTED_OUTCOME", "payment", id, message, amount)
+    return [Change(Payment, id, failed), case]
 
 
 RULES = (

@@ -1,7 +1,7 @@
 """A payment: money received, and in which one of its buckets every cent of it is.
 
-Invariant (domain 2.6, P1 and P2): amount = applied + unapplied + refunded + refund_reserved,
-every term at least 0; what was never received counts as nothing.
+Invariant (domain 2.6, P1 and P2): amount = applied + unapplied + refunded + refund_reserved +
+dispute_held + disputed_lost + returned, every term at least 0; what was never received counts as nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from datetime import datetime
 from typing import ClassVar
 
 from events.payment import (
+    ChargebackLost,
+    ChargebackOpened,
+    ChargebackWon,
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplicationFailed,
@@ -23,9 +26,12 @@ from events.payment import (
     PaymentFailed,
     PaymentHeldForReview,
     PaymentOutcomeUnknown,
+    PaymentOverdraftReduced,
+    PaymentOverdraftWrittenOff,
     PaymentPending,
     PaymentProcessed,
     PaymentRequested,
+    PaymentReturned,
     PaymentUnapplied,
     RefundAppliedToPayment,
     RefundReservationReleased,
@@ -59,13 +65,18 @@ class Payment:
     """SALE, CAPTURE or EXTERNAL."""
     status: str = ""
     """Empty, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE, PROCESSED, FAILED,
-    CANCELED."""
+    CANCELED, RETURNED."""
     currency: str = ""
     amount: int = 0
     """Asked for; what counts as received once PROCESSED."""
     applied: int = 0
     refunded: int = 0
     refund_reserved: int = 0
+    dispute_held: int = 0
+    disputed_lost: int = 0
+    returned: int = 0
+    overdrawn: int = 0
+    """What the bank took of it that was no longer here: the customer owes it, outside the invariant."""
     gateway_id: str | None = None
     gateway_ref: str | None = None
     gateway_date: datetime | None = None
@@ -82,22 +93,38 @@ class Payment:
     """Refund id to the amount reserved for it."""
     refunds: dict[str, int] = field(default_factory=dict[str, int])
     """Refund id to the amount that went back."""
+    disputes: dict[str, int] = field(default_factory=dict[str, int])
+    """Open dispute's id to the amount held for it."""
     cancellation_key: str | None = None
     """The key of a void in flight: the money is untouchable meanwhile."""
     cancellation_attempts: int = 0
 
     @property
     def received(self) -> int:
-        return self.amount if self.status == "PROCESSED" else 0
+        return self.amount if self.status in ("PROCESSED", "RETURNED") else 0
 
     @property
     def unapplied(self) -> int:
-        return self.received - self.applied - self.refunded - self.refund_reserved
+        return self.refundable - self.applied
 
     @property
     def refundable(self) -> int:
         """What a gateway can still give back."""
-        return self.received - self.refunded - self.refund_reserved
+        gone = self.refunded + self.refund_reserved + self.dispute_held + self.disputed_lost + self.returned
+        return self.received - gone
+
+    @property
+    def buckets(self) -> dict[str, int]:
+        """Where its money is: each at least 0, and together what was received."""
+        return {
+            "applied": self.applied,
+            "unapplied": self.unapplied,
+            "refunded": self.refunded,
+            "refund_reserved": self.refund_reserved,
+            "dispute_held": self.dispute_held,
+            "disputed_lost": self.disputed_lost,
+            "returned": self.returned,
+        }
 
     @property
     def in_flight(self) -> bool:
@@ -109,6 +136,8 @@ class Payment:
             self.in_flight
             or self.unapplied != 0
             or self.refund_reserved != 0
+            or bool(self.disputes)
+            or self.overdrawn != 0
             or self.cancellation_key is not None
         )
 
@@ -148,6 +177,23 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
             payment.refunded += event.amount.amount_minor
         case RefundReversedOnPayment():
             payment.refunded -= payment.refunds.pop(event.refund_id)
+        case PaymentReturned():
+            payment.status = "RETURNED"
+            payment.returned += event.returned.amount_minor
+            payment.overdrawn += event.overdrawn.amount_minor
+        case PaymentOverdraftReduced():
+            _reduce_overdraft(payment, event.amount.amount_minor)
+        case PaymentOverdraftWrittenOff():
+            payment.overdrawn -= event.amount.amount_minor
+        case ChargebackOpened():
+            payment.disputes[event.dispute_id] = event.held.amount_minor
+            payment.dispute_held += event.held.amount_minor
+        case ChargebackWon():
+            payment.dispute_held -= payment.disputes.pop(event.dispute_id)
+        case ChargebackLost():
+            payment.dispute_held -= payment.disputes.pop(event.dispute_id)
+            payment.disputed_lost += event.lost.amount_minor
+            payment.overdrawn += event.overdrawn.amount_minor
         case ExternalPaymentRecorded():
             _record(payment, event)
         case PaymentCancellationRequested():
@@ -176,6 +222,14 @@ def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
     payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "EXTERNAL"
     payment.account_id, payment.status = event.account_id, "PROCESSED"
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
+
+
+def _reduce_overdraft(payment: Payment, amount: int) -> None:
+    payment.overdrawn -= amount
+    if payment.status == "RETURNED":
+        payment.returned += amount
+    else:
+        payment.disputed_lost += amount
 
 
 def _apply(payment: Payment, event: PaymentApplied) -> None:

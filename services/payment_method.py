@@ -274,16 +274,21 @@ def after_outcome(
     if outcome.category in BLAMELESS:
         return []
     if (outcome.hard or outcome.never_retry) and (outcome.raw_code or "").strip().lower() in REVOKING:
-        revoked = PaymentMethodRevoked(outcome.raw_code, outcome.category)
-        return [
-            Change(SavedMethod, method.method_id, revoked),
-            *cleared_default(owner, method, context, "METHOD_REVOKED"),
-        ]
+        return revoked(method, owner, outcome, context)
     blocked = outcome.raw_code if outcome.hard else None
     failing = PaymentMethodHealthChanged(
         method.consecutive_failures + 1, last_category=outcome.category, hard_blocked_reason=blocked
     )
     return [Change(SavedMethod, method.method_id, failing)]
+
+
+def revoked(method: SavedMethod, owner: Account, outcome: Outcome, context: Context) -> Sequence[Change]:
+    """A method that its bank will never honour again."""
+    fact = PaymentMethodRevoked(outcome.raw_code, outcome.category)
+    return [
+        Change(SavedMethod, method.method_id, fact),
+        *cleared_default(owner, method, context, "METHOD_REVOKED"),
+    ]
 
 
 def cleared_default(owner: Account, method: SavedMethod, context: Context, reason: str) -> Sequence[Change]:

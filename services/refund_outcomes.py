@@ -28,7 +28,7 @@ from events.refund import (
     RefundReversed,
 )
 from events.shapes import Outcome
-from services import calling, exceptions, legs, requesting, tenant_settings
+from services import calling, exceptions, legs, requesting, returning, tenant_settings
 from services import refund as refunds
 from services.calling import GatewayCall, Report, Settled
 from services.commands import FreeText, Id, command
@@ -165,6 +165,7 @@ def _release(draft: Draft, refund: Refund) -> None:
     amount = Money(refund.amount, refund.currency)
     if refund.payment_id:
         draft.record(Payment, refund.payment_id, RefundReservationReleased(refund.refund_id, amount))
+        returning.reduce_overdraft(draft, refund.payment_id)
     elif refund.credit_memo_id:
         lines = draft.get(CreditMemo, refund.credit_memo_id).reservations[refund.refund_id]
         draft.record(
@@ -207,6 +208,8 @@ def _reversed(draft: Draft, refund: Refund, raw_code: str | None, context: Conte
     draft.record(*exceptions.raised(context, "REFUND_REVERSED", "refund", id, message, amount))
     if refund.orchestration_id:
         legs.leg_reversed(draft, refund, raw_code, context)
+    elif kind == "payment":
+        returning.reduce_overdraft(draft, source)
 
 
 def _refunded_lines(draft: Draft, memo_id: str, amount: Money) -> tuple[LineAmount, ...]:

@@ -100,6 +100,8 @@ def _why_not(states: States, payment: Payment, context: Context) -> str | None:
         return "PAYMENT_NOT_PROCESSED"
     if payment.cancellation_key is not None:
         return "OPERATION_IN_FLIGHT"
+    if payment.disputes:
+        return "PAYMENT_DISPUTED"
     gateway = states.get(Gateway, payment.gateway_id)
     if "REFUND" not in gateway.capabilities.operations:
         return "GATEWAY_CAPABILITY_MISSING"

@@ -12,7 +12,7 @@ from events.credit_memo import CreditMemoLocked, RefundAppliedToCreditMemo
 from events.money import Money
 from events.payment import RefundAppliedToPayment
 from events.refund import ExternalRefundRecorded, RefundApplied
-from services import account, application, applying, requesting, spreading, tenant_settings
+from services import account, applying, freeing, requesting, tenant_settings
 from services.account import Account
 from services.application import Why
 from services.commands import Amount, FreeText, Id, Text, command
@@ -20,7 +20,6 @@ from services.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.gateway import Gateway, check_accepts
-from services.invoice import Invoice
 from services.payment import Payment
 from services.refund import Refund
 
@@ -75,9 +74,8 @@ def _issue_needs(states: States, command: IssueRefund, context: Context) -> Need
     source = states.find(Payment, command.payment_id)
     if source and source.gateway_id:
         yield Need(Gateway, source.gateway_id)
-    if source and command.source == "REOPEN_INVOICES":
-        for applied in source.applications.values():
-            yield Need(Invoice, applied.invoice_id)
+    if command.source == "REOPEN_INVOICES":
+        yield from freeing.needed(states, command.payment_id)
 
 
 def issue(states: States, command: IssueRefund, context: Context) -> Changes:
@@ -88,6 +86,7 @@ def issue(states: States, command: IssueRefund, context: Context) -> Changes:
         raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
     if source.cancellation_key is not None:
         raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+    _check_undisputed(source)
     if source.gateway_id is None:
         raise Rejected("PAYMENT_NOT_GATEWAY_LINKED", "it came from outside: record an external refund")
     _check_amount(command.amount, source.currency)
@@ -97,7 +96,10 @@ def issue(states: States, command: IssueRefund, context: Context) -> Changes:
     requesting.check_window(gateway, source, context.now)
     draft = Draft(states, requesting.EVOLVE)
     if command.source == "REOPEN_INVOICES":
-        _reopen(draft, command, context)
+        freeing.check_unlocked(draft, command.payment_id, command.amount.amount_minor)
+        freeing.free(
+            draft, command.payment_id, command.amount.amount_minor, Why(context.now, "REFUND"), context
+        )
     refund_id = command.refund_id or context.new_id("refund")
     requesting.request(
         draft,
@@ -124,6 +126,14 @@ def _check_amount(amount: Money, currency: str) -> None:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
 
 
+def _check_undisputed(source: Payment) -> None:
+    """The bank may take it back: who refunds it too pays twice (domain 2.7, R4)."""
+    if source.disputes:
+        raise Rejected(
+            "PAYMENT_DISPUTED", "the payment is disputed: wait for its end", disputes=sorted(source.disputes)
+        )
+
+
 def _check_refundable(source: Payment, command: IssueRefund) -> None:
     what = f"payment {source.number}"
     refundable, unapplied = (
@@ -134,32 +144,6 @@ def _check_refundable(source: Payment, command: IssueRefund) -> None:
         raise exceeded("REFUND_EXCEEDS_REFUNDABLE", command.amount, refundable, what)
     if command.source == "UNAPPLIED" and command.amount.amount_minor > source.unapplied:
         raise exceeded("REFUND_EXCEEDS_UNAPPLIED", command.amount, unapplied, what)
-
-
-def _reopen(draft: Draft, command: IssueRefund, context: Context) -> None:
-    """Take whole applications back, newest first, until enough is free; then apply the excess again."""
-    source = draft.get(Payment, command.payment_id)
-    newest = sorted(
-        source.applications.values(), key=lambda a: (a.applied_at, a.application_id), reverse=True
-    )
-    why = Why(context.now, "REFUND")
-    for whole in newest:
-        source = draft.get(Payment, command.payment_id)
-        short = command.amount.amount_minor - source.unapplied
-        if short <= 0:
-            return
-        invoice = draft.get(Invoice, whole.invoice_id)
-        if invoice.locked_by is not None:
-            raise Rejected(
-                "INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by
-            )
-        level = invoice.level or "INVOICE"
-        draft.extend(application.take_back(source, invoice, [whole.application_id], why, context))
-        excess = whole.amount - short
-        if excess > 0:
-            source, invoice = (draft.get(Payment, command.payment_id), draft.get(Invoice, whole.invoice_id))
-            shares = spreading.spread_payment(invoice, excess, level, whole.line_id)
-            draft.extend(application.place(source, invoice, shares, why, context, "reapply/"))
 
 
 def _unreferenced_needs(states: States, command: IssueUnreferencedRefund, context: Context) -> Needs:
@@ -249,6 +233,7 @@ def _take_from_payment(
         raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
     if source.cancellation_key is not None:
         raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+    _check_undisputed(source)
     _check_amount(amount, source.currency)
     if amount.amount_minor > source.unapplied:
         available = Money(source.unapplied, source.currency)

@@ -10,6 +10,7 @@ from services import (
     converting,
     credit_memo,
     crediting,
+    disputing,
     exceptions,
     falling_back,
     gateway,
@@ -26,6 +27,7 @@ from services import (
     refund,
     refund_outcomes,
     refunding,
+    returning,
     tenant_settings,
 )
 from services.decision import Subject
@@ -45,7 +47,8 @@ SUBJECTS: tuple[Subject, ...] = (
     exceptions.SUBJECT,
     parking.SUBJECT,
     crediting.DEBIT_MEMO,
-    Subject(payment.Payment, payment.evolve, (*paying.RULES, *method_choice.RULES)),
+    disputing.SUBJECT,
+    Subject(payment.Payment, payment.evolve, (*paying.RULES, *returning.RULES, *method_choice.RULES)),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
     Subject(refund.Refund, refund.evolve, (*refunding.RULES, *refund_outcomes.RULES)),

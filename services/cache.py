@@ -18,8 +18,15 @@ class StateCache:
     with `known_position = position` is compared with all that moved since.
     """
 
-    def __init__(self, store: Store, subjects: Iterable[Subject], streams_max: int = 200_000) -> None:
-        self._store, self._streams_max = store, streams_max
+    def __init__(
+        self,
+        store: Store,
+        subjects: Iterable[Subject],
+        streams_max: int = 200_000,
+        document_kinds: Sequence[str] = (),
+    ) -> None:
+        """With `document_kinds`, the lists of open documents name only those."""
+        self._store, self._streams_max, self._document_kinds = store, streams_max, document_kinds
         self._subjects = {subject.state.KIND: subject for subject in subjects}
         self.streams: dict[str, Any] = {}
         self.documents: dict[str, dict[str, None]] = {}
@@ -36,7 +43,7 @@ class StateCache:
             for stream, events in found.items():
                 self.streams[stream] = self._fold(stream, events)
         if homes:
-            position, documents = await self._store.open_documents(list(homes))
+            position, documents = await self._store.open_documents(list(homes), self._document_kinds)
             self._first(position)
             for home, open_streams in documents.items():
                 self.documents[home] = dict.fromkeys(open_streams)

@@ -24,28 +24,34 @@ from services.processes.process import Process, Send, Trigger
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
 
 NAME = "processes"
-READ_MAX = 1000
+SPAN = 5_000
 PAUSE_SECONDS = 1.0
 
+Reaction = tuple[Process, Trigger]
 
-async def reactions(process: Process, trigger: Trigger, cache: StateCache) -> list[Send]:
-    """What a process sends for a fact, on states loaded for it."""
-    states = States(trigger.tenant, cache.streams, cache.documents)
+
+async def reactions(given: Sequence[Reaction], cache: StateCache) -> list[list[Send]]:
+    """What each process sends for its fact, on states loaded for all of them together."""
+    ready = [
+        (process, trigger, States(trigger.tenant, cache.streams, cache.documents))
+        for process, trigger in given
+    ]
     while True:
         streams, homes = set[str](), set[str]()
-        for need in process.needs(states, trigger):
-            if isinstance(need, Documents):
-                homes.add(ids.home(trigger.tenant, need.account_id))
-            else:
-                streams.add(ids.stream(trigger.tenant, need.state.KIND, need.id))
+        for process, trigger, states in ready:
+            for need in process.needs(states, trigger):
+                if isinstance(need, Documents):
+                    homes.add(ids.home(trigger.tenant, need.account_id))
+                else:
+                    streams.add(ids.stream(trigger.tenant, need.state.KIND, need.id))
         missing = streams - cache.streams.keys(), homes - cache.documents.keys()
         if not any(missing):
-            return list(process.react(states, trigger))
+            return [list(process.react(states, trigger)) for process, trigger, states in ready]
         await cache.load(*missing)
 
 
 class ProcessRunner:
-    """One at a time, by lease."""
+    """One at a time, by lease.  It reads only the facts that some process reacts to."""
 
     def __init__(
         self,
@@ -57,11 +63,13 @@ class ProcessRunner:
     ) -> None:
         self._store, self._clock = store, clock
         self.lease = Lease(store, NAME, holder, clock)
-        self._cache = StateCache(store, subjects, 10_000)
+        kinds = {state.KIND for process in processes for state in process.documents}
+        self._cache = StateCache(store, subjects, 10_000, sorted(kinds))
         self._by_topic: dict[str, list[Process]] = {}
         for process in processes:
             for fact in process.facts:
                 self._by_topic.setdefault(TOPICS[fact], []).append(process)
+        self._at: int | None = None
 
     async def run(self) -> None:
         """React to whatever is recorded; runs until cancelled."""
@@ -73,33 +81,31 @@ class ProcessRunner:
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def step(self) -> int:
-        """React to the next events; how many there were.  0 while another runner holds the lease."""
+        """React to the next events; how many were passed.  0 while another runner holds the lease."""
+        after, self._at = self._at, None  # known again once this step has ended well
         if not await self.lease.held():
             return 0
-        after = await self._store.tracking(NAME)
-        events = await self._store.read(after, READ_MAX)
-        if not events:
-            return 0
-        self._cache.clear()
-        outbox = [command for event in events for command in await self._react(event)]
-        progress = Tracking(NAME, after, events[-1].position)
-        await self._store.commit(Batch(outbox=outbox, tracking=[progress]))
-        return len(events)
+        if after is None:
+            after = await self._store.tracking(NAME)
+        reached, events = await self._store.read_topics(after, SPAN, tuple(self._by_topic))
+        if reached > after:
+            outbox = await self._react(events)
+            await self._store.commit(Batch(outbox=outbox, tracking=[Tracking(NAME, after, reached)]))
+        self._at = reached
+        return reached - after
 
-    async def _react(self, event: Recorded) -> list[OutboxCommand]:
-        processes = self._by_topic.get(event.topic)
-        if not processes:
-            return []
-        tenant, _, id = ids.parts(event.stream)
-        account_id = event.home.partition("/")[2]
-        trigger = Trigger(tenant, account_id, id, decode(event.topic, event.data), event.occurred_at)
+    async def _react(self, events: Sequence[Recorded]) -> list[OutboxCommand]:
+        self._cache.clear()
+        causes = [(process, event) for event in events for process in self._by_topic[event.topic]]
+        sent = await reactions([(process, _trigger(event)) for process, event in causes], self._cache)
         return [
-            self._command(process, send, tenant, event)
-            for process in processes
-            for send in await reactions(process, trigger, self._cache)
+            self._command(process, send, event)
+            for (process, event), sends in zip(causes, sent, strict=True)
+            for send in sends
         ]
 
-    def _command(self, process: Process, send: Send, tenant: str, cause: Recorded) -> OutboxCommand:
+    def _command(self, process: Process, send: Send, cause: Recorded) -> OutboxCommand:
+        tenant = ids.parts(cause.stream)[0]
         actor = Actor("SYSTEM", f"process:{process.name}")
         type, body = encode(
             send.command, tenant=tenant, account_id=send.account_id, actor=actor, idempotency_key=send.key
@@ -114,3 +120,9 @@ class ProcessRunner:
             orjson.dumps({**carried, "causation_id": cause.event_id}),
             send.due_at or self._clock.now(),
         )
+
+
+def _trigger(event: Recorded) -> Trigger:
+    tenant, _, id = ids.parts(event.stream)
+    account_id = event.home.partition("/")[2]
+    return Trigger(tenant, account_id, id, decode(event.topic, event.data), event.occurred_at)

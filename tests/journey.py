@@ -179,7 +179,8 @@ class Journey(Spec):
         from services.process_runner import reactions
 
         await self.handler.cache.catch_up()
-        return await reactions(process, trigger, self.handler.cache)
+        [sent] = await reactions([(process, trigger)], self.handler.cache)
+        return sent
 
     def balances(self, invoice: str) -> dict[str, Any]:
         """An invoice in major units: lines, balance, status."""

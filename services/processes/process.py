@@ -41,3 +41,5 @@ class Process:
     facts: tuple[type[Any], ...]
     needs: Callable[[States, Trigger], Needs]
     react: Callable[[States, Trigger], Iterable[Send]]
+    documents: tuple[type[Any], ...] = ()
+    """The kinds of open documents that it looks for: of an account's list it gets no others."""

@@ -90,4 +90,10 @@ def _next_option(states: States, trigger: Trigger, leg_no: int) -> Iterable[Send
     return [Send(command, trigger.account_id, key)]
 
 
-PROCESS = Process("refunding", (RefundOrchestrationRequested, *_OF_A_LEG, *_WAKING), needs, react)
+PROCESS = Process(
+    "refunding",
+    (RefundOrchestrationRequested, *_OF_A_LEG, *_WAKING),
+    needs,
+    react,
+    documents=(RefundOrchestration,),
+)

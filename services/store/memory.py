@@ -15,6 +15,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
+from events import ids
 from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
 from services.store.protocol import (
@@ -233,6 +234,13 @@ class MemoryStore:
             end += 1
         return self._log[after:end]
 
+    async def read_topics(
+        self, after: int, span: int, topics: Sequence[str]
+    ) -> tuple[int, Sequence[Recorded]]:
+        events = await self.read(after, span)
+        reached = events[-1].position if events else after
+        return reached, [event for event in events if event.topic in topics]
+
     async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
         order = self._verdict_order
         low = next(
@@ -269,8 +277,17 @@ class MemoryStore:
     async def load(self, streams: Sequence[str]) -> tuple[int, dict[str, Sequence[Recorded]]]:
         return len(self._log), {stream: tuple(self._streams.get(stream, ())) for stream in streams}
 
-    async def open_documents(self, homes: Sequence[str]) -> tuple[int, dict[str, list[str]]]:
-        return len(self._log), {home: sorted(self._documents.get(home, ())) for home in homes}
+    async def open_documents(
+        self, homes: Sequence[str], kinds: Sequence[str] = ()
+    ) -> tuple[int, dict[str, list[str]]]:
+        return len(self._log), {
+            home: sorted(
+                stream
+                for stream in self._documents.get(home, ())
+                if not kinds or ids.parts(stream)[1] in kinds
+            )
+            for home in homes
+        }
 
     async def verdicts(self, command_ids: Sequence[UUID]) -> dict[UUID, RecordedVerdict]:
         return {id: self._verdicts[id] for id in command_ids if id in self._verdicts}

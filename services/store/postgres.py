@@ -144,6 +144,13 @@ class PostgresStore:
         rest = await self._rows("read_log", rows[-1].position, end)
         return [*rows, *(Recorded._make(row) for row in rest)]
 
+    async def read_topics(
+        self, after: int, span: int, topics: Sequence[str]
+    ) -> tuple[int, Sequence[Recorded]]:
+        rows = await self._rows("read_topics", after, span, list(topics))
+        end = rows[0]["reached"] or after
+        return end, [Recorded._make(tuple(row)[1:]) for row in rows if row["position"] is not None]
+
     async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
         return [RecordedVerdict._make(row) for row in await self._rows("read_verdicts", after, limit)]
 
@@ -198,8 +205,10 @@ class PostgresStore:
                 found[row["stream"]].append(Recorded._make(tuple(row)[1:]))
         return rows[0]["head"], dict(found)
 
-    async def open_documents(self, homes: Sequence[str]) -> tuple[int, dict[str, list[str]]]:
-        rows = await self._rows("read_documents", list(homes))
+    async def open_documents(
+        self, homes: Sequence[str], kinds: Sequence[str] = ()
+    ) -> tuple[int, dict[str, list[str]]]:
+        rows = await self._rows("read_documents", list(homes), list(kinds) or None)
         found: dict[str, list[str]] = {home: [] for home in homes}
         for row in rows:
             if row["stream"] is not None:

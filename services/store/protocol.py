@@ -272,8 +272,22 @@ class Store(Log, Protocol):
         """All events of each stream, and a position up to which they are complete."""
         ...
 
-    async def open_documents(self, homes: Sequence[str]) -> tuple[int, dict[str, list[str]]]:
-        """The open documents' streams of each home, and a position up to which that is complete."""
+    async def open_documents(
+        self, homes: Sequence[str], kinds: Sequence[str] = ()
+    ) -> tuple[int, dict[str, list[str]]]:
+        """The open documents' streams of each home, and a position up to which that is complete.
+
+        With `kinds`, only streams of these kinds.
+        """
+        ...
+
+    async def read_topics(
+        self, after: int, span: int, topics: Sequence[str]
+    ) -> tuple[int, Sequence[Recorded]]:
+        """The events of some topics among the next `span` events or so, and the position that this reaches.
+
+        It ends where `read` would end: after a whole command, at the head at the latest.
+        """
         ...
 
     async def verdicts(self, command_ids: Sequence[UUID]) -> dict[UUID, RecordedVerdict]: ...

@@ -121,6 +121,15 @@ select position, verdict_position from head;
 select position, home, stream, version, topic, data, command_id, meta, occurred_at, recorded_at, last_of_command
 from log where position > $1 and position <= $2 order by position;
 
+-- name: read_topics
+select e.position as reached, l.position, l.home, l.stream, l.version, l.topic, l.data, l.command_id, l.meta,
+    l.occurred_at, l.recorded_at, l.last_of_command
+from (
+    select min(position) as position from log
+    where position >= (select least($1::bigint + $2, position) from head) and last_of_command
+) e left join log l on l.position > $1 and l.position <= e.position and l.topic = any($3)
+order by l.position;
+
 -- name: end_of_command
 select min(position) from log where position >= $1 and last_of_command;
 
@@ -152,7 +161,8 @@ order by l.stream, l.version;
 
 -- name: read_documents
 select h.position as head, d.home, d.stream
-from head h left join account_documents d on d.home = any($1)
+from head h left join account_documents d
+    on d.home = any($1) and ($2::text[] is null or substring(d.stream from '/([^-]*)-') = any($2))
 order by d.home, d.stream;
 
 -- name: reserve_numbers

@@ -165,6 +165,16 @@ async def test_a_claim_is_one_owners_until_it_is_released(store: Store) -> None:
     }
 
 
+async def test_the_events_of_some_topics_say_how_far_they_reach(store: Store) -> None:
+    assert await store.read_topics(0, 10, ["payment.canceled.v1"]) == (0, [])
+    await store.commit(joined(command([("t/a-1", 1), ("t/a-2", 1)]), command([("t/a-1", 2)])))
+    reached, events = await store.read_topics(0, 10, ["payment.canceled.v1"])
+    assert (reached, events) == (3, await store.read(0, 10))
+    assert await store.read_topics(0, 10, ["payment.failed.v1"]) == (3, [])
+    assert (await store.read_topics(0, 1, ["payment.canceled.v1"]))[0] == 2, "a command comes whole"
+    assert await store.read_topics(3, 10, ["payment.canceled.v1"]) == (3, [])
+
+
 async def test_open_documents_come_and_go(store: Store) -> None:
     opened = [DocumentChange("t/a", "t/invoice-1", True), DocumentChange("t/a", "t/payment-1", True)]
     await store.commit(command([("t/invoice-1", 1)], documents=opened))
@@ -178,6 +188,14 @@ async def test_open_documents_come_and_go(store: Store) -> None:
         )
     )
     assert (await store.open_documents(["t/a"]))[1] == {"t/a": ["t/payment-1"]}
+
+
+async def test_open_documents_of_some_kinds(store: Store) -> None:
+    streams = ["t/auth-1", "t/invoice-1", "t/payment-1-2"]
+    opened = [DocumentChange("t/a", stream, True) for stream in streams]
+    await store.commit(command([("t/invoice-1", 1)], documents=opened))
+    found = await store.open_documents(["t/a", "t/b"], ["payment", "auth"])
+    assert found == (1, {"t/a": ["t/auth-1", "t/payment-1-2"], "t/b": []})
 
 
 async def test_tracking_moves_only_from_where_its_reader_is(store: Store) -> None:

@@ -116,8 +116,8 @@ MUTANTS = (
     Mutant(
         "processes forget what they were at",
         "services/process_runner.py",
-        "        outbox = [command for event in events for command in await self._react(event)]\n",
-        "        outbox = [command for event in events[:1] for command in await self._react(event)]\n",
+        "            outbox = await self._react(events)\n",
+        "            outbox = await self._react(events[:1])\n",
     ),
     Mutant(
         "a late lease answers what is due now",

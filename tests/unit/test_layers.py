@@ -47,7 +47,7 @@ COMPUTES = {
     "__future__", "abc", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal",
     "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator",
     "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
-    "annotated_types", "eventsourcing", "orjson", "pydantic", "pydantic_core", "typing_extensions",
+    "annotated_types", "eventsourcing", "msgspec", "orjson", "pydantic", "pydantic_core", "typing_extensions",
 }  # fmt: skip
 """Libraries that only compute: all that a pure module may import besides ours."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
+from events.card_numbers import masked
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
@@ -40,16 +41,28 @@ class MappedGateway:
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
         """By the map as the last call saw it."""
         news = self._gateway.parse_notification(headers, body)
-        return [each._replace(outcome=remapped(each.outcome, self._latest)) for each in news]
+        return [
+            each._replace(outcome=remapped(_without_card_numbers(each.outcome), self._latest))
+            for each in news
+        ]
 
     async def close(self) -> None:
         await self._gateway.close()
 
-    async def _read(self, outcome: Outcome) -> Outcome:
+    async def _read(self, told: Outcome) -> Outcome:
+        outcome = _without_card_numbers(told)
         if outcome.result_code in REFUSALS:
             published = await self._published()
             self._latest = self._latest if published is None else published
         return remapped(outcome, self._latest)
+
+
+def _without_card_numbers(outcome: Outcome) -> Outcome:
+    """What a gateway says in words is kept for people to read: a card number in it is not."""
+    message, code = masked(outcome.raw_message or ""), masked(outcome.raw_code or "")
+    if message == (outcome.raw_message or "") and code == (outcome.raw_code or ""):
+        return outcome
+    return replace(outcome, raw_message=message or None, raw_code=code or None)
 
 
 def remapped(outcome: Outcome, published: Mapping[str, Meaning]) -> Outcome:

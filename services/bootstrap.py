@@ -182,6 +182,7 @@ async def http(settings: Settings) -> None:
             host=settings.http_host,
             port=settings.http_port,
             log_level="warning",
+            log_config=None,  # through our own handlers, which mask card numbers
             access_log=False,
             lifespan="off",
         )

@@ -11,7 +11,7 @@ A command is one JSON object, at most `COMMAND_BYTES_MAX` long, under the key `{
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, is_dataclass
 from datetime import datetime
 from typing import Annotated, Any, Generic, NamedTuple, TypeVar, cast, dataclass_transform
@@ -22,6 +22,7 @@ from pydantic import AfterValidator, ConfigDict, StringConstraints, TypeAdapter,
 from pydantic_core import PydanticCustomError
 
 from events import ids
+from events.card_numbers import found_in, is_trace, masked_bytes, masked_json, may_hold, place_in
 from events.money import AMOUNT_MINOR_MAX, EXPONENTS, Money
 from events.shapes import Address
 from services.errors import Rejected, Undecodable
@@ -59,33 +60,16 @@ def _known_currency(currency: str) -> str:
     return currency
 
 
-def looks_like_card_number(text: str) -> bool:
-    """13 to 19 digits, perhaps separated by blanks or dashes, with a right check digit (Luhn)."""
-    digits = [int(c) for c in text if c.isdigit()]
-    if not 13 <= len(digits) <= 19 or text.strip("0123456789 -"):
-        return False
-    doubled = [sum(divmod(digit * 2, 10)) for digit in digits[-2::-2]]
-    return (sum(doubled) + sum(digits[-1::-2])) % 10 == 0
-
-
-def _no_card_number(text: str) -> str:
-    if looks_like_card_number(text):
-        raise PydanticCustomError(
-            "card_data_forbidden", "this looks like a card number; send a token of the gateway"
-        )
-    return text
-
-
 Amount = Annotated[Money, AfterValidator(_known_money)]
 Currency = Annotated[str, AfterValidator(_known_currency)]
-Token = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_no_card_number)]
-"""A gateway's stand-in for an instrument; a card number here is `CARD_DATA_FORBIDDEN`."""
-FreeText = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_no_card_number)]
+Token = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+"""A gateway's stand-in for an instrument; a card number, here or anywhere, is `CARD_DATA_FORBIDDEN`."""
+FreeText = Annotated[str, StringConstraints(max_length=1000)]
 
 
 def _plain_address(address: Address) -> Address:
     for part in vars(address).values():
-        if part is not None and len(_no_card_number(part)) > 200:
+        if part is not None and len(part) > 200:
             raise PydanticCustomError("string_too_long", "a line of an address has at most 200 characters")
     return address
 
@@ -198,13 +182,14 @@ def decode(
     if known is None:
         raise _unknown_type(type)
     sent = _object(value)
+    hidden = _card_number(sent, value, (ce_id, correlation_id, causation_id, traceparent))
     tenant, account_id = _scope(sent)
     command_id = _identity(type, tenant, sent, ce_id)
     try:
-        mark = fingerprint(tenant, type, sent.get("data"))
+        mark = fingerprint(tenant, type, masked_json(sent.get("data")) if hidden else sent.get("data"))
     except (orjson.JSONEncodeError, TypeError) as error:
         raise Undecodable("MALFORMED_REQUEST", f"the data has no canonical form: {error}") from error
-    data, body = _content(known, value)
+    data, body = (_card_data(hidden), None) if hidden else _content(known, value)
     if key is not None and key != f"{tenant}/{account_id}".encode():
         data = Rejected("PARTITION_KEY_MISMATCH", f"the record's key must be {tenant}/{account_id}")
     actor = body.actor if body else ANONYMOUS
@@ -221,7 +206,7 @@ def decode(
         body.expected_version if body else None,
         body.deadline if body else None,
         body.dry_run if body else sent.get("dry_run") is True,
-        value,
+        masked_bytes(value) if hidden else value,
     )
 
 
@@ -242,6 +227,26 @@ def encode(
     if idempotency_key is not None:
         body["idempotency_key"] = idempotency_key
     return TYPES[cast("type[Any]", type(data))], orjson.dumps(body)
+
+
+_IDENTITY = ("tenant_id", "account_id", "command_id", "idempotency_key")
+_OPAQUE = frozenset({"data.result.gateway_ref"})
+"""A gateway's own reference, in its answer: an answer that is refused for its looks would be lost."""
+
+
+def _card_number(sent: dict[str, Any], value: bytes, headers: Iterable[str | None]) -> str | None:
+    """Where a card number stands.  Raises `Undecodable` where the command could not be named without it."""
+    if any(text and not is_trace(text) and found_in(text) for text in headers):
+        raise Undecodable("CARD_DATA_FORBIDDEN", "a header holds a card number")
+    place = place_in(sent, _OPAQUE) if may_hold(value) else None
+    if place in _IDENTITY:
+        raise Undecodable("CARD_DATA_FORBIDDEN", f"{place} holds a card number")
+    return place
+
+
+def _card_data(place: str) -> Rejected:
+    message = f"{place}: this looks like a card number; send a token of the gateway"
+    return Rejected("CARD_DATA_FORBIDDEN", message, field=place)
 
 
 def _unknown_type(type: str) -> Undecodable:
@@ -296,7 +301,6 @@ _CODES = {
     "unexpected_keyword_argument": "UNKNOWN_FIELD",
     "currency_unknown": "CURRENCY_UNKNOWN",
     "amount_out_of_range": "MINOR_UNITS_INVALID",
-    "card_data_forbidden": "CARD_DATA_FORBIDDEN",
 }
 
 

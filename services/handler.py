@@ -251,6 +251,8 @@ class Handler:
 
     async def _decide(self, item: _Item, attempt: _Attempt) -> Answer:
         command = item.command
+        if isinstance(command.data, Rejected):  # for its content, whatever came before it; and it is not kept
+            return self._reject(command, command.data, attempt)
         if command.home in attempt.parked:
             return self._park(command, "an earlier command of this key is parked", attempt)
         if command.command_id in self._poisoned:
@@ -401,6 +403,11 @@ class Handler:
         outcome = orjson.dumps({"code": "PARKED", "message": reason[:1000], "details": {}})
         return self._verdict(command, "PARKED", outcome, 0, attempt)
 
+    def _set_aside(self, command: Command, reason: str, attempt: _Attempt) -> Answer:
+        if isinstance(command.data, Rejected):
+            return self._reject(command, command.data, attempt)
+        return self._park(command, reason, attempt)
+
     def _verdict(
         self, command: Command, status: Any, outcome: bytes, events: int, attempt: _Attempt
     ) -> Answer:
@@ -488,7 +495,9 @@ class Handler:
         parking = self._begin(commands, offsets, letters)
         await self._answer_known(parking)
         for item in parking.items:
-            item.answer = item.answer or self._park(item.command, f"its append fails: {failure}", parking)
+            item.answer = item.answer or self._set_aside(
+                item.command, f"its append fails: {failure}", parking
+            )
         return await self._append(parking)
 
     # -- numbers and views

@@ -12,6 +12,7 @@ from typing import NamedTuple, Protocol
 
 import orjson
 
+from events.card_numbers import masked, masked_bytes
 from services.clock import Clock
 from services.commands import Command, decode
 from services.errors import Undecodable
@@ -128,9 +129,17 @@ class Intake:
         return after
 
     def _dead_letter(self, record: Record, why: Undecodable) -> DeadLetter:
+        """The record as it came; but for card numbers, whose digits are kept nowhere."""
         headers = tuple((str(name), bytes(value or b"")) for name, value in record.headers)
+        kept = (
+            None if record.key is None else masked_bytes(record.key),
+            None if record.value is None else masked_bytes(record.value),
+            tuple((masked(name), masked_bytes(value)) for name, value in headers),
+        )
+        changed = kept != (record.key, record.value, headers)
+        reason = masked(why.reason) + ("; the digits of card numbers in it are masked" if changed else "")
         place = self._cluster_id, record.topic, record.partition, record.offset
-        return DeadLetter(*place, record.key, record.value, headers, why.code, why.reason, self._clock.now())
+        return DeadLetter(*place, *kept, why.code, reason, self._clock.now())
 
     def _result(self, answer: Answer) -> Message:
         """What the relay will not say: repeats, misused identities, dry runs."""

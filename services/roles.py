@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 
+from services import logs
 from services.bootstrap import ROLES
 from services.loop import run
 from services.settings import Settings
@@ -25,9 +26,7 @@ def main(roles: list[str] | None = None) -> int:
     if unknown or not asked:
         print(f"name one or more of: {', '.join(ROLES)}", file=sys.stderr)
         return 2
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for chatty in ("httpx", "httpcore", "aiokafka"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logs.set_up()
     return run(_run(asked))
 
 

@@ -8,6 +8,7 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from events.card_numbers import masked
 from services.errors import STATUS, ReadModelBehind, Rejected, Undecodable
 from services.store.protocol import StoreUnavailable
 
@@ -28,7 +29,7 @@ def problem(
         "title": code.replace("_", " ").capitalize(),
         "status": status,
         "code": code,
-        "message": message,
+        "message": masked(message),
         "details": details or {},
     }
     if field:

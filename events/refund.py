@@ -31,6 +31,40 @@ class RefundRequested:
     notes: str | None = None
 
 
+@fact("refund.approval_requested.v1")
+class RefundApprovalRequested:
+    """A refund above the tenant's threshold: a second person must agree before anything is sent."""
+
+    refund_id: str
+    number: str
+    type: str
+    account_id: str
+    amount: Money
+    reason_code: str
+    source: str
+    """UNAPPLIED and CREDIT_MEMO are reserved meanwhile; REOPEN_INVOICES stays applied until the approval."""
+    threshold: Money
+    requested_by: str
+    requested_at: datetime
+    payment_id: str | None = None
+    credit_memo_id: str | None = None
+    payment_method_id: str | None = None
+    notes: str | None = None
+
+
+@fact("refund.approved.v1")
+class RefundApproved:
+    by: str
+
+
+@fact("refund.rejected.v1")
+class RefundRejected:
+    """The second person said no: the money is free again."""
+
+    by: str
+    reason: str
+
+
 @fact("refund.pending.v1")
 class RefundPending:
     gateway_ref: str | None
@@ -116,6 +150,9 @@ class RefundCanceled:
 
 RefundEvent = (
     RefundRequested
+    | RefundApprovalRequested
+    | RefundApproved
+    | RefundRejected
     | RefundPending
     | RefundHeldForReview
     | RefundOutcomeUnknown

@@ -11,12 +11,15 @@ from events.orchestration import RefundOrchestrationRequested, RefundPlanMade
 from events.refund import (
     ExternalRefundRecorded,
     RefundApplied,
+    RefundApprovalRequested,
+    RefundApproved,
     RefundCanceled,
     RefundFailed,
     RefundHeldForReview,
     RefundOutcomeUnknown,
     RefundPending,
     RefundProcessed,
+    RefundRejected,
     RefundRequested,
     RefundReversed,
 )
@@ -41,6 +44,7 @@ refunds = Table(
         ),
         *money("amount", "lined"),
         *text("gateway_id", "gateway_ref", "method_display", "orchestration_id", "instrument", "reference"),
+        *text("requested_by", "approved_by"),
         Column("leg_no", "int"),
         Column("attempt_no", "int"),
         *text("result_code", "category", "raw_code", "raw_message", "operation_key"),
@@ -75,7 +79,7 @@ orchestrations = Table(
 @refunds.on(RefundRequested)
 def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
     names = ("number", "account_id", "type", "reason_code", "payment_id", "credit_memo_id", "gateway_id")
-    more = ("orchestration_id", "leg_no", "attempt_no", "requested_at")
+    more = ("orchestration_id", "leg_no", "attempt_no", "requested_at", "requested_by")
     yield Row(
         (at.tenant, at.id),
         {
@@ -88,6 +92,26 @@ def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
             "version": at.event.version,
         },
     )
+
+
+@refunds.on(RefundApprovalRequested)
+def approval_requested(fact: RefundApprovalRequested, at: Place, own: Own) -> Iterable[Row]:
+    names = ("number", "account_id", "type", "reason_code", "payment_id", "credit_memo_id", "requested_at")
+    yield Row(
+        (at.tenant, at.id),
+        {
+            **{name: getattr(fact, name) for name in (*names, "requested_by")},
+            "status": "AWAITING_APPROVAL",
+            "currency": fact.amount.currency,
+            "amount": fact.amount.amount_minor,
+            "version": at.event.version,
+        },
+    )
+
+
+@refunds.on(RefundApproved)
+def approved(fact: RefundApproved, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"approved_by": fact.by, "version": at.event.version})
 
 
 @refunds.on(ExternalRefundRecorded)
@@ -140,6 +164,7 @@ _STATUS = {
     RefundOutcomeUnknown: "INDETERMINATE",
     RefundReversed: "REVERSED",
     RefundCanceled: "CANCELED",
+    RefundRejected: "CANCELED",
 }
 
 

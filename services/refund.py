@@ -13,6 +13,8 @@ from typing import ClassVar
 from events.refund import (
     ExternalRefundRecorded,
     RefundApplied,
+    RefundApprovalRequested,
+    RefundApproved,
     RefundCanceled,
     RefundEvent,
     RefundFailed,
@@ -20,6 +22,7 @@ from events.refund import (
     RefundOutcomeUnknown,
     RefundPending,
     RefundProcessed,
+    RefundRejected,
     RefundRequested,
     RefundReversed,
 )
@@ -39,7 +42,8 @@ class Refund:
     type: str = ""
     """REFERENCED, UNREFERENCED or EXTERNAL."""
     status: str = ""
-    """Empty, REQUESTED, PENDING, INDETERMINATE, REQUIRES_REVIEW, PROCESSED, FAILED, CANCELED, REVERSED."""
+    """Empty, AWAITING_APPROVAL, REQUESTED, PENDING, INDETERMINATE, REQUIRES_REVIEW, PROCESSED, FAILED,
+    CANCELED, REVERSED."""
     currency: str = ""
     amount: int = 0
     applied: int = 0
@@ -53,11 +57,21 @@ class Refund:
     gateway_id: str | None = None
     gateway_ref: str | None = None
     method: Method | None = None
+    source: str = ""
+    """Of one that awaits its approval: UNAPPLIED, REOPEN_INVOICES or CREDIT_MEMO."""
+    payment_method_id: str | None = None
+    """The method that was asked for, where it is paid out of a memo."""
+    requested_by: str = ""
+    notes: str | None = None
     requested_at: datetime | None = None
 
     @property
     def in_flight(self) -> bool:
         return self.status in IN_FLIGHT
+
+    @property
+    def awaits_approval(self) -> bool:
+        return self.status == "AWAITING_APPROVAL"
 
     @property
     def balance(self) -> int:
@@ -66,7 +80,7 @@ class Refund:
 
     @property
     def open(self) -> bool:
-        return self.in_flight or self.balance != 0
+        return self.in_flight or self.awaits_approval or self.balance != 0
 
 
 _STATUS_AFTER = {
@@ -76,6 +90,7 @@ _STATUS_AFTER = {
     RefundFailed: "FAILED",
     RefundReversed: "REVERSED",
     RefundCanceled: "CANCELED",
+    RefundRejected: "CANCELED",
 }
 
 
@@ -83,6 +98,10 @@ def evolve(refund: Refund, event: RefundEvent) -> None:
     match event:
         case RefundRequested():
             _request(refund, event)
+        case RefundApprovalRequested():
+            _ask(refund, event)
+        case RefundApproved():
+            pass  # it is requested in the same decision
         case RefundProcessed():
             refund.status, refund.gateway_ref = "PROCESSED", event.gateway_ref
             refund.amount = event.amount.amount_minor
@@ -106,6 +125,23 @@ def _request(refund: Refund, event: RefundRequested) -> None:
     )
     refund.operation_key, refund.gateway_id = event.gateway_idempotency_key, event.gateway_id
     refund.method, refund.requested_at = event.method, event.requested_at
+
+
+def _ask(refund: Refund, event: RefundApprovalRequested) -> None:
+    refund.refund_id, refund.number, refund.type = event.refund_id, event.number, event.type
+    refund.account_id, refund.status, refund.reason_code = (
+        event.account_id,
+        "AWAITING_APPROVAL",
+        event.reason_code,
+    )
+    refund.amount, refund.currency = event.amount.amount_minor, event.amount.currency
+    refund.payment_id, refund.credit_memo_id = event.payment_id, event.credit_memo_id
+    refund.payment_method_id, refund.source = event.payment_method_id, event.source
+    refund.requested_by, refund.notes, refund.requested_at = (
+        event.requested_by,
+        event.notes,
+        event.requested_at,
+    )
 
 
 def _record(refund: Refund, event: ExternalRefundRecorded) -> None:

@@ -115,7 +115,7 @@ def _returned(
             if refund.orchestration_id:
                 legs.leg_failed(draft, refund, outcome, context, "RETRY" in fallbacks)
             else:
-                _release(draft, refund)
+                release(draft, refund)
         case "UNKNOWN":
             assert settled.next_query_at is not None
             reason = outcome.raw_message or outcome.result_code
@@ -161,7 +161,8 @@ def _unlock_own(draft: Draft, memo_id: str, refund_id: str) -> None:
         draft.record(CreditMemo, memo_id, CreditMemoUnlocked(f"refund:{refund_id}"))
 
 
-def _release(draft: Draft, refund: Refund) -> None:
+def release(draft: Draft, refund: Refund) -> None:
+    """What a refund has reserved is free again, and the memo that it held."""
     amount = Money(refund.amount, refund.currency)
     if refund.payment_id:
         draft.record(Payment, refund.payment_id, RefundReservationReleased(refund.refund_id, amount))

@@ -10,8 +10,8 @@ from typing import Literal
 
 from events.credit_memo import CreditMemoLocked, RefundAppliedToCreditMemo
 from events.money import Money
-from events.payment import RefundAppliedToPayment
-from events.refund import ExternalRefundRecorded, RefundApplied
+from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
+from events.refund import ExternalRefundRecorded, RefundApplied, RefundApprovalRequested
 from services import account, applying, freeing, requesting, tenant_settings
 from services.account import Account
 from services.application import Why
@@ -82,25 +82,19 @@ def issue(states: States, command: IssueRefund, context: Context) -> Changes:
     source = states.get(Payment, command.payment_id)
     applying.check_payment(source, command.payment_id, context)
     _check_new(states, command.refund_id)
-    if source.status != "PROCESSED":
-        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
-    if source.cancellation_key is not None:
-        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
-    _check_undisputed(source)
+    check_source(source)
     if source.gateway_id is None:
         raise Rejected("PAYMENT_NOT_GATEWAY_LINKED", "it came from outside: record an external refund")
     _check_amount(command.amount, source.currency)
     _check_refundable(source, command)
-    gateway = states.get(Gateway, source.gateway_id)
-    check_accepts(gateway, source.gateway_id, "REFUND", command.amount, None)
-    requesting.check_window(gateway, source, context.now)
-    draft = Draft(states, requesting.EVOLVE)
+    check_gateway(states, source, command.amount, context)
+    draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
+    threshold = approval_threshold(states, command.amount, context)
+    if threshold is not None:
+        _ask(draft, command, refund_id, threshold, context)
+        return draft.changes
     if command.source == "REOPEN_INVOICES":
-        freeing.check_unlocked(draft, command.payment_id, command.amount.amount_minor)
-        freeing.free(
-            draft, command.payment_id, command.amount.amount_minor, Why(context.now, "REFUND"), context
-        )
-    refund_id = command.refund_id or context.new_id("refund")
+        reopen(draft, command.payment_id, command.amount, context)
     requesting.request(
         draft,
         source,
@@ -126,12 +120,77 @@ def _check_amount(amount: Money, currency: str) -> None:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
 
 
-def _check_undisputed(source: Payment) -> None:
-    """The bank may take it back: who refunds it too pays twice (domain 2.7, R4)."""
+def check_source(source: Payment) -> None:
+    """Whether a payment can give anything back now.
+
+    Raises `PAYMENT_NOT_PROCESSED`, `OPERATION_IN_FLIGHT`, and `PAYMENT_DISPUTED`: its bank may take it back,
+    and who refunds it too pays twice (domain 2.7, R4).
+    """
+    if source.status != "PROCESSED":
+        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
+    if source.cancellation_key is not None:
+        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
     if source.disputes:
         raise Rejected(
             "PAYMENT_DISPUTED", "the payment is disputed: wait for its end", disputes=sorted(source.disputes)
         )
+
+
+def check_gateway(states: States, source: Payment, amount: Money, context: Context) -> None:
+    assert source.gateway_id is not None
+    gateway = states.get(Gateway, source.gateway_id)
+    check_accepts(gateway, source.gateway_id, "REFUND", amount, None)
+    requesting.check_window(gateway, source, context.now)
+
+
+def reopen(draft: Draft, payment_id: str, amount: Money, context: Context) -> None:
+    """Have an amount unapplied, from invoices that nobody holds."""
+    freeing.check_unlocked(draft, payment_id, amount.amount_minor)
+    freeing.free(draft, payment_id, amount.amount_minor, Why(context.now, "REFUND"), context)
+
+
+def approval_threshold(states: States, amount: Money, context: Context) -> Money | None:
+    """The threshold that an amount is above; one in another currency than the threshold's always is."""
+    threshold: Money | None = tenant_settings.of(states, context)["refund_approval_threshold"]
+    if threshold is None:
+        return None
+    comparable = amount.currency == threshold.currency
+    return None if comparable and amount.amount_minor <= threshold.amount_minor else threshold
+
+
+def _ask(
+    draft: Draft,
+    command: IssueRefund | IssueUnreferencedRefund,
+    refund_id: str,
+    threshold: Money,
+    context: Context,
+) -> None:
+    """A second person must agree; until then the money is held where it is."""
+    memo_id = command.credit_memo_id if isinstance(command, IssueUnreferencedRefund) else None
+    payment_id = command.payment_id if isinstance(command, IssueRefund) else None
+    asked = RefundApprovalRequested(
+        refund_id=refund_id,
+        number=context.number("REF"),
+        type="UNREFERENCED" if memo_id else "REFERENCED",
+        account_id=context.account_id,
+        amount=command.amount,
+        reason_code=command.reason,
+        source=command.source if isinstance(command, IssueRefund) else "CREDIT_MEMO",
+        threshold=threshold,
+        requested_by=context.actor.id,
+        requested_at=context.now,
+        payment_id=payment_id,
+        credit_memo_id=memo_id,
+        payment_method_id=command.payment_method_id if isinstance(command, IssueUnreferencedRefund) else None,
+        notes=command.notes,
+    )
+    draft.record(Refund, refund_id, asked, new=not command.refund_id)
+    if memo_id:
+        memo = draft.get(CreditMemo, memo_id)
+        reserved = requesting.reserved_on_memo(memo, refund_id, command.amount, None, None)
+        draft.record(CreditMemo, memo_id, reserved)
+    elif asked.source == "UNAPPLIED":
+        draft.record(Payment, payment_id or "", RefundReservedOnPayment(refund_id, command.amount))
 
 
 def _check_refundable(source: Payment, command: IssueRefund) -> None:
@@ -151,6 +210,7 @@ def _unreferenced_needs(states: States, command: IssueUnreferencedRefund, contex
     if command.refund_id:
         yield Need(Refund, command.refund_id)
     yield account.needed(context)
+    yield tenant_settings.needed(context)
     memo, owner = states.find(CreditMemo, command.credit_memo_id), states.find(Account, context.account_id)
     yield from requesting.payout_needs(states, command.payment_method_id, memo, owner)
 
@@ -178,6 +238,10 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
     )
     draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
     draft.record(CreditMemo, command.credit_memo_id, CreditMemoLocked(f"refund:{refund_id}"))
+    threshold = approval_threshold(states, command.amount, context)
+    if threshold is not None:
+        _ask(draft, command, refund_id, threshold, context)
+        return draft.changes
     requesting.request_unreferenced(
         draft, memo, method, refund_id, command.amount, command.reason, context, new=not command.refund_id
     )
@@ -229,11 +293,7 @@ def _take_from_payment(
 ) -> None:
     source = draft.get(Payment, payment_id)
     applying.check_payment(source, payment_id, context)
-    if source.status != "PROCESSED":
-        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
-    if source.cancellation_key is not None:
-        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
-    _check_undisputed(source)
+    check_source(source)
     _check_amount(amount, source.currency)
     if amount.amount_minor > source.unapplied:
         available = Money(source.unapplied, source.currency)

@@ -59,11 +59,15 @@ def request(
     leg_no: int | None = None,
     notes: str | None = None,
     new: bool = True,
+    approved: Refund | None = None,
 ) -> None:
-    """Reserve an amount on a payment, and plan its way back to the payment's own instrument."""
+    """Reserve an amount on a payment, and plan its way back to the payment's own instrument.
+
+    One that was `approved` has its number, and what it shall take is free by now.
+    """
     assert source.method is not None
     assert source.gateway_id is not None
-    number = context.number("REF")
+    number = approved.number if approved else context.number("REF")
     key, planned = calling.plan(
         context,
         origin=origin or refund_id,
@@ -96,7 +100,7 @@ def request(
         payment_id=source.payment_id,
         orchestration_id=orchestration_id,
         leg_no=leg_no,
-        requested_by=context.actor.id,
+        requested_by=approved.requested_by if approved else context.actor.id,
         notes=notes,
     )
     draft.record(Refund, refund_id, requested, new)
@@ -149,9 +153,11 @@ def request_unreferenced(
     orchestration_id: str | None = None,
     leg_no: int | None = None,
     new: bool = True,
+    approved: Refund | None = None,
 ) -> None:
     """Reserve an amount on a credit memo, largest open line first, and plan its payout."""
-    number, snapshot = context.number("REF"), payment_method.snapshot(method)
+    number = approved.number if approved else context.number("REF")
+    snapshot = payment_method.snapshot(method)
     key, planned = calling.plan(
         context,
         origin=origin or refund_id,
@@ -181,7 +187,8 @@ def request_unreferenced(
         credit_memo_id=memo.credit_memo_id,
         orchestration_id=orchestration_id,
         leg_no=leg_no,
-        requested_by=context.actor.id,
+        requested_by=approved.requested_by if approved else context.actor.id,
+        notes=approved.notes if approved else None,
     )
     draft.record(Refund, refund_id, requested, new)
     draft.record(*planned)

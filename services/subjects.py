@@ -5,6 +5,7 @@ from __future__ import annotations
 from services import (
     account,
     applying,
+    approving,
     authorizing,
     calling,
     converting,
@@ -51,7 +52,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payment.Payment, payment.evolve, (*paying.RULES, *returning.RULES, *method_choice.RULES)),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
-    Subject(refund.Refund, refund.evolve, (*refunding.RULES, *refund_outcomes.RULES)),
+    Subject(refund.Refund, refund.evolve, (*refunding.RULES, *approving.RULES, *refund_outcomes.RULES)),
     Subject(
         orchestration.RefundOrchestration, orchestration.evolve, (*orchestrating.RULES, *falling_back.RULES)
     ),

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, cast
 
 from events.ids import tenant_home
+from events.money import Money
 from events.settings import TenantSettingsChanged
-from services.commands import command
+from services.commands import Amount, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected
 
@@ -24,12 +25,14 @@ DEFAULTS: dict[str, Any] = {
     "issue_refunds_and_settle_balances": False,
     "auto_apply_credits_to_posted_invoices": False,
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
+    "refund_approval_threshold": None,
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
     "auto_promote_backup": False,
     "level2_level3_data": False,
     "production": False,
 }
-"""A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown."""
+"""A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
+there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -68,6 +71,10 @@ def _are_delays(value: Any) -> bool:
     return possible and sorted(set(delays)) == delays
 
 
+def _is_threshold(value: Any) -> bool:
+    return value is None or (isinstance(value, Money) and value.amount_minor >= 0)
+
+
 def _listed(value: Any) -> list[Any] | None:
     return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
@@ -76,6 +83,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     **{name: _is_bool for name, value in DEFAULTS.items() if value in (True, False)},
     "application_level": _one_of("INVOICE", "INVOICE_LINE"),
     "refund_failure_fallback": _are_fallbacks,
+    "refund_approval_threshold": _is_threshold,
     "unknown_outcome_poll": _are_delays,
 }
 assert _VALID.keys() == DEFAULTS.keys()
@@ -105,7 +113,7 @@ def evolve(settings: TenantSettings, event: TenantSettingsChanged) -> None:
 class ChangeTenantSettings:
     """Change named settings; the others keep their values."""
 
-    changes: dict[str, bool | int | str | tuple[str, ...] | tuple[int, ...]]
+    changes: dict[str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Amount | None]
 
 
 @command("payments.tenant_settings.apply_preset.v1")

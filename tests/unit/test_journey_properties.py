@@ -188,9 +188,7 @@ class Walk:
         assert went_back == sum(source.refunded for source in (*payments, *memos))
         self._check_ledger()
         reserved = {id for source in (*payments, *memos) for id in source.reservations}
-        assert reserved <= {
-            refund.refund_id for refund in refunds if refund.in_flight or refund.orchestration_id
-        }
+        assert reserved <= {refund.refund_id for refund in refunds if refund.open or refund.orchestration_id}
         self._check_locks(invoices)
 
     def _check_ledger(self) -> None:

@@ -33,6 +33,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "issue_refunds_and_settle_balances": False,
         "auto_apply_credits_to_posted_invoices": False,
         "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
+        "refund_approval_threshold": None,
         "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
         "auto_promote_backup": False,
         "level2_level3_data": False,

@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
 from events.shapes import Outcome
+from gateways.http import ANSWER_BYTES_MAX
 from gateways.outcomes import not_sent, unknown
 
 T = TypeVar("T")
@@ -30,6 +31,24 @@ class Threads:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class AnswerTooLong(requests.RequestException):
+    pass
+
+
+def send(method: str, url: str, **told: Any) -> requests.Response:
+    """One request, which no redirection takes elsewhere, and an answer that has an end."""
+    with requests.Session() as session:
+        response = session.request(method, url, allow_redirects=False, stream=True, **told)
+        body = bytearray()
+        for part in response.iter_content(65_536):
+            body += part
+            if len(body) > ANSWER_BYTES_MAX:
+                response.close()
+                raise AnswerTooLong(f"the answer is longer than {ANSWER_BYTES_MAX} bytes")
+        response._content = bytes(body)  # type: ignore[attr-defined]  # what `content` gives back
+        return response
 
 
 def failed(error: requests.RequestException) -> Outcome:

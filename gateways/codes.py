@@ -6,7 +6,7 @@ in lower case; one that is in no map is `Unknown`, soft, and shown to a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 VERSION = 1
@@ -148,15 +148,18 @@ _TABLES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "bacs": ((_LIMIT, "S", "0"), (_SECURITY, "N", "1 6"), (_PROCESSING, "H", "2 3 5 b")),
 }
 
-MAPS: dict[str, dict[str, Meaning]] = {
-    family: {
+
+def mapped(table: Iterable[tuple[str, str, str]]) -> dict[str, Meaning]:
+    """A map from lines of (category, hardness, codes with spaces between)."""
+    return {
         code: Meaning(category, hardness) for category, hardness, codes in table for code in codes.split()
     }
-    for family, table in _TABLES.items()
-}
 
 
-def classify(family: str, raw_code: str, overrides: Mapping[str, Meaning] | None = None) -> Meaning:
-    """What a gateway's code means; a tenant's published map comes before ours."""
-    code = raw_code.strip().lower()
-    return (overrides or {}).get(code) or MAPS[family].get(code, UNKNOWN)
+MAPS: dict[str, dict[str, Meaning]] = {family: mapped(table) for family, table in _TABLES.items()}
+
+
+def classify(family: str | Mapping[str, Meaning], raw_code: str) -> Meaning:
+    """What a gateway's code means, by one of our maps or by an adapter's own."""
+    known = MAPS[family] if isinstance(family, str) else family
+    return known.get(raw_code.strip().lower(), UNKNOWN)

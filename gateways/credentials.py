@@ -37,6 +37,17 @@ class Credential:
             raise CredentialMissing(f"{self._ref} holds one text, and no {name!r}")
         return text
 
+    def hidden(self, text: str) -> str:
+        """The text, with every secret that is kept here blacked out."""
+        try:
+            kept = _read(self._ref).strip()
+            secrets = [str(each) for each in _parsed(kept, self._ref).values()] if kept[:1] == "{" else [kept]
+        except CredentialMissing:
+            return text
+        for secret in filter(None, secrets):
+            text = text.replace(secret, "***")
+        return text
+
 
 def _read(ref: str) -> str:
     kind, _, place = ref.partition(":")

@@ -5,8 +5,36 @@ Invariant (domain 5.3): `not_sent` only where it is certain that the gateway exe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 from events.shapes import Outcome
 from gateways import codes
+from gateways.credentials import Credential
+
+TEXT_CHARACTERS_MAX = 1000
+"""Of what a gateway writes, so much is kept (domain 5.4)."""
+
+UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
+"""What reading an answer of another shape raises."""
+
+
+def unreadable(error: Exception) -> Outcome:
+    """An answer came, and it is none that the gateway documents: the money may have moved."""
+    return unknown(f"the answer cannot be read: {type(error).__name__}")
+
+
+def careful(outcome: Outcome, credential: Credential) -> Outcome:
+    """An outcome as it may be kept for ever: its texts cut to length, and no secret in them."""
+    return replace(
+        outcome,
+        raw_code=_kept(outcome.raw_code, credential),
+        raw_message=_kept(outcome.raw_message, credential),
+    )
+
+
+def _kept(text: str | None, credential: Credential) -> str | None:
+    return text and credential.hidden(text)[:TEXT_CHARACTERS_MAX]
 
 
 def unknown(why: str) -> Outcome:
@@ -21,7 +49,7 @@ def not_sent(why: str, retry_after_seconds: int | None = None) -> Outcome:
 
 
 def refused(
-    family: str,
+    family: str | Mapping[str, codes.Meaning],
     code: str,
     message: str | None = None,
     *,

@@ -19,10 +19,20 @@ from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
 from gateways.adyen import translation as words
 from gateways.adyen.news import read
-from gateways.blocking import Threads, failed
+from gateways.blocking import Threads, failed, send
 from gateways.credentials import Credential, CredentialMissing
-from gateways.outcomes import not_sent, of_status, seconds, unknown, unsupported
+from gateways.outcomes import (
+    UNREADABLE,
+    careful,
+    not_sent,
+    of_status,
+    seconds,
+    unknown,
+    unreadable,
+    unsupported,
+)
 from gateways.protocol import InvalidSignature, Notification
+from gateways.units import Uncountable, uncountable
 
 VERSION = "v72"
 IN_PROGRESS = "704"
@@ -56,7 +66,7 @@ class AdyenAdapter:
         """Carry out one operation under its idempotency key."""
         if request.operation not in words.CAPABILITIES.operations:
             return unsupported(request.operation, "Adyen")
-        return await self._threads.run(lambda: self._told(request))
+        return careful(await self._threads.run(lambda: self._told(request)), self._credential)
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:
         return unknown("Adyen answers no inquiries: its notification tells what became of it")
@@ -94,6 +104,10 @@ class AdyenAdapter:
             return failed(error)
         except AdyenError as error:
             return _of(error)
+        except Uncountable as error:
+            return uncountable(error)
+        except UNREADABLE as error:
+            return unreadable(error)
 
     def _ask(self, request: GatewayCallPlanned) -> Outcome:
         client, key = self._client(), request.idempotency_key
@@ -124,7 +138,8 @@ class AdyenAdapter:
             live_endpoint_prefix=self._settings.get("live_endpoint_prefix"),
             http_force="requests",
         )
-        client.http_timeout = self._timeout  # type: ignore[assignment]  # requests takes both in a pair
+        http: Any = _Http(self._timeout)
+        client.http_client, client.http_init = http, True
         return client
 
     def _at(self, service: Any) -> Any:
@@ -135,6 +150,22 @@ class AdyenAdapter:
     def _hmac_key(self) -> str:
         ref = self._settings.get("hmac_key_ref")
         return Credential(ref).secret() if ref else self._credential.secret("hmac_key")
+
+
+class _Http:
+    """What the library asks of its HTTP client, without redirections, and with an end to answers."""
+
+    user_agent = "Tender"
+
+    def __init__(self, timeout: tuple[float, float]) -> None:
+        self._timeout = timeout
+
+    def request(
+        self, method: str, url: str, json: Any = None, xapikey: str = "", headers: Any = None
+    ) -> tuple[str, Any, int, Any]:
+        given = {**(headers or {}), "x-api-key": xapikey}
+        response = send(method, url, json=json, headers=given, timeout=self._timeout)
+        return response.content.decode(), json, response.status_code, response.headers
 
 
 def _of(error: AdyenError) -> Outcome:

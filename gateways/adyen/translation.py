@@ -15,9 +15,13 @@ from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from gateways.outcomes import refused, unknown
+from gateways.units import Units
 
 KEY = "tender_key"
 LINES_MAX = 9
+
+UNITS = Units({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
+"""https://docs.adyen.com/development-resources/currency-codes: those that "differ from standard"."""
 
 CAPABILITIES = Capabilities(
     operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND"),
@@ -56,7 +60,7 @@ WAITING = {
 
 
 def amount(money: Money) -> dict[str, Any]:
-    return {"value": money.amount_minor, "currency": money.currency}
+    return {"value": UNITS.count(money), "currency": money.currency}
 
 
 def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str)
     if planned.method.network_transaction_id:
         more["networkTxReference"] = planned.method.network_transaction_id
     if planned.enhanced:
-        more |= enhanced(planned.enhanced)
+        more |= enhanced(planned.enhanced, planned.amount.currency)
     told: dict[str, Any] = {
         "merchantAccount": merchant_account,
         "amount": amount(planned.amount),
@@ -95,17 +99,17 @@ def modification(planned: GatewayCallPlanned, merchant_account: str) -> dict[str
     if planned.operation in ("CAPTURE", "REFUND"):
         told["amount"] = amount(planned.amount)
     if planned.operation == "CAPTURE" and planned.enhanced:
-        told["additionalData"] = enhanced(planned.enhanced)
+        told["additionalData"] = enhanced(planned.enhanced, planned.amount.currency)
     return told
 
 
-def enhanced(told: EnhancedData) -> dict[str, str]:
+def enhanced(told: EnhancedData, currency: str) -> dict[str, str]:
     """Level 2 and 3, every value a text (https://docs.adyen.com/payment-methods/cards/enhanced-scheme-data)."""
     fields: dict[str, Any] = {
         "customerReference": (told.customer_code or told.reference_id)[:25],
-        "totalTaxAmount": told.total_tax_minor,
-        "freightAmount": told.shipping_minor or None,
-        "dutyAmount": told.duty_minor or None,
+        "totalTaxAmount": UNITS.scaled(told.total_tax_minor, currency),
+        "freightAmount": UNITS.scaled(told.shipping_minor, currency) or None,
+        "dutyAmount": UNITS.scaled(told.duty_minor, currency) or None,
         "destinationPostalCode": told.ship_to_postal_code,
         "shipFromPostalCode": told.ship_from_postal_code,
     }
@@ -117,9 +121,9 @@ def enhanced(told: EnhancedData) -> dict[str, str]:
             f"{item}.commodityCode": line.commodity_code,
             f"{item}.quantity": line.quantity,
             f"{item}.unitOfMeasure": line.unit_of_measure,
-            f"{item}.unitPrice": line.unit_price_minor,
-            f"{item}.discountAmount": line.discount_minor or None,
-            f"{item}.totalAmount": line.line_item_total_minor,
+            f"{item}.unitPrice": UNITS.scaled(line.unit_price_minor, currency),
+            f"{item}.discountAmount": UNITS.scaled(line.discount_minor, currency) or None,
+            f"{item}.totalAmount": UNITS.scaled(line.line_item_total_minor, currency),
         }
     return {f"enhancedSchemeData.{name}": str(value) for name, value in fields.items() if value is not None}
 
@@ -174,4 +178,4 @@ def of_error(body: Mapping[str, Any]) -> Outcome:
 
 
 def money(told: Mapping[str, Any]) -> Money:
-    return Money(told["value"], told["currency"])
+    return UNITS.money(told["value"], told["currency"])

@@ -13,11 +13,20 @@ from gocardless_pro.api_client import ApiClient
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
-from gateways.blocking import Threads, failed
+from gateways.blocking import Threads, failed, send
 from gateways.credentials import Credential, CredentialMissing
 from gateways.gocardless import translation as words
 from gateways.gocardless.news import read
-from gateways.outcomes import not_sent, of_status, unknown, unsupported
+from gateways.outcomes import (
+    UNREADABLE,
+    careful,
+    not_sent,
+    of_status,
+    seconds,
+    unknown,
+    unreadable,
+    unsupported,
+)
 from gateways.protocol import InvalidSignature, Notification
 
 LIVE, SANDBOX = "https://api.gocardless.com", "https://api-sandbox.gocardless.com"
@@ -51,11 +60,13 @@ class GoCardlessAdapter:
         """Carry out one operation under its idempotency key."""
         if request.operation not in words.CAPABILITIES.operations:
             return unsupported(request.operation, "GoCardless")
-        return await self._threads.run(lambda: _told(lambda: self._ask(request)))
+        told = await self._threads.run(lambda: _told(lambda: self._ask(request)))
+        return careful(told, self._credential)
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:
         """What stands under the mandate or the payment with this key in its metadata."""
-        return await self._threads.run(lambda: self._inquire(request))
+        found = await self._threads.run(lambda: self._inquire(request))
+        return found and careful(found, self._credential)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
         signature = {name.lower(): value for name, value in headers.items()}.get("webhook-signature", "")
@@ -94,7 +105,7 @@ class GoCardlessAdapter:
             return self._find(request)
         except CredentialMissing as missing:
             return unknown(str(missing))
-        except (requests.RequestException, errors.GoCardlessProError) as lost:
+        except (requests.RequestException, errors.GoCardlessProError, _Busy, *UNREADABLE) as lost:
             return unknown(f"the inquiry failed: {type(lost).__name__}")
 
     def _find(self, request: GatewayCallPlanned) -> Outcome | None:
@@ -129,13 +140,41 @@ class GoCardlessAdapter:
 
     def _service(self, service: Any) -> Any:
         """One attempt each; of a key that was used before, what it made is fetched."""
-        client = ApiClient(self._url, self._credential.secret())
-        client.timeout = self._timeout  # type: ignore[assignment]  # requests takes both in a pair
+        timeout: Any = self._timeout  # requests takes both in a pair
+        client = _Client(self._url, self._credential.secret(), timeout)
         return service(client, max_network_retries=1, retry_delay_in_seconds=0)
 
     def _webhook_secret(self) -> str:
         ref = self._settings.get("webhook_secret_ref")
         return Credential(ref).secret() if ref else self._credential.secret("webhook_secret")
+
+
+class _Busy(Exception):
+    """Too many requests: none of this one was carried out."""
+
+    def __init__(self, retry_after_seconds: int | None) -> None:
+        super().__init__()
+        self.retry_after_seconds = retry_after_seconds
+
+
+class _Client(ApiClient):
+    """The library's client, without redirections, and with an end to answers."""
+
+    def get(self, path: str, params: Any = None, headers: Any = None) -> requests.Response:
+        return self._sent("GET", path, headers, params=params)
+
+    def post(self, path: str, body: Any, headers: Any = None) -> requests.Response:
+        return self._sent("POST", path, headers, data=orjson.dumps(body))
+
+    def _sent(self, method: str, path: str, headers: Any, **told: Any) -> requests.Response:
+        given = self._headers(headers)
+        response = send(method, self._url_for(path), headers=given, timeout=self.timeout, **told)
+        if response.status_code == 429:
+            raise _Busy(seconds(response.headers.get("retry-after")))
+        if 300 <= response.status_code < 400:
+            raise errors.GoCardlessProError(f"HTTP {response.status_code}")
+        self._handle_errors(response)
+        return response
 
 
 def _told(ask: Callable[[], Outcome]) -> Outcome:
@@ -144,6 +183,8 @@ def _told(ask: Callable[[], Outcome]) -> Outcome:
         return ask()
     except CredentialMissing as missing:
         return not_sent(str(missing))
+    except _Busy as busy:
+        return not_sent("HTTP 429", busy.retry_after_seconds)
     except requests.RequestException as error:
         return failed(error)
     except errors.MalformedResponseError as broken:
@@ -156,3 +197,5 @@ def _told(ask: Callable[[], Outcome]) -> Outcome:
         )
     except errors.GoCardlessProError as error:
         return unknown(str(error))
+    except UNREADABLE as error:
+        return unreadable(error)

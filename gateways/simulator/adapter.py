@@ -6,6 +6,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
@@ -14,12 +15,14 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
 from gateways.credentials import Credential
-from gateways.outcomes import not_sent, seconds, unknown
-from gateways.protocol import InvalidSignature, Notification
+from gateways.http import Answer, ask, client, failed
+from gateways.outcomes import UNREADABLE, not_sent, seconds, unknown, unreadable, unsupported
+from gateways.protocol import RESULT_CODES, InvalidSignature, Notification
 from gateways.simulator.translation import CAPABILITIES, to_outcome, to_request
 
 SIGNATURE = "x-simulator-signature"
-SECRET = b"simulator"
+SAID = frozenset({*RESULT_CODES, "Reversed"})
+SECRET = b"anybody may sign as the simulator"
 """Signs notifications of a gateway that only pretends: no secret."""
 
 
@@ -33,34 +36,40 @@ class SimulatorAdapter:
         read_timeout_ms: int,
         credential: Credential | None = None,
     ) -> None:
-        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=200)
-        timeout = httpx.Timeout(read_timeout_ms / 1000, connect=connect_timeout_ms / 1000, pool=None)
-        self._http = httpx.AsyncClient(base_url=settings["base_url"], timeout=timeout, limits=limits)
+        self._http = client(connect_timeout_ms, read_timeout_ms, base_url=settings["base_url"])
 
     @property
     def capabilities(self) -> Capabilities:
         return CAPABILITIES
 
     async def call(self, request: GatewayCallPlanned) -> Outcome:
+        if request.operation not in CAPABILITIES.operations:
+            return unsupported(request.operation, "the simulator")
         try:
-            response = await self._http.post("/v1/operations", content=orjson.dumps(to_request(request)))
-        except (httpx.ConnectError, httpx.ConnectTimeout) as unreachable:
-            return not_sent(f"not reached: {unreachable}")
-        except httpx.HTTPError as lost:
-            return unknown(f"{type(lost).__name__}: {lost}")
-        return _of(response)
+            return _of(
+                await ask(self._http, "POST", "/v1/operations", content=orjson.dumps(to_request(request)))
+            )
+        except httpx.HTTPError as error:
+            return failed(error)
+        except UNREADABLE as error:
+            return unreadable(error)
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:
         try:
-            response = await self._http.get(f"/v1/operations/{request.idempotency_key}")
-        except httpx.HTTPError as lost:
-            return unknown(f"{type(lost).__name__}: {lost}")
-        return None if response.status_code == 404 else _of(response)
+            answer = await ask(self._http, "GET", f"/v1/operations/{quote(request.idempotency_key, safe='')}")
+            return None if answer.status == 404 else _of(answer)
+        except httpx.HTTPError as error:
+            return unknown(type(error).__name__)
+        except UNREADABLE as error:
+            return unreadable(error)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
-        if not hmac.compare_digest(headers.get(SIGNATURE, ""), sign(body)):
+        given = {name.lower(): value for name, value in headers.items()}.get(SIGNATURE, "")
+        if not hmac.compare_digest(given.encode(), sign(body).encode()):
             raise InvalidSignature("the signature is not the simulator's")
         news: dict[str, Any] = orjson.loads(body)
+        if news["operation"] not in CAPABILITIES.operations:
+            return []
         outcome = to_outcome(news["answer"])
         return [Notification(news["event_id"], news["operation"], news["key"], outcome.gateway_ref, outcome)]
 
@@ -72,10 +81,11 @@ def sign(body: bytes) -> str:
     return hmac.new(SECRET, body, hashlib.sha256).hexdigest()
 
 
-def _of(response: httpx.Response) -> Outcome:
+def _of(answer: Answer) -> Outcome:
     """429 and 503 are documented as "not processed"; any other failure says nothing about the money."""
-    if response.status_code in (429, 503):
-        return not_sent("busy", seconds(response.headers.get("retry-after")))
-    if response.status_code != 200:
-        return unknown(f"HTTP {response.status_code}")
-    return to_outcome(response.json())
+    if answer.status in (429, 503):
+        return not_sent("busy", seconds(answer.headers.get("retry-after")))
+    if answer.status != 200:
+        return unknown(f"HTTP {answer.status}")
+    told = to_outcome(orjson.loads(answer.body))
+    return told if str(told.result_code) in SAID else unknown(f"no result that is known: {told.result_code}")

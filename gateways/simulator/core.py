@@ -122,7 +122,7 @@ class Simulator:
             case "REVERSED":
                 return {"result": "Reversed", "code": "account_closed", **common}
             case _:
-                return {"result": _result_of(entry.code), "code": entry.code, **common}
+                return {"result": result_of(entry.code), "code": entry.code, **common}
 
     def moved(self) -> dict[str, dict[str, int]]:
         """By currency: what was taken, and what was given back, in minor units."""
@@ -239,7 +239,7 @@ def _counts(entry: Entry) -> bool:
     return entry.status in ("EXECUTED", "PENDING_OK") and entry.operation not in CHARGES - {"CAPTURE"}
 
 
-def _result_of(code: str) -> str:
+def result_of(code: str) -> str:
     meaning = classify("stripe", code)
     if meaning.hard:
         return "PermanentFail"

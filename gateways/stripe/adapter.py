@@ -13,11 +13,22 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
 from gateways.credentials import Credential, CredentialMissing
-from gateways.outcomes import not_sent, of_status, seconds, unknown, unsupported
+from gateways.http import failed
+from gateways.outcomes import (
+    UNREADABLE,
+    careful,
+    not_sent,
+    of_status,
+    seconds,
+    unknown,
+    unreadable,
+    unsupported,
+)
 from gateways.protocol import InvalidSignature, Notification
 from gateways.stripe import translation as words
 from gateways.stripe.news import read
 from gateways.stripe.transport import Transport
+from gateways.units import Uncountable, uncountable
 
 TOLERANCE_SECONDS = 300
 """A webhook older than this is not of now (domain 3.7)."""
@@ -58,16 +69,17 @@ class StripeAdapter:
         }
         if request.operation not in acts:
             return unsupported(request.operation, "Stripe")
-        return await _told(acts[request.operation](request))
+        return careful(await _told(acts[request.operation](request)), self._credential)
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:
         """What became of the key: by the object it builds on where there is one, else by search."""
         try:
-            return await self._find(request)
+            found = await self._find(request)
         except CredentialMissing as missing:
             return unknown(str(missing))
-        except (stripe.StripeError, httpx.HTTPError) as lost:
+        except (stripe.StripeError, httpx.HTTPError, *UNREADABLE) as lost:
             return unknown(f"the inquiry failed: {type(lost).__name__}")
+        return found and careful(found, self._credential)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
         signature = {name.lower(): value for name, value in headers.items()}.get("stripe-signature", "")
@@ -196,12 +208,14 @@ async def _told(answer: Awaitable[Outcome]) -> Outcome:
         return await answer
     except CredentialMissing as missing:
         return not_sent(str(missing))
-    except (httpx.ConnectError, httpx.ConnectTimeout) as unreachable:
-        return not_sent(f"not reached: {type(unreachable).__name__}")
-    except httpx.HTTPError as lost:
-        return unknown(type(lost).__name__)
+    except Uncountable as error:
+        return uncountable(error)
+    except httpx.HTTPError as error:
+        return failed(error)
     except stripe.StripeError as error:
         return _of(error)
+    except UNREADABLE as error:
+        return unreadable(error)
 
 
 def _of(error: stripe.StripeError) -> Outcome:

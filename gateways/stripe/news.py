@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from events.money import Money
 from events.shapes import Outcome
 from gateways.protocol import Notification
 from gateways.stripe import translation as words
@@ -37,7 +36,7 @@ def _intent(intent: Mapping[str, Any]) -> Told:
 
 def _canceled(intent: Mapping[str, Any]) -> Told:
     """The hold is gone: news for the reversal, which has no key in the intent, not for the authorization."""
-    gone = words.of_cancellation(intent, Money(intent["amount"], intent["currency"].upper()))
+    gone = words.of_cancellation(intent, words.UNITS.money(intent["amount"], intent["currency"].upper()))
     return "REVERSE", None, intent["id"], gone or words.of_intent(intent)
 
 
@@ -50,7 +49,7 @@ def _refund(refund: Mapping[str, Any]) -> Told:
 
 
 def _dispute(dispute: Mapping[str, Any]) -> Told:
-    amount = Money(dispute["amount"], dispute["currency"].upper())
+    amount = words.UNITS.money(dispute["amount"], dispute["currency"].upper())
     outcome = Outcome(
         "Success", raw_code=dispute["reason"], gateway_ref=dispute["id"], processed_amount=amount
     )

@@ -17,9 +17,17 @@ from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from gateways.outcomes import refused
+from gateways.units import Units
 
 KEY, CAPTURE_KEY = "tender_key", "tender_capture"
 LINES_MAX = 200
+
+UNITS = Units(
+    {"ISK": 2, "UGX": 2, "MGA": 0},
+    steps=dict.fromkeys(("BHD", "JOD", "KWD", "OMR", "TND"), 10),
+)
+"""ISK and UGX are told with two decimals that are always 0, MGA without any; of three decimals the last
+must be 0 (https://docs.stripe.com/currencies#special-cases)."""
 
 CAPABILITIES = Capabilities(
     operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "REFUND", "TOKENIZE"),
@@ -45,7 +53,7 @@ def creation(planned: GatewayCallPlanned) -> dict[str, Any]:
     """Parameters of a payment intent that is confirmed at once."""
     assert planned.method is not None, "an authorization or a sale names its instrument"
     parameters: dict[str, Any] = {
-        "amount": planned.amount.amount_minor,
+        "amount": UNITS.count(planned.amount),
         "currency": planned.amount.currency.lower(),
         "confirm": True,
         "capture_method": "manual" if planned.operation == "AUTHORIZE" else "automatic",
@@ -63,7 +71,7 @@ def creation(planned: GatewayCallPlanned) -> dict[str, Any]:
             parameters["mandate"] = planned.method.mandate_reference
     elif planned.is_first_in_series:
         parameters["setup_future_usage"] = "off_session"
-    return parameters | (enhanced(planned.enhanced) if planned.enhanced else {})
+    return parameters | (enhanced(planned.enhanced, planned.amount.currency) if planned.enhanced else {})
 
 
 def setup(planned: GatewayCallPlanned) -> dict[str, Any]:
@@ -83,37 +91,37 @@ def setup(planned: GatewayCallPlanned) -> dict[str, Any]:
 
 def capture(planned: GatewayCallPlanned) -> dict[str, Any]:
     return {
-        "amount_to_capture": planned.amount.amount_minor,
+        "amount_to_capture": UNITS.count(planned.amount),
         "metadata": {CAPTURE_KEY: planned.idempotency_key},
         "expand": ["latest_charge"],
-    } | (enhanced(planned.enhanced) if planned.enhanced else {})
+    } | (enhanced(planned.enhanced, planned.amount.currency) if planned.enhanced else {})
 
 
 def refund(planned: GatewayCallPlanned) -> dict[str, Any]:
     return {
         "payment_intent": planned.payment_ref,
-        "amount": planned.amount.amount_minor,
+        "amount": UNITS.count(planned.amount),
         "metadata": {KEY: planned.idempotency_key},
     }
 
 
-def enhanced(told: EnhancedData) -> dict[str, Any]:
+def enhanced(told: EnhancedData, currency: str) -> dict[str, Any]:
     """Level 2 and 3.  Tax and discount stand on the lines or on the whole, never on both."""
-    details: dict[str, Any] = {"shipping": _shipping(told)}
+    details: dict[str, Any] = {"shipping": _shipping(told, currency)}
     if told.lines:
-        details["line_items"] = [_line(line) for line in told.lines]
+        details["line_items"] = [_line(line, currency) for line in told.lines]
     else:
-        details["tax"] = {"total_tax_amount": told.total_tax_minor}
+        details["tax"] = {"total_tax_amount": UNITS.scaled(told.total_tax_minor, currency)}
         if told.discount_minor:
-            details["discount_amount"] = told.discount_minor
+            details["discount_amount"] = UNITS.scaled(told.discount_minor, currency)
     payment: dict[str, Any] = {"order_reference": (told.invoice_number or told.reference_id)[:25]}
     if told.customer_code:
         payment["customer_reference"] = told.customer_code[:25]
     return {"amount_details": details, "payment_details": payment}
 
 
-def _shipping(told: EnhancedData) -> dict[str, Any]:
-    shipping: dict[str, Any] = {"amount": told.shipping_minor}
+def _shipping(told: EnhancedData, currency: str) -> dict[str, Any]:
+    shipping: dict[str, Any] = {"amount": UNITS.scaled(told.shipping_minor, currency)}
     if told.ship_from_postal_code:
         shipping["from_postal_code"] = told.ship_from_postal_code[:10]
     if told.ship_to_postal_code:
@@ -121,18 +129,18 @@ def _shipping(told: EnhancedData) -> dict[str, Any]:
     return shipping
 
 
-def _line(line: EnhancedLine) -> dict[str, Any]:
+def _line(line: EnhancedLine, currency: str) -> dict[str, Any]:
     item: dict[str, Any] = {
         "product_code": line.product_code[:12],
         "product_name": line.description[:1024],
         "quantity": int(line.quantity),
-        "unit_cost": line.unit_price_minor,
-        "tax": {"total_tax_amount": line.tax_minor},
+        "unit_cost": UNITS.scaled(line.unit_price_minor, currency),
+        "tax": {"total_tax_amount": UNITS.scaled(line.tax_minor, currency)},
     }
     if line.unit_of_measure:
         item["unit_of_measure"] = line.unit_of_measure
     if line.discount_minor:
-        item["discount_amount"] = line.discount_minor
+        item["discount_amount"] = UNITS.scaled(line.discount_minor, currency)
     if line.commodity_code:
         item["payment_method_options"] = {"card": {"commodity_code": line.commodity_code}}
     return item
@@ -163,7 +171,7 @@ def of_intent(intent: Mapping[str, Any], level: int | None = None) -> Outcome:
         auth_code=charge.get("authorization_code") or card.get("authorization_code"),
         avs_code=checks.get("address_postal_code_check"),
         cvc_code=checks.get("cvc_check"),
-        processed_amount=Money(amount, intent["currency"].upper()) if done and amount is not None else None,
+        processed_amount=_money(amount, intent["currency"]) if done and amount is not None else None,
         gateway_date=_at(charge.get("created") or intent.get("created")),
         expires_at=_at(card.get("capture_before")) if held else None,
         network_transaction_id=card.get("network_transaction_id"),
@@ -209,7 +217,7 @@ def of_refund(refund: Mapping[str, Any]) -> Outcome:
         "Success" if done else "ActionRequired" if status == "requires_action" else "Pending",
         raw_code=None if done else status,
         gateway_ref=ref,
-        processed_amount=Money(refund["amount"], refund["currency"].upper()) if done else None,
+        processed_amount=_money(refund["amount"], refund["currency"]) if done else None,
         gateway_date=_at(refund.get("created")),
     )
 
@@ -220,6 +228,10 @@ def of_error(error: Mapping[str, Any], gateway_ref: str | None = None) -> Outcom
     ref = gateway_ref or (error.get("payment_intent") or error.get("setup_intent") or {}).get("id")
     never = error.get("advice_code") == "do_not_try_again"
     return refused("stripe", code, error.get("message"), gateway_ref=ref, never_retry=never)
+
+
+def _money(count: int, currency: str) -> Money:
+    return UNITS.money(count, currency.upper())
 
 
 def _at(seconds: int | None) -> datetime | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import stripe
 
-CONNECTIONS = 200
+from gateways.http import ask, client
+
+CONNECTIONS = 1000
 
 
 class Transport(stripe.HTTPClient):
@@ -19,15 +20,13 @@ class Transport(stripe.HTTPClient):
 
     def __init__(self, connect_timeout_ms: int, read_timeout_ms: int) -> None:
         super().__init__()
-        limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
-        timeout = httpx.Timeout(read_timeout_ms / 1000, connect=connect_timeout_ms / 1000, pool=None)
-        self._http = httpx.AsyncClient(timeout=timeout, limits=limits)
+        self._http = client(connect_timeout_ms, read_timeout_ms, connections_max=CONNECTIONS)
 
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        sent = await self._http.request(method, url, headers=dict(headers), content=post_data or None)
-        return sent.content, sent.status_code, sent.headers
+        answer = await ask(self._http, method, url, headers=dict(headers), content=post_data or None)
+        return answer.body, answer.status, answer.headers
 
     async def close_async(self) -> None:
         await self._http.aclose()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from itertools import groupby
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import orjson
 
@@ -12,6 +16,11 @@ from services.store.protocol import DeadLetter, OutboxCommand
 
 SOURCE = "/tender"
 RESULT_TYPE = "payments.command.result.v1"
+
+Header = tuple[str, bytes]
+_SPECVERSION: Header = ("ce_specversion", b"1.0")
+_SOURCE: Header = ("ce_source", SOURCE.encode())
+_RESULT: Header = ("ce_type", RESULT_TYPE.encode())
 
 
 class Topics(NamedTuple):
@@ -32,38 +41,67 @@ class Message(NamedTuple):
     topic: str
     key: bytes
     value: bytes
-    headers: list[tuple[str, bytes]]
+    headers: list[Header]
 
 
-def event_message(event: Recorded, topic: str) -> Message:
-    meta = orjson.loads(event.meta)
-    headers = _headers(
-        ("ce_id", event.event_id),
-        ("ce_type", f"payments.{event.topic}"),
-        ("ce_time", event.occurred_at.isoformat()),
-        ("ce_subject", event.stream),
-        ("partitionkey", event.home),
-        ("position", str(event.position)),
-        ("version", str(event.version)),
+def event_messages(events: Iterable[Recorded], topic: str) -> list[Message]:
+    """Events in the order of the log; what those of one command share is made once."""
+    messages = list[Message]()
+    for (command_id, home, meta, occurred_at), of_command in groupby(events, _shared):
+        key = home.encode()
+        time = ("ce_time", occurred_at.isoformat().encode())
+        cause = _cause(orjson.loads(meta), str(command_id))
+        for event in of_command:
+            stream = event.stream.encode()
+            headers = [
+                _SPECVERSION,
+                _SOURCE,
+                ("ce_id", b"%b@%d" % (stream, event.version)),
+                ("ce_type", _event_type(event.topic)),
+                time,
+                ("ce_subject", stream),
+                ("partitionkey", key),
+                ("position", b"%d" % event.position),
+                ("version", b"%d" % event.version),
+                *cause,
+            ]
+            messages.append(Message(topic, key, event.data, headers))
+    return messages
+
+
+def _shared(event: Recorded) -> tuple[UUID, str, bytes, datetime]:
+    return event.command_id, event.home, event.meta, event.occurred_at
+
+
+@cache
+def _event_type(topic: str) -> bytes:
+    return f"payments.{topic}".encode()
+
+
+def _cause(meta: Mapping[str, Any], causation_id: str | None) -> list[Header]:
+    """What correlates a message with others, as far as it is known."""
+    known = (
         ("correlationid", meta.get("correlation_id")),
-        ("causationid", str(event.command_id)),
+        ("causationid", causation_id),
         ("traceparent", meta.get("traceparent")),
     )
-    return Message(topic, event.home.encode(), event.data, headers)
+    return [(name, value.encode()) for name, value in known if value is not None]
 
 
 def result_body(
     command_id: object, type: str, status: str, outcome: bytes, position: int, replayed: bool = False
 ) -> bytes:
-    """The JSON of a command's result."""
-    head = {
-        "command_id": str(command_id),
-        "type": type,
-        "status": status,
-        "position": position,
-        "replayed": replayed,
-    }
-    return orjson.dumps(head | orjson.loads(outcome))
+    """The JSON of a command's result; `outcome` is a JSON object, whose members become the result's."""
+    head = orjson.dumps(
+        {
+            "command_id": str(command_id),
+            "type": type,
+            "status": status,
+            "position": position,
+            "replayed": replayed,
+        }
+    )
+    return head if outcome == b"{}" else b"%b,%b" % (head[:-1], outcome[1:])
 
 
 def verdict_message(verdict: RecordedVerdict, topic: str) -> Message:
@@ -75,31 +113,32 @@ def verdict_message(verdict: RecordedVerdict, topic: str) -> Message:
 def result_message(
     command_id: str, home: str, body: bytes, meta: dict[str, Any], time: str, topic: str
 ) -> Message:
-    headers = _headers(
-        ("ce_id", command_id),
-        ("ce_type", RESULT_TYPE),
-        ("ce_time", time),
-        ("ce_subject", home),
-        ("partitionkey", home),
-        ("correlationid", meta.get("correlation_id")),
-        ("causationid", command_id),
-        ("traceparent", meta.get("traceparent")),
-    )
-    return Message(topic, home.encode(), body, headers)
+    key, id = home.encode(), command_id.encode()
+    headers = [
+        _SPECVERSION,
+        _SOURCE,
+        ("ce_id", id),
+        _RESULT,
+        ("ce_time", time.encode()),
+        ("ce_subject", key),
+        ("partitionkey", key),
+        *_cause(meta, command_id),
+    ]
+    return Message(topic, key, body, headers)
 
 
 def command_message(command: OutboxCommand, topic: str) -> Message:
-    meta = orjson.loads(command.meta)
-    headers = _headers(
-        ("ce_id", str(command.command_id)),
-        ("ce_type", command.type),
-        ("ce_time", command.due_at.isoformat()),
-        ("partitionkey", command.home),
-        ("correlationid", meta.get("correlation_id")),
-        ("causationid", meta.get("causation_id")),
-        ("traceparent", meta.get("traceparent")),
-    )
-    return Message(topic, command.home.encode(), command.body, headers)
+    meta, key = orjson.loads(command.meta), command.home.encode()
+    headers = [
+        _SPECVERSION,
+        _SOURCE,
+        ("ce_id", str(command.command_id).encode()),
+        ("ce_type", command.type.encode()),
+        ("ce_time", command.due_at.isoformat().encode()),
+        ("partitionkey", key),
+        *_cause(meta, meta.get("causation_id")),
+    ]
+    return Message(topic, key, command.body, headers)
 
 
 def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
@@ -110,8 +149,3 @@ def dead_letter_message(letter: DeadLetter, topic: str) -> Message:
         ("tender_origin", f"{letter.topic}/{letter.partition}/{letter.offset}".encode()),
     ]
     return Message(topic, letter.key or b"", letter.value or b"", [*letter.headers, *why])
-
-
-def _headers(*given: tuple[str, str | None]) -> list[tuple[str, bytes]]:
-    fixed: Iterable[tuple[str, str | None]] = (("ce_specversion", "1.0"), ("ce_source", SOURCE), *given)
-    return [(name, value.encode()) for name, value in fixed if value is not None]

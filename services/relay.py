@@ -7,8 +7,9 @@ the end of the log again, and every command that still waits for its verdict.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -21,16 +22,17 @@ from services.messages import (
     Topics,
     command_message,
     dead_letter_message,
-    event_message,
+    event_messages,
     verdict_message,
 )
 from services.store.protocol import Batch, Store, StoreUnavailable, Tracking, TrackingMoved
 
-T = TypeVar("T")
-
 NAME = "relay"
 CHUNK = 2000
 PAUSE_SECONDS = 0.5
+
+Place = tuple[str, int]
+"""A topic's partition."""
 
 
 class Publisher(Protocol):
@@ -45,24 +47,24 @@ class KafkaPublisher:
     def __init__(self, producer: AIOKafkaProducer) -> None:
         self._producer = producer
         self._partitions: dict[str, list[int]] = {}
-        self._places: dict[tuple[str, bytes], int] = {}
+        self._places: dict[tuple[str, bytes], Place] = {}
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        grouped: dict[tuple[str, int], list[Message]] = {}
+        grouped = defaultdict[Place, list[Message]](list)
         for message in messages:
-            grouped.setdefault((message.topic, await self._partition(message)), []).append(message)
+            place = self._places.get((message.topic, message.key)) or await self._place(message)
+            grouped[place].append(message)
         await asyncio.gather(*(self._send(*place, group) for place, group in grouped.items()))
 
-    async def _partition(self, message: Message) -> int:
-        place = message.topic, message.key
-        if place not in self._places:
-            if message.topic not in self._partitions:
-                self._partitions[message.topic] = sorted(await self._producer.partitions_for(message.topic))
-            if len(self._places) > 500_000:
-                self._places.clear()
-            known = self._partitions[message.topic]
-            self._places[place] = DefaultPartitioner()(message.key, known, known)
-        return self._places[place]
+    async def _place(self, message: Message) -> Place:
+        if message.topic not in self._partitions:
+            self._partitions[message.topic] = sorted(await self._producer.partitions_for(message.topic))
+        if len(self._places) > 500_000:
+            self._places.clear()
+        known = self._partitions[message.topic]
+        place = message.topic, DefaultPartitioner()(message.key, known, known)
+        self._places[message.topic, message.key] = place
+        return place
 
     async def _send(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         batch, delivered = self._producer.create_batch(), list[Any]()
@@ -78,8 +80,8 @@ class KafkaPublisher:
 
     @staticmethod
     def _fits(batch: Any, message: Message) -> bool:
-        appended = batch.append(key=message.key, value=message.value, timestamp=None, headers=message.headers)
-        return appended is not None
+        _, key, value, headers = message
+        return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None
 
 
 class Relay:
@@ -120,16 +122,29 @@ class Relay:
             return 0
         if not self._places:
             await self._find_places()
-        return (
-            await self._publish_commands()
-            + await self._publish_next(
-                "results", self._store.read_verdicts, verdict_message, self._topics.results, _verdict_position
-            )
-            + await self._publish_next(
-                "events", self._store.read, event_message, self._topics.events, _position
-            )
-            + await self._publish_dead_letters()
+        now = self._clock.now()
+        results, events, letters, due = await asyncio.gather(
+            self._store.read_verdicts(self._places["results"], CHUNK),
+            self._store.read(self._places["events"], CHUNK),
+            self._store.dead_letters(self._places["dead-letters"], CHUNK),
+            self._store.due_commands(now, self._resend_seconds, CHUNK),
         )
+        messages = [verdict_message(verdict, self._topics.results) for verdict in results]
+        messages += event_messages(events, self._topics.events)
+        messages += [dead_letter_message(letter, self._topics.dead_letters) for _, letter in letters]
+        messages += [command_message(command, self._topics.commands) for command in due]
+        if messages:
+            await self._publisher.publish(messages)
+        await self._advance(
+            {
+                "results": results[-1].verdict_position if results else 0,
+                "events": events[-1].position if events else 0,
+                "dead-letters": letters[-1][0] if letters else 0,
+            }
+        )
+        if due:
+            await self._store.mark_published([command.command_id for command in due], now)
+        return len(messages)
 
     async def _find_places(self) -> None:
         """Where each kind stands on this cluster; a cluster that is new to us gets the end of the log."""
@@ -149,49 +164,11 @@ class Relay:
     def _name(self, kind: str) -> str:
         return f"relay:{self._cluster_id}:{kind}"
 
-    async def _publish_next(
-        self,
-        kind: str,
-        read: Callable[[int, int], Any],
-        message: Callable[[T, str], Message],
-        topic: str,
-        place: Callable[[T], int],
-    ) -> int:
-        after = self._places[kind]
-        rows: Sequence[T] = await read(after, CHUNK)
-        if not rows:
-            return 0
-        await self._publisher.publish([message(row, topic) for row in rows])
-        await self._advance(kind, place(rows[-1]))
-        return len(rows)
-
-    async def _publish_dead_letters(self) -> int:
-        rows = await self._store.dead_letters(self._places["dead-letters"], CHUNK)
-        if not rows:
-            return 0
-        await self._publisher.publish(
-            [dead_letter_message(letter, self._topics.dead_letters) for _, letter in rows]
-        )
-        await self._advance("dead-letters", rows[-1][0])
-        return len(rows)
-
-    async def _publish_commands(self) -> int:
-        now = self._clock.now()
-        due = await self._store.due_commands(now, self._resend_seconds, CHUNK)
-        if not due:
-            return 0
-        await self._publisher.publish([command_message(command, self._topics.commands) for command in due])
-        await self._store.mark_published([command.command_id for command in due], now)
-        return len(due)
-
-    async def _advance(self, kind: str, place: int) -> None:
-        await self._store.commit(Batch(tracking=[Tracking(self._name(kind), self._places[kind], place)]))
-        self._places[kind] = place
-
-
-def _position(event: Any) -> int:
-    return event.position
-
-
-def _verdict_position(verdict: Any) -> int:
-    return verdict.verdict_position
+    async def _advance(self, reached: Mapping[str, int]) -> None:
+        """Remember how far each kind has come; 0 is one that had nothing."""
+        moves = [
+            Tracking(self._name(kind), self._places[kind], place) for kind, place in reached.items() if place
+        ]
+        if moves:
+            await self._store.commit(Batch(tracking=moves))
+            self._places |= {kind: place for kind, place in reached.items() if place}

@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "the relay forgets commands",
         "services/relay.py",
-        "        await self._publisher.publish([command_message(command, self._topics.commands) for command in due])\n",
-        "        await self._publisher.publish([command_message(c, self._topics.commands) for c in due[:-1]])\n",
+        "        messages += [command_message(command, self._topics.commands) for command in due]\n",
+        "        messages += [command_message(command, self._topics.commands) for command in due[:-1]]\n",
     ),
 )
 

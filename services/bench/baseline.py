@@ -14,19 +14,18 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID, uuid5
 
-from aiokafka import AIOKafkaProducer
-from eventsourcing.application import AggregateNotFoundError, Application
+from eventsourcing.application import Application
 from eventsourcing.domain import Aggregate, event
+from eventsourcing.persistence import IntegrityError
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from events.ids import TENDER, invoice_id
 from services import kafka_admin
+from services.bench.sender import sender
 from services.bench.stage import Stage
-from services.bench.stream import TENANT, Made
+from services.bench.stream import PER_HUNDRED, TENANT
 from services.commands import COMMANDS as COMMAND_TYPES
-from services.messages import Message
-from services.relay import KafkaPublisher
 
 COMMANDS, EVENTS = "baseline.commands", "baseline.events"
 
@@ -82,14 +81,10 @@ class Payments(Application[UUID]):
     """Each method is one command; it saves what it changed, and says nothing where it was done before."""
 
     def post(self, data: dict[str, Any]) -> Sequence[Any]:
-        if self._exists(Invoice.create_id(data["external_id"])):
-            return ()
-        return self.save(Invoice(data["external_id"], data["lines"]))
+        return self._new(Invoice(data["external_id"], data["lines"]))
 
     def pay(self, data: dict[str, Any]) -> Sequence[Any]:
-        if self._exists(Payment.create_id(data["payment_id"])):
-            return ()
-        return self.save(Payment(data["payment_id"], data["amount"]["amount_minor"]))
+        return self._new(Payment(data["payment_id"], data["amount"]["amount_minor"]))
 
     def outcome(self, data: dict[str, Any]) -> Sequence[Any]:
         payment: Payment = self.repository.get(Payment.create_id(data["operation_key"].split(":")[2]))
@@ -105,20 +100,18 @@ class Payments(Application[UUID]):
         return self.save(payment, invoice)
 
     def keep(self, data: dict[str, Any]) -> Sequence[Any]:
-        if self._exists(Method.create_id(data["token_ref"])):
-            return ()
-        return self.save(Method(data["token_ref"]))
+        return self._new(Method(data["token_ref"]))
 
-    def _exists(self, id: UUID) -> bool:
+    def _new(self, aggregate: Aggregate) -> Sequence[Any]:
+        """Whether it is there already is the database's to say: that costs no query before."""
         try:
-            self.repository.get(id)
-        except AggregateNotFoundError:
-            return False
-        return True
+            return self.save(aggregate)
+        except IntegrityError:
+            return ()
 
 
-async def baseline(stage: Stage, stream: Sequence[Made]) -> float:
-    """Seconds from the first command sent to the last one handled and published."""
+async def baseline(stage: Stage, hundreds: int, accounts: int) -> float:
+    """Seconds from the first command of a stream sent to the last one handled and published."""
     await kafka_admin.create_topics(stage.servers, [COMMANDS, EVENTS], stage.settings.topic_partitions)
     payments = Payments(env=_environment(stage.settings.database_url or ""))
     handlers = {
@@ -129,24 +122,20 @@ async def baseline(stage: Stage, stream: Sequence[Made]) -> float:
         "payments.payment_method.save.v1": payments.keep,
     }
     assert handlers.keys() <= COMMAND_TYPES.keys()
-    broker, done = KafkaBroker(stage.servers, logger=None), _Count(len(stream))
+    broker, done = KafkaBroker(stage.servers, logger=None), _Count(hundreds * sum(PER_HUNDRED.values()))
     subscriber = _subscribe(broker, payments, handlers, done)
-    producer = AIOKafkaProducer(bootstrap_servers=stage.servers)
-    await producer.start()
     await broker.start()
     try:
         while not subscriber.consumer.assignment():
             await asyncio.sleep(0.05)
-        began = time.perf_counter()
-        await KafkaPublisher(producer).publish(
-            [Message(COMMANDS, made.key, made.body, [("ce_type", made.type)]) for made in stream]
-        )
-        await done.reached.wait()
-        assert not done.failures, done.failures[0]
-        return time.perf_counter() - began
+        async with sender(stage.servers, COMMANDS, hundreds, accounts) as send:
+            began = time.perf_counter()
+            send()
+            await done.reached.wait()
+            assert not done.failures, done.failures[0]
+            return time.perf_counter() - began
     finally:
         await broker.stop()
-        await producer.stop()
         payments.close()
 
 

@@ -18,13 +18,14 @@ from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.verify import verify
 from services.bench.baseline import baseline
-from services.bench.floor import floor
+from services.bench.floor import floor, thin_floor
+from services.bench.sender import sender
 from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
 from services.bench.stream import TENANT, Made, expected_balances, measured
 
 PAST_ACCOUNTS = 1_000_000
-BASELINE_COMMANDS_MAX = 2_000
-"""The baseline is slow: its rate is measured on the beginning of the stream."""
+BASELINE_COMMANDS_MAX, BASELINE_ACCOUNTS = 2_000, 20
+"""The baseline is slow: its rate is measured on a shorter stream of the same mix."""
 
 
 @dataclass
@@ -36,6 +37,9 @@ class Spine:
     whole_seconds: float
     """To the read models, the processes and both topics at the head."""
     floor_per_second: float
+    """A bare loop that writes and publishes the same bytes."""
+    thin_floor_per_second: float
+    """A bare loop with one small row and one message a command."""
     baseline_per_second: float
     worker_megabytes: float
     cpu_microseconds: dict[str, float]
@@ -49,7 +53,8 @@ class Spine:
         rows = [
             ("decided and durable", self.commands / self.decided_seconds),
             ("decided, projected, and out on Kafka", rate),
-            ("floor: the bare loop, no domain", self.floor_per_second),
+            ("floor: a bare loop, the same rows and messages", self.floor_per_second),
+            ("thin floor: a bare loop, one row and one message each", self.thin_floor_per_second),
             ("baseline: one message at a time, the library's Application", self.baseline_per_second),
         ]
         return [
@@ -73,10 +78,13 @@ async def spine(folder: Path, commands: int, accounts: int = 200, past: int = 0)
         async with stage.roles() as pids:
             await stage.warm()
             before = await stage.connection.fetchrow("select position, verdict_position from head")
-            used, began_at = cpu_seconds(pids), await stage.connection.fetchval("select clock_timestamp()")
-            began = time.perf_counter()
-            await stage.send(stream)
-            whole = await stage.quiet() - began
+            pids |= stage.server_pids
+            began_at = await stage.connection.fetchval("select clock_timestamp()")
+            async with sender(stage.servers, stage.topics.commands, len(stream) // 100, accounts) as send:
+                used, began = cpu_seconds(pids), time.perf_counter()
+                send()
+                stage.sent += len(stream)
+                whole = await stage.quiet() - began
             cpu = {name: (s - used[name]) * 1e6 / len(stream) for name, s in cpu_seconds(pids).items()}
             megabytes = peak_megabytes(pids["worker"])
         decided_at = await stage.connection.fetchval(
@@ -85,16 +93,20 @@ async def spine(folder: Path, commands: int, accounts: int = 200, past: int = 0)
         )
         wrong = await _wrong(stage, stream, before["position"])
         wrong["broken sums"] = await _broken_sums(stage) - broken_before
-        floor_seconds = await floor(stage, stream)
-        few = stream[:BASELINE_COMMANDS_MAX]
-        baseline_seconds = await baseline(stage, few)
+        made = await stage.connection.fetchval("select position from head") - before["position"]
+        floor_seconds = await floor(stage, stream, accounts, before["position"])
+        wrong["the floor's rows"] = await _missing_in_floor(stage, before["position"])
+        thin_floor_seconds = await thin_floor(stage, stream, accounts)
+        few = min(len(stream), BASELINE_COMMANDS_MAX) // 100
+        baseline_seconds = await baseline(stage, few, BASELINE_ACCOUNTS)
         return Spine(
             commands=len(stream),
-            events=await stage.connection.fetchval("select position from head") - before["position"],
+            events=made,
             decided_seconds=(decided_at - began_at).total_seconds(),
             whole_seconds=whole,
             floor_per_second=len(stream) / floor_seconds,
-            baseline_per_second=len(few) / baseline_seconds,
+            thin_floor_per_second=len(stream) / thin_floor_seconds,
+            baseline_per_second=few * 100 / baseline_seconds,
             worker_megabytes=megabytes,
             cpu_microseconds=cpu,
             wrong=wrong,
@@ -145,6 +157,15 @@ async def _missing_refunds(stage: Stage, stream: list[Made]) -> int:
         "select count(*) from read_a.gateway_log where tenant_id = $1 and operation = 'REFUND'", TENANT
     )
     return abs(reduced - planned)
+
+
+async def _missing_in_floor(stage: Stage, after: int) -> int:
+    """Whether the floor wrote the very rows of the log."""
+    return await stage.connection.fetchval(
+        "select count(*) from log l left join floor_log f using (position) "
+        "where position > $1 and (f.data, f.meta, f.stream) is distinct from (l.data, l.meta, l.stream)",
+        after,
+    )
 
 
 async def _broken_sums(stage: Stage) -> int:

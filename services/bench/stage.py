@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -16,15 +16,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from services import bootstrap
+from services.bench.sender import send
 from services.bench.stream import Made, setup
-from services.messages import Message
 from services.relay import KafkaPublisher
 from services.settings import Settings
 from services.stack import environment, running
 from services.supervisor import Supervisor, role_command
 
 WAIT_SECONDS = 900.0
-CHUNK = 2_000
 PARTITIONS = 4
 SPINE_ROLES: dict[str, tuple[str, ...]] = {
     "worker": ("worker",),
@@ -54,22 +53,21 @@ from generate_series(1, $2::bigint) n, (select * from log where topic = 'account
 class Stage:
     """A stack with servers, schema and topics; `sent` counts what was put on the commands topic."""
 
-    def __init__(self, settings: Settings, connection: Any, producer: AIOKafkaProducer) -> None:
+    def __init__(
+        self, settings: Settings, connection: Any, producer: AIOKafkaProducer, servers: Mapping[str, int]
+    ) -> None:
         self.settings, self.connection = settings, connection
         self.topics = bootstrap.topics(settings)
         self.servers = settings.kafka_bootstrap_servers or ""
         self.sent = 0
+        self.server_pids = servers
+        """PostgreSQL's and the broker's process, by name."""
         self._publisher = KafkaPublisher(producer)
 
-    async def send(self, stream: Sequence[Made], topic: str | None = None) -> None:
-        """Put commands on a topic, as fast as it takes them."""
-        for begin in range(0, len(stream), CHUNK):
-            part = stream[begin : begin + CHUNK]
-            await self._publisher.publish(
-                [Message(topic or self.topics.commands, m.key, m.body, [("ce_type", m.type)]) for m in part]
-            )
-        if topic is None:
-            self.sent += len(stream)
+    async def send(self, stream: Sequence[Made]) -> None:
+        """Put commands on their topic, as fast as it takes them."""
+        await send(self._publisher, stream, self.topics.commands)
+        self.sent += len(stream)
 
     async def prepare(self, accounts: int) -> None:
         """A tenant with a gateway, accounts, and a card for each."""
@@ -159,23 +157,35 @@ async def staged(folder: Path) -> AsyncIterator[Stage]:
         )
         await producer.start()
         try:
-            yield Stage(settings, connection, producer)
+            assert stack.embedded is not None
+            servers = {"PostgreSQL": stack.embedded.postgres.pid, "the broker": stack.embedded.broker.pid}
+            yield Stage(settings, connection, producer, servers)
         finally:
             await producer.stop()
             await connection.close()
 
 
 def cpu_seconds(pids: Mapping[str, int]) -> dict[str, float]:
-    """User and system time of processes, as Linux counts it; nothing where it does not."""
-    return dict(_cpu_seconds(pids))
+    """User and system time of processes and their children, as Linux counts it; 0 where it does not."""
+    known = [fields for stat in Path("/proc").glob("[0-9]*/stat") if (fields := _fields(stat))]
+    return {name: sum(_used(fields, pid) for fields in known) / 100 for name, pid in pids.items()}
 
 
-def _cpu_seconds(pids: Mapping[str, int]) -> Iterator[tuple[str, float]]:
-    for name, pid in pids.items():
-        stat = Path(f"/proc/{pid}/stat")
-        if stat.exists():
-            fields = stat.read_text().rpartition(")")[2].split()
-            yield name, (int(fields[11]) + int(fields[12])) / 100
+def _fields(stat: Path) -> list[int]:
+    """Its pid, its parent, and its time: of its own and of children that have ended."""
+    try:
+        pid, _, rest = stat.read_text().partition(" ")
+    except OSError:  # it ended meanwhile
+        return []
+    fields = rest.rpartition(")")[2].split()
+    return [int(pid), *map(int, (fields[1], *fields[11:15]))]
+
+
+def _used(fields: Sequence[int], pid: int) -> int:
+    own, parent, user, system, *ended = fields
+    if own == pid:
+        return user + system + sum(ended)
+    return user + system if parent == pid else 0
 
 
 def peak_megabytes(pid: int) -> float:

@@ -6,56 +6,75 @@ those rows at hand, says every change; the other rows are loaded, and changed, a
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from events.catalog import FACTS
-from events.ids import parts
+from events.catalog import FACTS, UPCASTERS
 from events.log import Recorded
 from events.mapper import decode
-from projections.table import Handler, Row, RowKey, Table, fold, place
+from projections.table import Handler, Place, Row, RowKey, Table, fold, place
 
 Rows = dict[Table, dict[RowKey, dict[str, Any]]]
 Keys = dict[Table, set[RowKey]]
 Change = tuple[Table, Row, int]
 
 
+class Touched(defaultdict[Table, defaultdict[RowKey, set[str]]]):
+    """The rows that events touch, and the columns that they change of each."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: defaultdict(set))
+
+
 class Folder:
-    """The tables' handlers, by fact; and the table whose row each kind of stream is."""
+    """The tables' handlers, by topic; and the table whose row each kind of stream is."""
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self.tables = tuple(tables)
         self._own = {table.kind: table for table in tables if table.kind}
-        self._handlers: dict[type[Any], list[tuple[Table, Handler]]] = {
-            fact: [(table, table.handlers[fact]) for table in tables if fact in table.handlers]
-            for fact in FACTS.values()
+        self._handlers: dict[str, list[tuple[Table, Handler]]] = {
+            topic: [(table, table.handlers[fact]) for table in tables if fact in table.handlers]
+            for topic, fact in FACTS.items()
         }
+        for retired in UPCASTERS:
+            current = retired
+            while current in UPCASTERS:
+                current = UPCASTERS[current][0]
+            self._handlers[retired] = self._handlers[current]
 
-    def own_keys(self, events: Iterable[Recorded]) -> Keys:
-        """The rows of the events' own aggregates."""
-        keys: Keys = {}
-        for stream in {event.stream for event in events}:
-            tenant, kind, id = parts(stream)
-            if kind in self._own:
-                keys.setdefault(self._own[kind], set()).add((tenant, id))
-        return keys
+    def places(self, events: Iterable[Recorded], touched: Touched) -> list[Place]:
+        """Where each event stands; the rows of the events' own aggregates are touched."""
+        places = [place(event) for event in events]
+        for at in places:
+            table = self._own.get(at.kind)
+            if table:
+                _ = touched[table][at.tenant, at.id]
+        return places
 
-    def changes(self, events: Iterable[Recorded], rows: Rows) -> list[Change]:
+    def changes(self, places: Iterable[Place], rows: Rows, touched: Touched) -> list[Change]:
         """Fold the events' own rows, which must be in `rows`; what else changes, in order."""
         later: list[Change] = []
-        for event in events:
-            fact, at = decode(event.topic, event.data), place(event)
+        for at in places:
+            topic, position = at.event.topic, at.event.position
+            handlers = self._handlers.get(topic)
+            if handlers is not None and not handlers:
+                continue  # no table tells of it
+            fact = decode(topic, at.event.data)
             table, key = self._own.get(at.kind), (at.tenant, at.id)
             own = rows[table][key] if table else {}
             to_own: list[Mapping[str, Any]] = []
-            for changed, handler in self._handlers[type(fact)]:
+            for changed, handler in handlers or ():
                 for row in handler(fact, at, own):
                     if changed is table and row.key == key:
                         to_own.append(row.changes)
                     else:
-                        later.append((changed, row, event.position))
-            for changes in to_own:  # only now: every handler sees the row as it was before the fact
-                fold(own, changes, event.position)
+                        later.append((changed, row, position))
+                        touched[changed][row.key].update(row.changes)
+            if table:
+                for changes in to_own:  # only now: every handler sees the row as it was before the fact
+                    fold(own, changes, position)
+                    touched[table][key].update(changes)
         return later
 
     @staticmethod
@@ -71,16 +90,11 @@ class Folder:
     def from_zero(self, events: Sequence[Recorded], rows: Rows | None = None) -> Rows:
         """All rows that follow from events, in memory: the measure of what is stored."""
         rows = rows if rows is not None else {}
-        for table, keys in self.own_keys(events).items():
+        touched = Touched()
+        places = self.places(events, touched)
+        for table, keys in touched.items():
             held = rows.setdefault(table, {})
-            for key in keys - held.keys():
+            for key in keys.keys() - held.keys():
                 held[key] = table.fresh(key)
-        self.apply(self.changes(events, rows), rows)
+        self.apply(self.changes(places, rows, touched), rows)
         return rows
-
-
-def keys_of(changes: Iterable[Change]) -> Keys:
-    keys: Keys = {}
-    for table, row, _ in changes:
-        keys.setdefault(table, set()).add(row.key)
-    return keys

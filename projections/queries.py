@@ -259,7 +259,7 @@ def _where(query: Query, tenant: str, asked: Mapping[str, Sequence[str]]) -> tup
             where.append(f"{name} = any(${len(values)}::{types[name]}[])")
         elif name in query.inside:
             values.append([orjson.dumps([{name: part}]).decode() for one in given for part in one.split(",")])
-            where.append(f"{query.inside[name]} @> any(${len(values)}::text[]::jsonb[])")
+            where.append(f"{query.inside[name]}::jsonb @> any(${len(values)}::text[]::jsonb[])")
         elif base in query.ranges and end in ("from", "to"):
             values.append(_value(types[base], given[-1], name))
             where.append(f"{base} {'>=' if end == 'from' else '<='} ${len(values)}")

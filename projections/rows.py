@@ -16,12 +16,15 @@ from typing import Any
 import asyncpg
 import orjson
 
-from projections.folding import Keys, Rows
-from projections.table import RowKey, Table
+from projections.folding import Keys, Rows, Touched
+from projections.table import JSON, TEXT, Column, RowKey, Table
 
 SCHEMAS = ("read_a", "read_b")
 ACTIVE_SECONDS = 1.0
 """How long a reader may still look at the schema that was active before a switch."""
+
+STATEMENTS_MAX = 500
+"""One for each set of columns of a table that change together."""
 
 _NONE: frozenset[RowKey] = frozenset()
 
@@ -51,7 +54,12 @@ class PostgresRows:
         # What a crash of the server forgets of rows it forgets of their progress too.
         settings = {"application_name": "tender reads", "jit": "off", "synchronous_commit": "off"}
         async with asyncpg.create_pool(
-            database_url, min_size=1, max_size=8, init=_init, server_settings=settings
+            database_url,
+            min_size=1,
+            max_size=8,
+            init=_init,
+            server_settings=settings,
+            statement_cache_size=STATEMENTS_MAX,
         ) as pool:
             rows = cls(pool, tables)
             await rows.prepare()
@@ -111,8 +119,10 @@ class PostgresRows:
                     found[table] = await _load(connection, schema, table, list(wanted))
         return found
 
-    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
-        """Write whole rows and move the progress, in one transaction.  Raises `ProgressMoved`.
+    async def write(
+        self, schema: str, rows: Rows, touched: Touched, new: Keys, expected: int, position: int
+    ) -> None:
+        """Write what changed of rows and move the progress, in one transaction.  Raises `ProgressMoved`.
 
         `new` names the rows that `load` did not find: as long as the progress is the expected one,
         nobody has made them since.
@@ -126,12 +136,17 @@ class PostgresRows:
             )
             if not moved:
                 raise ProgressMoved(schema)
-            for table, rows in changed.items():
-                made = rows.keys() if table.append_only else new.get(table, _NONE)
-                await _insert(connection, schema, table, [row for key, row in rows.items() if key in made])
-                await _update(
-                    connection, schema, table, [row for key, row in rows.items() if key not in made]
-                )
+            for table, keys in touched.items():
+                held, made = rows[table], new.get(table, _NONE)
+                inserted, updated = list[Mapping[str, Any]](), dict[frozenset[str], list[Mapping[str, Any]]]()
+                for key, columns in keys.items():
+                    if table.append_only or key in made:
+                        inserted.append(held[key])
+                    elif columns:
+                        updated.setdefault(frozenset(columns), []).append(held[key])
+                await _insert(connection, schema, table, inserted)
+                for columns, changed in updated.items():
+                    await _update(connection, schema, table, columns, changed)
 
 
 class MemoryRows:
@@ -153,18 +168,21 @@ class MemoryRows:
             for table, wanted in keys.items()
         }
 
-    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
+    async def write(
+        self, schema: str, rows: Rows, touched: Touched, new: Keys, expected: int, position: int
+    ) -> None:
         if self._position != expected:
             raise ProgressMoved(schema)
-        for table, rows in changed.items():
-            self.rows.setdefault(table, {}).update({key: dict(row) for key, row in rows.items()})
+        for table, keys in touched.items():
+            self.rows.setdefault(table, {}).update({key: dict(rows[table][key]) for key in keys})
         self._position = position
 
 
 async def _init(connection: Any) -> None:
-    await connection.set_type_codec(
-        "jsonb", encoder=_jsonb, decoder=_from_jsonb, schema="pg_catalog", format="binary"
-    )
+    for type, encoder, decoder in (("json", orjson.dumps, orjson.loads), ("jsonb", _jsonb, _from_jsonb)):
+        await connection.set_type_codec(
+            type, encoder=encoder, decoder=decoder, schema="pg_catalog", format="binary"
+        )
 
 
 def _jsonb(value: Any) -> bytes:
@@ -198,30 +216,31 @@ async def _insert(connection: Any, schema: str, table: Table, rows: Sequence[Map
         )
 
 
-async def _update(connection: Any, schema: str, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """One statement for all rows of a table; JSON as text, since a list in a list is an array of arrays."""
-    if not rows:
-        return
-    columns = [list(column) for column in zip(*map(table.values, rows), strict=True)]
-    for n, column in enumerate(table.all_columns):
-        if column.type == "jsonb":
-            columns[n] = [None if value is None else orjson.dumps(value).decode() for value in columns[n]]
-    await connection.execute(_update_statement(schema, table), *columns)
+async def _update(
+    connection: Any, schema: str, table: Table, changed: frozenset[str], rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """One statement for rows of which the same columns changed; JSON as text, since a list in a list is
+    an array of arrays."""
+    statement, columns = _update_statement(schema, table, changed)
+    values = [[row[column.name] for row in rows] for column in columns]
+    for n, column in enumerate(columns):
+        if column.type == JSON:
+            values[n] = [None if value is None else orjson.dumps(value).decode() for value in values[n]]
+    await connection.execute(statement, *values)
 
 
 @cache
-def _update_statement(schema: str, table: Table) -> str:
+def _update_statement(schema: str, table: Table, changed: frozenset[str]) -> tuple[str, list[Column]]:
+    """The statement, and the columns whose values it takes as arrays."""
+    setting = [c for c in table.all_columns if c.name in changed or c.name == "position"]
+    columns = [*table.key, *setting]
     arrays = ", ".join(
-        f"${n}::{'text' if column.type == 'jsonb' else column.type}[]"
-        for n, column in enumerate(table.all_columns, start=1)
+        f"${n}::{TEXT if column.type == JSON else column.type}[]" for n, column in enumerate(columns, start=1)
     )
-    sets = ", ".join(
-        f"{c.name} = r.{c.name}{'::jsonb' if c.type == 'jsonb' else ''}"
-        for c in table.all_columns
-        if c not in table.key
-    )
+    sets = ", ".join(f"{c.name} = r.{c.name}{f'::{JSON}' if c.type == JSON else ''}" for c in setting)
     matches = " and ".join(f"t.{column.name} = r.{column.name}" for column in table.key)
-    return (
-        f"update {schema}.{table.name} t set {sets} "
-        f"from unnest({arrays}) as r({', '.join(table.names)}) where {matches}"
+    names = ", ".join(column.name for column in columns)
+    statement = (
+        f"update {schema}.{table.name} t set {sets} from unnest({arrays}) as r({names}) where {matches}"
     )
+    return statement, columns

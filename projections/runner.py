@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import asyncpg
 
 from events.log import Log, Recorded
-from projections.folding import Folder, Keys, Rows, keys_of
+from projections.folding import Folder, Keys, Rows, Touched
 from projections.rows import ProgressMoved
 from projections.table import RowKey, Table
 
@@ -27,7 +27,9 @@ class RowStore(Protocol):
     async def active(self, fresh: bool = False) -> str: ...
     async def position(self, schema: str) -> int: ...
     async def load(self, schema: str, keys: Keys) -> Rows: ...
-    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None: ...
+    async def write(
+        self, schema: str, rows: Rows, touched: Touched, new: Keys, expected: int, position: int
+    ) -> None: ...
 
 
 async def always() -> bool:
@@ -106,28 +108,26 @@ class ProjectionRunner:
 
     async def _fold(self, schema: str, after: int, events: Sequence[Recorded]) -> None:
         try:
-            own = self._folder.own_keys(events)
-            await self._know(schema, own)
-            changes = self._folder.changes(events, self._cache)
-            touched = keys_of(changes)
+            touched = Touched()
+            places = self._folder.places(events, touched)
+            await self._know(schema, touched)
+            changes = self._folder.changes(places, self._cache, touched)
             await self._know(schema, touched)
             self._folder.apply(changes, self._cache)
-            for table, keys in own.items():
-                touched.setdefault(table, set()).update(keys)
-            changed = {
-                table: {key: self._cache[table][key] for key in keys} for table, keys in touched.items()
-            }
-            await self._rows.write(schema, changed, self._new, after, events[-1].position)
+            await self._rows.write(schema, self._cache, touched, self._new, after, events[-1].position)
         except BaseException:
             self.forget()
             raise
         self._at, self._new = (schema, events[-1].position), {}
         self._trim()
 
-    async def _know(self, schema: str, keys: Keys) -> None:
+    async def _know(self, schema: str, touched: Touched) -> None:
         """Have these rows in the cache: loaded, or fresh where they do not exist."""
-        missing = {table: wanted - self._cache.get(table, {}).keys() for table, wanted in keys.items()}
-        missing = {table: wanted for table, wanted in missing.items() if wanted}
+        missing = {
+            table: wanted
+            for table, keys in touched.items()
+            if (wanted := keys.keys() - self._cache.get(table, {}).keys())
+        }
         if not missing:
             return
         found = await self._rows.load(schema, missing)

@@ -24,6 +24,9 @@ T = TypeVar("T", bound="type[Any]")
 
 RowKey = tuple[Any, ...]
 
+UNCOMPRESSED_BYTES = 8_160
+"""Rows up to this size are kept as they are: compressing them costs more than writing them."""
+
 
 class Place(NamedTuple):
     """Where a fact stands in the log."""
@@ -39,8 +42,7 @@ class Place(NamedTuple):
         return self.event.occurred_at
 
 
-@dataclass(frozen=True)
-class Add:
+class Add(NamedTuple):
     """Add to what the column holds."""
 
     amount: int
@@ -60,7 +62,7 @@ Handler = Callable[[Any, Place, Mapping[str, Any]], Iterable[Row]]
 class Column:
     name: str
     type: str
-    """A PostgreSQL type: text, bigint, int, bool, date, timestamptz, jsonb."""
+    """A PostgreSQL type: text, bigint, int, bool, date, timestamptz, json."""
     default: Any = None
 
 
@@ -80,6 +82,8 @@ class Table:
         self.all_columns = (*self.key, *self.columns, Column("position", "bigint", 0))
         self.names = tuple(column.name for column in self.all_columns)
         self._key_names = tuple(column.name for column in self.key)
+        self._fillfactor = 100 if self.append_only else 75
+        """Room in each page for what changes soon: an update there touches no index."""
         self._fresh = {column.name: column.default for column in self.all_columns}
         self.values: Callable[[Mapping[str, Any]], tuple[Any, ...]] = itemgetter(*self.names)
         """A row's values, in the order of `names`."""
@@ -101,7 +105,10 @@ class Table:
             f"{c.name} {c.type}{' not null' if c in self.key else ''}" for c in self.all_columns
         )
         keys = ", ".join(column.name for column in self.key)
-        table = f"create table if not exists {schema}.{self.name} ({columns}, primary key ({keys}))"
+        table = (
+            f"create table if not exists {schema}.{self.name} ({columns}, primary key ({keys}))"
+            f" with (toast_tuple_target = {UNCOMPRESSED_BYTES}, fillfactor = {self._fillfactor})"
+        )
         indexes = [
             f"create index if not exists {self.name}_{'_'.join(index)}"
             f" on {schema}.{self.name} ({', '.join(index)})"
@@ -123,7 +130,7 @@ def place(event: Recorded) -> Place:
     return Place(tenant, kind, id, event.home.partition("/")[2], event)
 
 
-TEXT, MONEY, FLAG, DAY, INSTANT, JSON = "text", "bigint", "bool", "date", "timestamptz", "jsonb"
+TEXT, MONEY, FLAG, DAY, INSTANT, JSON = "text", "bigint", "bool", "date", "timestamptz", "json"
 TENANT = Column("tenant_id", TEXT)
 
 

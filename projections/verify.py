@@ -86,7 +86,8 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
         "lines against invoices",
         "at line level an invoice's balance is the sum of its lines",
         "select count(*) from {s}.invoices where coalesce(settlement_level, 'INVOICE_LINE') = 'INVOICE_LINE' "
-        "and balance <> (select sum((line->>'balance_minor')::bigint) from jsonb_array_elements(lines) line)",
+        "and balance <> "
+        "(select sum((line->>'balance_minor')::bigint) from json_array_elements(lines::json) line)",
     ),
     (
         "refunds within captures",

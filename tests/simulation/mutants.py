@@ -134,8 +134,8 @@ MUTANTS = (
     Mutant(
         "the projector says that it saw one event more",
         "projections/runner.py",
-        "            await self._rows.write(schema, changed, self._new, after, events[-1].position)\n",
-        "            await self._rows.write(schema, changed, self._new, after, events[-1].position + 1)\n",
+        "            await self._rows.write(schema, self._cache, touched, self._new, after, events[-1].position)\n",
+        "            await self._rows.write(schema, self._cache, touched, self._new, after, events[-1].position + 1)\n",
     ),
     Mutant(
         "apply money that is spent",

@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from events import ids
 from events.card_numbers import found_in, is_trace, masked_bytes, masked_json, may_hold, place_in
+from events.keeping import kept
 from events.money import AMOUNT_MINOR_MAX, EXPONENTS, Money
 from events.shapes import Address
 from services.errors import Rejected, Undecodable
@@ -183,13 +184,13 @@ def decode(
         raise _unknown_type(type)
     sent = _object(value)
     hidden = _card_number(sent, value, (ce_id, correlation_id, causation_id, traceparent))
-    tenant, account_id = _scope(sent)
+    data, body = (_card_data(hidden), None) if hidden else _content(known, value)
+    tenant, account_id = (body.tenant_id, body.account_id) if body else _scope(sent)
     command_id = _identity(type, tenant, sent, ce_id)
     try:
         mark = fingerprint(tenant, type, masked_json(sent.get("data")) if hidden else sent.get("data"))
     except (orjson.JSONEncodeError, TypeError) as error:
         raise Undecodable("MALFORMED_REQUEST", f"the data has no canonical form: {error}") from error
-    data, body = (_card_data(hidden), None) if hidden else _content(known, value)
     if key is not None and key != f"{tenant}/{account_id}".encode():
         data = Rejected("PARTITION_KEY_MISMATCH", f"the record's key must be {tenant}/{account_id}")
     actor = body.actor if body else ANONYMOUS
@@ -332,4 +333,4 @@ def _meta(actor: Actor, correlation_id: str, causation_id: str | None, tracepare
         meta["causation_id"] = causation_id
     if traceparent:
         meta["traceparent"] = traceparent
-    return orjson.dumps(meta)
+    return kept(meta)

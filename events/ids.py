@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha1
-from uuid import UUID, uuid5
+from uuid import UUID
 
 TENDER = UUID("6f2d8a0e-3c41-5b7a-9e55-7b1f0c7a9d10")
 """The namespace of every id that Tender derives."""
@@ -14,15 +14,36 @@ _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 
 def _derived(namespace: bytes, name: str) -> str:
     """`str(uuid5(…))` without the object in between: ids are made for every line of every invoice."""
-    digest = sha1(namespace + name.encode(), usedforsecurity=False).hexdigest()
+    return _written(sha1(namespace + name.encode(), usedforsecurity=False).hexdigest())
+
+
+def _written(digest: str) -> str:
     return (
         f"{digest[:8]}-{digest[8:12]}-5{digest[13:16]}-{_VARIANT[digest[16]]}{digest[17:20]}-{digest[20:32]}"
     )
 
 
+class Parts:
+    """`part_id` of one whole, for many parts: what they share is hashed once."""
+
+    __slots__ = ("_begun",)
+
+    def __init__(self, whole: UUID | str) -> None:
+        namespace = whole.bytes if isinstance(whole, UUID) else _NAMESPACE
+        self._begun = sha1(namespace + f"{whole}/".encode(), usedforsecurity=False)
+
+    def id(self, part: str) -> str:
+        digest = self._begun.copy()
+        digest.update(part.encode())
+        return _written(digest.hexdigest())
+
+
 def command_id(tenant: str, command_type: str, key: str) -> UUID:
-    """The identity of a command that was sent with an idempotency key."""
-    return uuid5(TENDER, f"{tenant}/{command_type}/{key}")
+    """The identity of a command that was sent with an idempotency key: the `uuid5` of all three."""
+    name = f"{tenant}/{command_type}/{key}".encode()
+    digest = bytearray(sha1(_NAMESPACE + name, usedforsecurity=False).digest()[:16])
+    digest[6], digest[8] = digest[6] & 0x0F | 0x50, digest[8] & 0x3F | 0x80
+    return UUID(int=int.from_bytes(digest))
 
 
 def invoice_id(tenant: str, external_id: str) -> str:
@@ -37,8 +58,7 @@ def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprin
 
 def part_id(whole: UUID | str, part: str) -> str:
     """The id of something that a command or an object makes once: its application, its refund."""
-    namespace = whole.bytes if isinstance(whole, UUID) else _NAMESPACE
-    return _derived(namespace, f"{whole}/{part}")
+    return Parts(whole).id(part)
 
 
 def stream(tenant: str, kind: str, id: str) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from events import ids
 from events.credit_memo import CreditMemoApplied, CreditMemoUnapplied
 from events.invoice import (
     InvoiceCreditApplied,
@@ -128,7 +127,7 @@ def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: 
         balance, tax_left = covered[id]
         tax = tax_left if amount == balance else allocate(amount, (balance - tax_left, tax_left))[1]
         covered[id] = balance - amount, tax_left - tax
-        application_id = ids.part_id(context.command_id, f"{part}/{id}/{share.source_line_id}")
+        application_id = context.new_id(f"{part}/{id}/{share.source_line_id}")
         money = Money(amount, currency), Money(amount - tax, currency), Money(tax, currency)
         applied.append(Applied(application_id, *money, id, share.source_line_id))
     return tuple(applied)
@@ -147,7 +146,7 @@ def _taken_back(
 ) -> tuple[Applied, ...]:
     return tuple(
         Applied(
-            ids.part_id(context.command_id, f"{part}unapply/{application.application_id}"),
+            context.new_id(f"{part}unapply/{application.application_id}"),
             Money(application.amount, currency),
             Money(application.charge_portion, currency),
             Money(application.tax_portion, currency),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from events.ids import parts
 from events.log import Recorded
 from events.mapper import decode
 from services.decision import Subject
@@ -29,11 +30,9 @@ class StateCache:
         self._store, self._streams_max, self._document_kinds = store, streams_max, document_kinds
         self._subjects = {subject.state.KIND: subject for subject in subjects}
         self.streams: dict[str, Any] = {}
-        self.documents: dict[str, dict[str, None]] = {}
+        self.documents: dict[str, dict[str, dict[str, None]]] = {}
+        """Each home's open documents: each kind's ids, in order."""
         self.position = 0
-
-    def evolve(self, stream_kind: str) -> Any:
-        return self._subjects[stream_kind].evolve
 
     async def load(self, streams: Collection[str], homes: Collection[str]) -> None:
         """Fold what is not here yet."""
@@ -46,7 +45,9 @@ class StateCache:
             position, documents = await self._store.open_documents(list(homes), self._document_kinds)
             self._first(position)
             for home, open_streams in documents.items():
-                self.documents[home] = dict.fromkeys(open_streams)
+                self.documents[home] = {}
+                for stream in open_streams:
+                    self.list_document(home, stream, True)
 
     async def catch_up(self, keep: Collection[str] = ()) -> None:
         """Throw away what others have moved; `keep` names streams that we moved ourselves."""
@@ -73,17 +74,22 @@ class StateCache:
         listed = self.documents.get(home)
         if listed is None:
             return
+        _, kind, id = parts(stream)
         if is_open:
-            listed[stream] = None
+            listed.setdefault(kind, {})[id] = None
         else:
-            listed.pop(stream, None)
+            listed.get(kind, {}).pop(id, None)
 
     def touch(self, streams: Iterable[str]) -> None:
-        """Make streams the last to be dropped, and drop the first when there are too many."""
-        for stream in streams:
-            state = self.streams.pop(stream, None)
-            if state is not None:
-                self.streams[stream] = state
+        """Make streams the last to be dropped, and drop the first when there are too many.
+
+        While the cache is not half full, nothing will be dropped soon, and any order does.
+        """
+        if len(self.streams) > self._streams_max // 2:
+            for stream in streams:
+                state = self.streams.pop(stream, None)
+                if state is not None:
+                    self.streams[stream] = state
         _trim(self.streams, self._streams_max)
         _trim(self.documents, self._streams_max)
 
@@ -93,7 +99,7 @@ class StateCache:
             self.position = position
 
     def _fold(self, stream: str, events: Sequence[Recorded]) -> Any:
-        subject = self._subjects[stream.partition("/")[2].partition("-")[0]]
+        subject = self._subjects[parts(stream)[1]]
         state = subject.state()
         for event in events:
             subject.evolve(state, decode(event.topic, event.data))

@@ -12,14 +12,17 @@ import traceback
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 from uuid import UUID
 
 import orjson
 from eventsourcing.persistence import IntegrityError
 
-from events.log import RecordedVerdict
+from events.keeping import kept
 from events.mapper import topic_of
+from services import answers
+from services.answers import Answer
 from services.cache import StateCache
 from services.clock import Clock
 from services.commands import Command
@@ -27,7 +30,7 @@ from services.decision import (
     Change,
     Claiming,
     Context,
-    Documents,
+    Need,
     NotLoaded,
     NumbersMissing,
     Rule,
@@ -59,35 +62,32 @@ POISON_TRIES = 3
 NUMBERS_BLOCK = 1000
 
 
-class Answer(NamedTuple):
-    """What became of one command of a batch."""
-
-    command: Command
-    status: str
-    """ACCEPTED, REJECTED or PARKED; PLANNED for a dry run."""
-    outcome: bytes
-    position: int
-    recorded: bool
-    """Its verdict was recorded by this batch: the relay publishes it.  Else the bus must answer."""
-    replayed: bool = False
-
-
-@dataclass
+@dataclass(slots=True)
 class _Item:
     command: Command
     rule: Rule | None
+    """None where the command's content has earned a rejection."""
     context: Context
+    states: States
     answer: Answer | None = None
 
 
-@dataclass
+@dataclass(slots=True)
+class _Touched:
+    """A stream that a batch changes."""
+
+    home: str
+    was_open: bool
+    is_open: bool
+
+
+@dataclass(slots=True)
 class _Attempt:
     """One try at a batch: what it has decided so far."""
 
     batch: Batch
     items: list[_Item]
-    opened: dict[str, tuple[str, bool]] = field(default_factory=dict[str, tuple[str, bool]])
-    """Touched stream to its home, and whether it was open before."""
+    touched: dict[str, _Touched] = field(default_factory=dict[str, _Touched])
     claimed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
     parked: set[str] = field(default_factory=set[str])
 
@@ -99,6 +99,7 @@ class Handler:
         subjects = tuple(subjects)
         self._store, self._clock = store, clock
         self._rules = {rule.command: rule for subject in subjects for rule in subject.rules}
+        self._evolve = {subject.state: subject.evolve for subject in subjects}
         self.cache = StateCache(store, subjects, cached_streams_max)
         self._numbers: dict[tuple[str, str], tuple[int, int]] = {}
         self._poisoned: dict[UUID, str] = {}
@@ -166,29 +167,31 @@ class Handler:
             await self._decide_all(attempt)
             return await self._append(attempt)
         except BaseException:
-            self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})
+            self._evict(attempt)
             raise
 
     def _begin(
         self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
     ) -> _Attempt:
-        now = self._clock.now()
-        items = [
-            _Item(
-                command,
-                self._rules.get(type(command.data)),
-                Context(
-                    command.tenant,
-                    command.account_id,
-                    command.command_id,
-                    now,
-                    command.actor,
-                    lambda prefix, tenant=command.tenant: self._number(tenant, prefix),
-                ),
-            )
-            for command in commands
-        ]
-        return _Attempt(Batch(offsets=list(offsets), dead_letters=list(dead_letters)), items)
+        batch, now = Batch(offsets=list(offsets), dead_letters=list(dead_letters)), self._clock.now()
+        states: dict[str, States] = {}
+        items: list[_Item] = []
+        for command in commands:
+            tenant = command.tenant
+            if tenant not in states:
+                states[tenant] = self._states(tenant, batch)
+            number = partial(self._number, tenant)
+            context = Context(tenant, command.account_id, command.command_id, now, command.actor, number)
+            items.append(_Item(command, self._rules.get(type(command.data)), context, states[tenant]))
+        return _Attempt(batch, items)
+
+    def _states(self, tenant: str, batch: Batch) -> States:
+        """A tenant's cached states; what is read of them is the batch's read set."""
+        cache = self.cache
+        return States(tenant, cache.streams, cache.documents, batch.read_streams, batch.read_homes)
+
+    def _evict(self, attempt: _Attempt) -> None:
+        self.cache.evict(attempt.touched, {touched.home for touched in attempt.touched.values()})
 
     async def _answer_known(self, attempt: _Attempt, unparking: str | None = None) -> None:
         """The inbox: a repeat gets its recorded verdict; another content under the same id does not."""
@@ -196,22 +199,27 @@ class Handler:
             return
         known = await self._store.verdicts([item.command.command_id for item in attempt.items])
         attempt.parked = set(await self._store.parked_homes()) - {unparking}
+        if not known:
+            return
         for item in attempt.items:
             verdict = known.get(item.command.command_id)
             if verdict is not None and verdict.status == "PARKED" and verdict.home == unparking:
                 attempt.batch.unparked.append(verdict.command_id)
             elif verdict is not None:
-                item.answer = _repeat(item.command, verdict)
+                item.answer = answers.repeat(item.command, verdict)
                 attempt.batch.repeated.append(verdict.command_id)
 
     async def _load_needs(self, items: Sequence[_Item], attempt: _Attempt) -> None:
-        """Ask every command what it needs, until nothing new is named."""
+        """Ask commands what they need, those that miss anything again, until nothing new is named.
+
+        It only brings here what will be read: what a decision reads without having named it is loaded
+        then, and the read set is what was read.
+        """
         for _ in range(ROUNDS_MAX + 1):
             streams: set[str] = set()
             homes: set[str] = set()
-            for item in items:
-                self._missing(item, attempt, streams, homes)
-            if not streams and not homes:
+            items = [item for item in items if self._misses(item, streams, homes)]
+            if not items:
                 return
             await self.cache.load(streams, homes)
             self._list_what_moved(homes, attempt)
@@ -219,35 +227,38 @@ class Handler:
 
     def _list_what_moved(self, homes: Collection[str], attempt: _Attempt) -> None:
         """The store's lists are as before this batch: bring those of some homes up to it."""
-        for stream, (home, _) in attempt.opened.items():
-            if home in homes:
-                self.cache.list_document(home, stream, self.cache.streams[stream].open)
+        for stream, touched in attempt.touched.items():
+            if touched.home in homes:
+                self.cache.list_document(touched.home, stream, touched.is_open)
 
-    def _missing(self, item: _Item, attempt: _Attempt, streams: set[str], homes: set[str]) -> None:
-        if item.rule is None or isinstance(item.command.data, Rejected):
-            return
-        tenant, cache, batch = item.command.tenant, self.cache, attempt.batch
-        for need in item.rule.needs(self._states(tenant), item.command.data, item.context):
-            if isinstance(need, Documents):
-                home = f"{tenant}/{need.account_id}"
-                batch.read_homes.add(home)
-                if home not in cache.documents:
-                    homes.add(home)
-            else:
+    def _misses(self, item: _Item, streams: set[str], homes: set[str]) -> bool:
+        """Collect what a command needs that is not here; whether there is anything."""
+        if item.rule is None:
+            return False
+        tenant, cache, misses = item.command.tenant, self.cache, False
+        for need in item.rule.needs(item.states, item.command.data, item.context):
+            if isinstance(need, Need):
                 stream = f"{tenant}/{need.state.KIND}-{need.id}"
-                batch.read_streams.add(stream)
                 if stream not in cache.streams:
                     streams.add(stream)
+                    misses = True
+            else:
+                home = f"{tenant}/{need.account_id}"
+                if home not in cache.documents:
+                    homes.add(home)
+                    misses = True
+        return misses
 
     async def _decide_all(self, attempt: _Attempt) -> None:
-        seen: dict[UUID, Answer] = {}
+        seen: dict[int, Answer] = {}
         for item in attempt.items:
-            command = item.command
-            if item.answer is None and command.command_id in seen:
-                item.answer = _repeat_in_batch(command, seen[command.command_id])
-            if item.answer is None:
-                item.answer = await self._decide(item, attempt)
-                seen[command.command_id] = item.answer
+            if item.answer is not None:
+                continue
+            id = item.command.command_id.int
+            if id in seen:
+                item.answer = answers.repeat_in_batch(item.command, seen[id])
+            else:
+                item.answer = seen[id] = await self._decide(item, attempt)
 
     async def _decide(self, item: _Item, attempt: _Attempt) -> Answer:
         command = item.command
@@ -255,7 +266,7 @@ class Handler:
             return self._reject(command, command.data, attempt)
         if command.home in attempt.parked:
             return self._park(command, "an earlier command of this key is parked", attempt)
-        if command.command_id in self._poisoned:
+        if self._poisoned and command.command_id in self._poisoned:
             return self._park(command, self._poisoned.pop(command.command_id), attempt)
         numbers = dict(self._numbers) if command.dry_run else {}
         try:
@@ -280,7 +291,7 @@ class Handler:
         self._check_envelope(item, rule)
         while True:
             try:
-                changes = rule.decide(self._states(command.tenant), command.data, item.context)
+                changes = rule.decide(item.states, command.data, item.context)
             except NotLoaded:
                 before = len(self.cache.streams) + len(self.cache.documents)
                 await self._load_needs([item], attempt)
@@ -289,7 +300,9 @@ class Handler:
             except NumbersMissing as missing:
                 await self._reserve(command.tenant, missing.prefix)
             else:
-                await self._check_claims(command, changes, attempt)
+                claimings = [change for change in changes if isinstance(change, Claiming)]
+                if claimings:
+                    await self._check_claims(command, claimings, attempt)
                 return changes
 
     def _check_envelope(self, item: _Item, rule: Rule) -> None:
@@ -303,18 +316,13 @@ class Handler:
             wanted = home or "the account's id"
             raise Rejected("PARTITION_KEY_MISMATCH", f"its account_id must be {wanted}", field="account_id")
         if command.expected_version is not None:
-            own = next(iter(rule.needs(self._states(command.tenant), command.data, item.context)))
-            assert not isinstance(own, Documents)
-            version = self._states(command.tenant).get(own.state, own.id).version
+            own = next(iter(rule.needs(item.states, command.data, item.context)))
+            assert isinstance(own, Need)
+            version = item.states.get(own.state, own.id).version
             if version != command.expected_version:
                 raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
 
-    async def _check_claims(
-        self, command: Command, changes: Sequence[Change | Claiming], attempt: _Attempt
-    ) -> None:
-        claimings = [change for change in changes if isinstance(change, Claiming)]
-        if not claimings:
-            return
+    async def _check_claims(self, command: Command, claimings: Sequence[Claiming], attempt: _Attempt) -> None:
         names = [(command.tenant, claiming.kind, claiming.key) for claiming in claimings]
         owners = await self._store.claim_owners(names)
         for name, claiming in zip(names, claimings, strict=True):
@@ -328,45 +336,53 @@ class Handler:
     def _accept(
         self, command: Command, changes: Sequence[Change | Claiming], context: Context, attempt: _Attempt
     ) -> Answer:
-        batch, versions = attempt.batch, dict[str, int]()
-        first = len(batch.events)
+        facts, versions = [change for change in changes if isinstance(change, Change)], dict[str, int]()
         try:
-            for change in changes:
-                if isinstance(change, Claiming):
-                    self._claim(command, change, attempt)
-                else:
-                    self._record(command, change, context, attempt, versions)
+            for claiming in changes if len(facts) < len(changes) else ():
+                if isinstance(claiming, Claiming):
+                    self._claim(command, claiming, attempt)
+            for left, change in enumerate(facts, start=1 - len(facts)):
+                self._record(command, change, context, attempt, versions, left == 0)
+            self._list_documents(versions, attempt)
         except Exception as poison:
             raise _Poisoned(command.command_id, _reason(poison)) from poison
-        if len(batch.events) > first:
-            batch.events[-1] = batch.events[-1]._replace(last_of_command=True)
-        outcome = orjson.dumps({"streams": versions})
-        return self._verdict(command, "ACCEPTED", outcome, len(batch.events) - first, attempt)
+        return self._verdict(command, "ACCEPTED", kept({"streams": versions}), len(facts), attempt)
 
     def _record(
-        self, command: Command, change: Change, context: Context, attempt: _Attempt, versions: dict[str, int]
+        self,
+        command: Command,
+        change: Change,
+        context: Context,
+        attempt: _Attempt,
+        versions: dict[str, int],
+        last: bool,
     ) -> None:
-        kind = change.state.KIND
-        stream = f"{command.tenant}/{kind}-{change.id}"
+        kind, id, fact, new = change.state, change.id, change.fact, change.new
+        stream = f"{command.tenant}/{kind.KIND}-{id}"
         state = self.cache.streams.get(stream)
         if state is None:
-            if not change.new:
+            if not new:
                 raise NotLoaded(stream)
-            state = self.cache.streams[stream] = change.state()
-        home, batch, was_open = command.home, attempt.batch, state.open
-        attempt.opened.setdefault(stream, (home, was_open))
-        self.cache.evolve(kind)(state, change.fact)
-        state.version += 1
-        versions[stream] = state.version
-        if state.open != was_open:
-            self.cache.list_document(home, stream, state.open)
-        batch.events.append(
-            NewEvent(
-                stream, state.version, change.fact, home, command.command_id, command.meta, context.now, False
-            )
+            state = self.cache.streams[stream] = kind()
+        home = command.home
+        if stream not in attempt.touched:
+            is_open = state.open
+            attempt.touched[stream] = _Touched(home, is_open, is_open)
+        self._evolve[kind](state, fact)
+        version = versions[stream] = state.version = state.version + 1
+        attempt.batch.events.append(
+            NewEvent(stream, version, fact, home, command.command_id, command.meta, context.now, last)
         )
-        if kind == "gwcall":
-            batch.work.extend(work_changes(change.fact, change.id, home, context.now))
+        if kind.KIND == "gwcall":
+            attempt.batch.work.extend(work_changes(fact, id, home, context.now))
+
+    def _list_documents(self, changed: Iterable[str], attempt: _Attempt) -> None:
+        """Keep the lists of open documents in step with streams that a command has opened or closed."""
+        for stream in changed:
+            touched, is_open = attempt.touched[stream], self.cache.streams[stream].open
+            if is_open != touched.is_open:
+                touched.is_open = is_open
+                self.cache.list_document(touched.home, stream, is_open)
 
     def _claim(self, command: Command, claiming: Claiming, attempt: _Attempt) -> None:
         name = (command.tenant, claiming.kind, claiming.key)
@@ -453,7 +469,12 @@ class Handler:
     async def _append(self, attempt: _Attempt) -> list[Answer]:
         batch = attempt.batch
         batch.known_position = self.cache.position
-        self._note_documents(attempt)
+        batch.read_streams.update(attempt.touched)
+        batch.documents = [
+            DocumentChange(touched.home, stream, touched.is_open)
+            for stream, touched in attempt.touched.items()
+            if touched.is_open != touched.was_open
+        ]
         try:
             appended = await self._store.commit(batch)
         except (StoreConflict, StoreUnavailable, IntegrityError, asyncio.CancelledError):
@@ -462,21 +483,17 @@ class Handler:
             return await self._bisect(attempt, failure)
         if batch.events or batch.verdicts:
             if appended.first_position - 1 > self.cache.position:
-                await self.cache.catch_up(keep=attempt.opened)
+                await self.cache.catch_up(keep=attempt.touched)
             else:
                 self.cache.position = appended.position
         self.cache.touch(batch.read_streams)
-        return _placed(attempt.items, batch, appended.first_position - 1)
-
-    def _note_documents(self, attempt: _Attempt) -> None:
-        for stream, (home, was_open) in attempt.opened.items():
-            now_open = self.cache.streams[stream].open
-            if now_open != was_open:
-                attempt.batch.documents.append(DocumentChange(home, stream, now_open))
+        given = _answers(attempt)
+        answers.place(given, batch, appended.first_position - 1)
+        return given
 
     async def _bisect(self, attempt: _Attempt, failure: Exception) -> list[Answer]:
         """The append itself failed: find the home key that it fails for, and park that one alone."""
-        self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})
+        self._evict(attempt)
         commands = [item.command for item in attempt.items]
         homes = list(dict.fromkeys(command.home for command in commands))
         offsets, letters = attempt.batch.offsets, attempt.batch.dead_letters
@@ -500,10 +517,7 @@ class Handler:
             )
         return await self._append(parking)
 
-    # -- numbers and views
-
-    def _states(self, tenant: str) -> States:
-        return States(tenant, self.cache.streams, self.cache.documents)
+    # -- numbers
 
     def _number(self, tenant: str, prefix: str) -> str:
         following, end = self._numbers.get((tenant, prefix), (0, 0))
@@ -525,41 +539,11 @@ class _Poisoned(Exception):
         self.command_id, self.reason = command_id, reason
 
 
+def _answers(attempt: _Attempt) -> list[Answer]:
+    given = [item.answer for item in attempt.items if item.answer is not None]
+    assert len(given) == len(attempt.items)
+    return given
+
+
 def _reason(poison: Exception) -> str:
     return "".join(traceback.format_exception_only(poison)).strip()
-
-
-def _repeat(command: Command, verdict: RecordedVerdict) -> Answer:
-    if verdict.fingerprint != command.fingerprint:
-        return _reused(command)
-    return Answer(command, verdict.status, verdict.outcome, verdict.position, recorded=False, replayed=True)
-
-
-def _repeat_in_batch(command: Command, first: Answer) -> Answer:
-    if first.command.fingerprint != command.fingerprint:
-        return _reused(command)
-    return first._replace(command=command, recorded=False, replayed=True)
-
-
-def _reused(command: Command) -> Answer:
-    outcome = {
-        "code": "IDEMPOTENCY_KEY_REUSED",
-        "message": "this identity was used before, with other content",
-        "details": {},
-    }
-    return Answer(command, "REJECTED", orjson.dumps(outcome), 0, recorded=False)
-
-
-def _placed(items: Sequence[_Item], batch: Batch, position: int) -> list[Answer]:
-    """Answers with the positions that the append gave them."""
-    places: dict[UUID, int] = {}
-    for verdict in batch.verdicts:
-        position += verdict.events
-        places[verdict.command_id] = position
-    answers = [item.answer for item in items]
-    assert all(answers)
-    return [
-        answer._replace(position=places.get(answer.command.command_id, answer.position))
-        for answer in answers
-        if answer
-    ]

@@ -13,10 +13,11 @@ from typing import NamedTuple, Protocol
 import orjson
 
 from events.card_numbers import masked, masked_bytes
+from services.answers import Answer
 from services.clock import Clock
 from services.commands import Command, decode
 from services.errors import Undecodable
-from services.handler import Answer, Handler
+from services.handler import Handler
 from services.messages import Message, result_body, result_message
 from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
 

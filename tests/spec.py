@@ -18,9 +18,10 @@ import orjson
 from events import ids
 from events.log import Recorded
 from events.mapper import decode
+from services.answers import Answer
 from services.commands import Actor, encode
 from services.commands import decode as decode_command
-from services.handler import Answer, Handler
+from services.handler import Handler
 from services.store.memory import MemoryStore
 from services.store.protocol import Batch, NewEvent
 from services.subjects import SUBJECTS

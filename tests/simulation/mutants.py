@@ -37,7 +37,7 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "skip the fingerprint",
-        "services/handler.py",
+        "services/answers.py",
         "if verdict.fingerprint != command.fingerprint:",
         "if False:",
     ),
@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "keep the cache after a failed append",
         "services/handler.py",
-        "            self.cache.evict(attempt.opened, {home for home, _ in attempt.opened.values()})\n            raise\n",
+        "            self._evict(attempt)\n            raise\n",
         "            raise\n",
     ),
     Mutant(

@@ -40,6 +40,7 @@ OURS_OF = {
 
 ALSO = {
     "services.work": ("services.store.protocol",),  # which rows of work a fact makes: the shapes of the rows
+    "services.answers": ("services.store.protocol",),  # what the verdicts of a batch say: the same shapes
     "services.messages": ("services.store.protocol",),  # which message a row becomes: the same shapes
 }
 

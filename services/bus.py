@@ -18,6 +18,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from services.intake import Intake, Partition
+from services.loop import spare_what_stays
 from services.messages import Message
 
 LAG_SECONDS = 1.0
@@ -79,6 +80,7 @@ class CommandBus:
     async def _take(self, records: Any) -> None:
         assert self._intake is not None
         self._done.update(await self._intake.take(records, self))
+        spare_what_stays()
 
     def seek(self, partition: Partition, offset: int | None) -> None:
         place = TopicPartition(*partition)

@@ -70,6 +70,10 @@ _LOST = (
 """What says nothing about the batch, only about the moment."""
 
 
+async def _as_it_is(connection: object) -> None:
+    """No question of ours changes its session: asking for a reset after each would be a second question."""
+
+
 class PostgresStore:
     """`Store` on an asyncpg pool; see `services.store.protocol` for what each question means."""
 
@@ -99,6 +103,7 @@ class PostgresStore:
                 max_size=connections_max,
                 server_settings=settings,
                 command_timeout=10,
+                reset=_as_it_is,
             )
         return cls(pool, database_url)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from events.catalog import fact
 from events.frozen import frozen
 
@@ -96,6 +98,21 @@ class GatewayCredentialRotated:
     credential_ref: str
 
 
+@fact("gateway.circuit_opened.v1")
+class GatewayCircuitOpened:
+    """It does not answer: no new money is begun there until `until`; after that, a few try it out."""
+
+    reason: str
+    until: datetime
+
+
+@fact("gateway.circuit_closed.v1")
+class GatewayCircuitClosed:
+    """It answers again."""
+
+    reason: str | None = None
+
+
 GatewayEvent = (
     GatewayProviderRegistered
     | RawCodeMapPublished
@@ -104,4 +121,6 @@ GatewayEvent = (
     | GatewayDeactivated
     | GatewayRestricted
     | GatewayCredentialRotated
+    | GatewayCircuitOpened
+    | GatewayCircuitClosed
 )

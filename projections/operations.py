@@ -19,6 +19,8 @@ gateways = Table(
     columns=(
         *text("name", "provider_id", "adapter_key", "merchant_account_id", "mode", "status"),
         Column("operations", JSON),
+        Column("circuit_open_until", INSTANT),
+        Column("circuit_reason", TEXT),
         Column("version", "int", 0),
     ),
     kind="gw",
@@ -83,6 +85,18 @@ def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 @gateways.on(gw.GatewayCredentialRotated)
 def rotated(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@gateways.on(gw.GatewayCircuitOpened)
+def circuit_opened(fact: gw.GatewayCircuitOpened, at: Place, own: Own) -> Iterable[Row]:
+    open = {"circuit_open_until": fact.until, "circuit_reason": fact.reason}
+    yield Row((at.tenant, at.id), {**open, "version": at.event.version})
+
+
+@gateways.on(gw.GatewayCircuitClosed)
+def circuit_closed(fact: gw.GatewayCircuitClosed, at: Place, own: Own) -> Iterable[Row]:
+    closed = {"circuit_open_until": None, "circuit_reason": None}
+    yield Row((at.tenant, at.id), {**closed, "version": at.event.version})
 
 
 @gateway_log.on(call.GatewayCallPlanned)

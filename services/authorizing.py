@@ -161,7 +161,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         raise Rejected("METHOD_GATEWAY_MISMATCH", f"the method's token belongs to {method.gateway_id}")
     _check_positive(command.amount)
     gateway = states.get(Gateway, command.gateway_id)
-    check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type)
+    check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type, context.now)
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
     snapshot = payment_method.snapshot(method)

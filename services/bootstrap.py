@@ -9,7 +9,8 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import uvicorn
 from aiokafka import AIOKafkaProducer
@@ -18,7 +19,13 @@ from faststream.kafka import KafkaBroker
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from events import ids
-from events.gateway import GatewayCredentialRotated, GatewayRegistered, RawCodeMapPublished
+from events.gateway import (
+    GatewayCircuitClosed,
+    GatewayCircuitOpened,
+    GatewayCredentialRotated,
+    GatewayRegistered,
+    RawCodeMapPublished,
+)
 from events.mapper import decode
 from gateways.codes import Meaning
 from gateways.credentials import Credential, CredentialMissing
@@ -31,7 +38,7 @@ from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
 from services import kafka_admin
 from services.bus import CommandBus
-from services.clock import SystemClock
+from services.clock import Clock, SystemClock
 from services.door import Door
 from services.handler import Handler
 from services.http.app import create_app
@@ -40,6 +47,7 @@ from services.lease import Lease
 from services.messages import Topics
 from services.process_runner import ProcessRunner
 from services.relay import KafkaPublisher, Relay
+from services.safety import Limits
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
@@ -48,6 +56,10 @@ from services.workers import GatewayWorker
 
 CLOCK = SystemClock()
 WATCH_SECONDS = 2.0
+FRESH_SECONDS = 5.0
+"""So soon a gateway's new credential, or its opened circuit, is known to its workers."""
+GRACE_SECONDS = 5.0
+"""A call may take its two time-outs, and so much for what is between them."""
 
 
 class BrokerChanged(RuntimeError):
@@ -152,6 +164,7 @@ async def gateway(settings: Settings) -> None:
                 known.of,
                 CLOCK,
                 holder=holder("gateway"),
+                limits_of=known.limits_of,
                 concurrency=settings.gateway_concurrency,
                 lease_seconds=settings.gateway_lease_seconds,
             ).run()
@@ -199,32 +212,104 @@ ROLES: dict[str, Callable[[Settings], Awaitable[None]]] = {
 }
 
 
-class Gateways:
-    """The adapters of registered gateways, made when they are first asked for."""
+class Registration(NamedTuple):
+    """A gateway as its stream has it now."""
 
-    def __init__(self, opened: PostgresStore, settings: Settings) -> None:
-        self._store, self._settings = opened, settings
-        self._known: dict[tuple[str, str], Gateway] = {}
+    registered: GatewayRegistered
+    credential_ref: str
+    circuit_open_until: datetime | None
+
+    def opens_like(self, other: Registration) -> bool:
+        return (self.registered, self.credential_ref) == (other.registered, other.credential_ref)
+
+
+class _Known(NamedTuple):
+    gateway: Gateway
+    opened: bool
+    registration: Registration
+    read_at: datetime
+
+
+def limits(registered: GatewayRegistered, settings: Settings) -> Limits:
+    """What a gateway is sent at a time: its registration's word, within what this deployment allows."""
+    asked = (registered.settings or {}).get("concurrency", "")
+    at_once = min(int(asked), settings.gateway_concurrency_each) if asked.isdigit() else None
+    rate = registered.rate_limit_per_second
+    return Limits(
+        at_once=max(1, settings.gateway_concurrency_each if at_once is None else at_once),
+        per_second=rate / settings.gateway_workers if rate else None,
+        call_seconds=(registered.connect_timeout_ms + registered.read_timeout_ms) / 1000 + GRACE_SECONDS,
+        failures_max=settings.gateway_failures_max,
+    )
+
+
+class Gateways:
+    """The adapters of registered gateways, made when they are first asked for, and again when what they
+    were made from has changed."""
+
+    def __init__(self, opened: PostgresStore, settings: Settings, clock: Clock = CLOCK) -> None:
+        self._store, self._settings, self._clock = opened, settings, clock
+        self._known: dict[tuple[str, str], _Known] = {}
+        self._looking: dict[tuple[str, str], asyncio.Lock] = {}
+        self._replaced: list[Gateway] = []
 
     async def of(self, tenant: str, gateway_id: str) -> Gateway:
         """One that cannot be opened answers so itself, and is tried anew at the next call."""
-        if (tenant, gateway_id) not in self._known:
-            try:
-                self._known[tenant, gateway_id] = await self._make(tenant, gateway_id)
-            except (UnknownAdapter, AdapterNotInstalled, CredentialMissing, KeyError) as why:
-                return UnusableGateway(f"the gateway {gateway_id} cannot be opened: {why}")
-        return self._known[tenant, gateway_id]
+        return (await self._look(tenant, gateway_id)).gateway
+
+    async def limits_of(self, tenant: str, gateway_id: str) -> tuple[Limits, datetime | None]:
+        """How much it is sent at a time, and until when its circuit is open."""
+        known = await self._look(tenant, gateway_id)
+        return limits(known.registration.registered, self._settings), known.registration.circuit_open_until
 
     async def close(self) -> None:
-        for known in self._known.values():
-            await known.close()
+        for gateway in (*(known.gateway for known in self._known.values()), *self._replaced):
+            await gateway.close()
 
-    async def _make(self, tenant: str, gateway_id: str) -> Gateway:
+    async def _look(self, tenant: str, gateway_id: str) -> _Known:
+        """What is known of a gateway, read again from its stream once it is `FRESH_SECONDS` old."""
+        key = tenant, gateway_id
+        async with self._looking.setdefault(key, asyncio.Lock()):
+            known, now = self._known.get(key), self._clock.now()
+            if known and (now - known.read_at).total_seconds() < FRESH_SECONDS:
+                return known
+            registration = await self._read(tenant, gateway_id)
+            if known and known.opened and known.registration.opens_like(registration):
+                gateway, opened = known.gateway, True
+            else:
+                gateway, opened = self._open(tenant, gateway_id, registration)
+                self._replaced += [known.gateway] if known and known.opened else []
+            made = _Known(gateway, opened, registration, now)
+            if opened:
+                self._known[key] = made
+            return made
+
+    async def _read(self, tenant: str, gateway_id: str) -> Registration:
         recorded = await self._store.read_stream(ids.stream(tenant, "gw", gateway_id))
         facts = [decode(each.topic, each.data) for each in recorded]
         registered = facts[0]
         assert isinstance(registered, GatewayRegistered)
-        rotated = [fact.credential_ref for fact in facts if isinstance(fact, GatewayCredentialRotated)]
+        read = Registration(registered, registered.credential_ref, None)
+        for fact in facts:
+            match fact:
+                case GatewayCredentialRotated():
+                    read = read._replace(credential_ref=fact.credential_ref)
+                case GatewayCircuitOpened():
+                    read = read._replace(circuit_open_until=fact.until)
+                case GatewayCircuitClosed():
+                    read = read._replace(circuit_open_until=None)
+                case _:
+                    pass
+        return read
+
+    def _open(self, tenant: str, gateway_id: str, read: Registration) -> tuple[Gateway, bool]:
+        try:
+            return self._made(tenant, read), True
+        except (UnknownAdapter, AdapterNotInstalled, CredentialMissing, KeyError) as why:
+            return UnusableGateway(f"the gateway {gateway_id} cannot be opened: {why}"), False
+
+    def _made(self, tenant: str, read: Registration) -> Gateway:
+        registered = read.registered
         given = {
             "merchant_account": registered.merchant_account_id,
             "mode": registered.mode,
@@ -236,7 +321,7 @@ class Gateways:
             given,
             registered.connect_timeout_ms,
             registered.read_timeout_ms,
-            Credential([registered.credential_ref, *rotated][-1]),
+            Credential(read.credential_ref),
         )
         return MappedGateway(opened, lambda: self._published(tenant, registered.provider_id))
 

@@ -6,6 +6,7 @@ Invariant (domain 2.3): what a gateway cannot do is refused before anything is d
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +14,8 @@ from pydantic import Field
 from events.gateway import (
     Capabilities,
     GatewayActivated,
+    GatewayCircuitClosed,
+    GatewayCircuitOpened,
     GatewayCredentialRotated,
     GatewayDeactivated,
     GatewayEvent,
@@ -28,8 +31,9 @@ from services.commands import Currency, FreeText, Id, Text, command
 from services.decision import Change, Changes, Claiming, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 
-NEW_MONEY = frozenset({"AUTHORIZE", "SALE"})
-"""Operations that only an active gateway takes; the others still finish what was begun."""
+NEW_MONEY = frozenset({"AUTHORIZE", "SALE", "TOKENIZE"})
+"""Operations that only an active gateway takes, whose circuit is closed; the others still finish what was
+begun."""
 
 
 @dataclass(slots=True)
@@ -59,6 +63,8 @@ class Gateway:
     capabilities: Capabilities = field(default_factory=lambda: Capabilities(()))
     minor_unit_overrides: dict[str, int] = field(default_factory=dict[str, int])
     settings: dict[str, str] = field(default_factory=dict[str, str])
+    circuit_open_until: datetime | None = None
+    """It does not answer; from then on, new payments try it out."""
 
     @property
     def open(self) -> bool:
@@ -97,6 +103,10 @@ def evolve(gateway: Gateway, event: GatewayEvent) -> None:
             gateway.status = event.status
         case GatewayCredentialRotated():
             pass
+        case GatewayCircuitOpened():
+            gateway.circuit_open_until = event.until
+        case GatewayCircuitClosed():
+            gateway.circuit_open_until = None
         case _:
             raise AssertionError(event)
 
@@ -158,16 +168,42 @@ class RotateGatewayCredential:
     credential_ref: Text
 
 
+@command("payments.gateway.open_circuit.v1")
+class OpenCircuit:
+    """No new money at this gateway for so many seconds; the health of its calls says so, or a person."""
+
+    gateway_id: Id
+    reason: FreeText
+    seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+
+
+@command("payments.gateway.close_circuit.v1")
+class CloseCircuit:
+    gateway_id: Id
+    reason: FreeText | None = None
+
+
 def check_accepts(
-    gateway: Gateway, gateway_id: str, operation: str, amount: Money, method_type: str | None
+    gateway: Gateway,
+    gateway_id: str,
+    operation: str,
+    amount: Money,
+    method_type: str | None,
+    now: datetime | None = None,
 ) -> None:
     """Raises `GATEWAY_NOT_FOUND`, `GATEWAY_INACTIVE`, `GATEWAY_CAPABILITY_MISSING`,
-    `METHOD_TYPE_UNSUPPORTED`, `GATEWAY_CURRENCY_UNSUPPORTED`, `GATEWAY_AMOUNT_GRANULARITY`."""
+    `METHOD_TYPE_UNSUPPORTED`, `GATEWAY_CURRENCY_UNSUPPORTED`, `GATEWAY_AMOUNT_GRANULARITY`,
+    `GATEWAY_CIRCUIT_OPEN`."""
     can = gateway.capabilities
     if not gateway.status:
         raise not_found("GATEWAY", gateway_id)
     if operation in NEW_MONEY and gateway.status not in ("ACTIVE", "RESTRICTED_SOON"):
         raise Rejected("GATEWAY_INACTIVE", f"the gateway {gateway_id} is {gateway.status}")
+    until = gateway.circuit_open_until
+    if operation in NEW_MONEY and until and (now is None or now < until):
+        raise Rejected(
+            "GATEWAY_CIRCUIT_OPEN", f"the gateway {gateway_id} does not answer", until=until.isoformat()
+        )
     if operation not in can.operations:
         raise Rejected(
             "GATEWAY_CAPABILITY_MISSING", f"the gateway {gateway_id} cannot {operation}", operation=operation
@@ -223,8 +259,7 @@ def register(states: States, command: RegisterGateway, context: Context) -> Chan
         raise Rejected("GATEWAY_EXISTS", f"the gateway {command.gateway_id} is registered already")
     if provider.capabilities is None:
         raise not_found("GATEWAY", command.provider_id)
-    if command.mode == "TEST" and tenant_settings.of(states, context)["production"]:
-        raise Rejected("GATEWAY_MODE_FORBIDDEN", "a production tenant takes no test gateway")
+    _check_mode(states, command.mode, context)
     fact = GatewayRegistered(
         **vars(command), adapter_key=provider.adapter_key, capabilities=provider.capabilities
     )
@@ -238,10 +273,16 @@ def register(states: States, command: RegisterGateway, context: Context) -> Chan
 
 def _needs(
     states: States,
-    command: ActivateGateway | DeactivateGateway | RestrictGateway | RotateGatewayCredential,
+    command: ActivateGateway
+    | DeactivateGateway
+    | RestrictGateway
+    | RotateGatewayCredential
+    | OpenCircuit
+    | CloseCircuit,
     context: Context,
 ) -> Needs:
     yield Need(Gateway, command.gateway_id)
+    yield tenant_settings.needed(context)
 
 
 def _known(states: States, gateway_id: str) -> Gateway:
@@ -255,6 +296,7 @@ def activate(states: States, command: ActivateGateway, context: Context) -> Chan
     gateway = _known(states, command.gateway_id)
     if gateway.status == "REJECTED":
         raise invalid_state("gateway", gateway.status, ["INACTIVE", "RESTRICTED", "RESTRICTED_SOON"])
+    _check_mode(states, gateway.mode, context)
     if gateway.status == "ACTIVE":
         return []
     return [Change(Gateway, command.gateway_id, GatewayActivated(command.reason))]
@@ -275,6 +317,26 @@ def restrict(states: States, command: RestrictGateway, context: Context) -> Chan
 def rotate(states: States, command: RotateGatewayCredential, context: Context) -> Changes:
     _known(states, command.gateway_id)
     return [Change(Gateway, command.gateway_id, GatewayCredentialRotated(command.credential_ref))]
+
+
+def open_circuit(states: States, command: OpenCircuit, context: Context) -> Changes:
+    """One that is open stays open for longer, never for less."""
+    gateway = _known(states, command.gateway_id)
+    until = context.now + timedelta(seconds=command.seconds)
+    if gateway.circuit_open_until and gateway.circuit_open_until >= until:
+        return []
+    return [Change(Gateway, command.gateway_id, GatewayCircuitOpened(command.reason, until))]
+
+
+def close_circuit(states: States, command: CloseCircuit, context: Context) -> Changes:
+    if _known(states, command.gateway_id).circuit_open_until is None:
+        return []
+    return [Change(Gateway, command.gateway_id, GatewayCircuitClosed(command.reason))]
+
+
+def _check_mode(states: States, mode: str, context: Context) -> None:
+    if mode == "TEST" and tenant_settings.of(states, context)["production"]:
+        raise Rejected("GATEWAY_MODE_FORBIDDEN", "a production tenant takes no test gateway")
 
 
 def _provider_home(command: RegisterGatewayProvider | PublishRawCodeMap, tenant: str) -> str:
@@ -302,5 +364,7 @@ SUBJECT = Subject(
         Rule(DeactivateGateway, _needs, deactivate, _gateway_home),
         Rule(RestrictGateway, _needs, restrict, _gateway_home),
         Rule(RotateGatewayCredential, _needs, rotate, _gateway_home),
+        Rule(OpenCircuit, _needs, open_circuit, _gateway_home),
+        Rule(CloseCircuit, _needs, close_circuit, _gateway_home),
     ),
 )

@@ -174,7 +174,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
     _check_asked(command.apply_to, command.amount.currency)
     gateway = states.get(Gateway, method.gateway_id)
-    check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type)
+    check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type, context.now)
     payment_id = command.payment_id or context.new_id("payment")
     number = context.number("PAY")
     enhanced = _enhanced(states, command, method, gateway, number, context)

@@ -57,6 +57,13 @@ class Settings(BaseSettings):
     """Of a running gateway simulator; none: the embedded one."""
     simulator_seed: int = 7
     gateway_concurrency: int = Field(default=200, ge=1)
+    """Calls in the air at a time, of one process with the role."""
+    gateway_concurrency_each: int = Field(default=100, ge=1)
+    """Of one gateway at most so many; its registration may say less (`settings.concurrency`)."""
+    gateway_workers: int = Field(default=1, ge=1)
+    """How many processes have the role: each keeps to its share of a gateway's rate limit."""
+    gateway_failures_max: int = Field(default=10, ge=0)
+    """Calls in a row without an answer that open a gateway's circuit; 0: only people open it."""
     gateway_lease_seconds: float = 180.0
     """Longer than any gateway's read timeout."""
 

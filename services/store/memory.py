@@ -28,6 +28,7 @@ from services.store.protocol import (
     OutboxCommand,
     ParkedCommand,
     ReadSetMoved,
+    Room,
     TrackingMoved,
     VerdictExists,
     Work,
@@ -345,8 +346,15 @@ class MemoryStore:
             row.published_at = None
 
     async def claim_work(
-        self, holder: str, now: datetime, lease_seconds: float, limit: int
+        self,
+        holder: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        rooms: Sequence[Room] = (),
+        each: int | None = None,
     ) -> Sequence[Work]:
+        left = {(room.tenant, room.gateway_id): room.calls for room in rooms}
         due = [
             (key, work)
             for key, work in self._work.items()
@@ -354,7 +362,12 @@ class MemoryStore:
         ]
         due.sort(key=lambda item: item[1].due_at)
         claimed: list[Work] = []
-        for key, work in due[:limit]:
+        for key, work in due:
+            gateway = work.planned.home.partition("/")[0], work.planned.gateway_id
+            room = left.setdefault(gateway, limit if each is None else each)
+            if room <= 0 or len(claimed) >= limit:
+                continue
+            left[gateway] = room - 1
             taken_over = work.mode == "SEND" and work.sent_at is not None
             sent_at = (work.sent_at or now) if work.mode == "SEND" else work.sent_at
             until = now + timedelta(seconds=lease_seconds)

@@ -30,6 +30,7 @@ from services.store.protocol import (
     OutboxCommand,
     ParkedCommand,
     ReadSetMoved,
+    Room,
     StoreUnavailable,
     Tracking,
     TrackingMoved,
@@ -265,9 +266,25 @@ class PostgresStore:
         await self._rows("republish_all")
 
     async def claim_work(
-        self, holder: str, now: datetime, lease_seconds: float, limit: int
+        self,
+        holder: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        rooms: Sequence[Room] = (),
+        each: int | None = None,
     ) -> Sequence[Work]:
-        rows = await self._rows("claim_work", holder, now, now + timedelta(seconds=lease_seconds), limit)
+        rows = await self._rows(
+            "claim_work",
+            holder,
+            now,
+            now + timedelta(seconds=lease_seconds),
+            limit,
+            [room.tenant for room in rooms],
+            [room.gateway_id for room in rooms],
+            [room.calls for room in rooms],
+            limit if each is None else each,
+        )
         return [Work._make(row) for row in rows]
 
     async def parked_homes(self) -> dict[str, str]:

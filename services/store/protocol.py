@@ -119,6 +119,14 @@ class WorkDone(NamedTuple):
 WorkChange = WorkPlanned | WorkDue | WorkDone
 
 
+class Room(NamedTuple):
+    """How many more calls of a gateway may be leased."""
+
+    tenant: str
+    gateway_id: str
+    calls: int
+
+
 class Work(NamedTuple):
     """A gateway call, leased to one holder until `until`."""
 
@@ -327,11 +335,18 @@ class Store(Log, Protocol):
         ...
 
     async def claim_work(
-        self, holder: str, now: datetime, lease_seconds: float, limit: int
+        self,
+        holder: str,
+        now: datetime,
+        lease_seconds: float,
+        limit: int,
+        rooms: Sequence[Room] = (),
+        each: int | None = None,
     ) -> Sequence[Work]:
         """Lease due gateway calls.  For SEND, `sent_at` is committed before this returns.
 
-        `holder` names this one lease: a worker gives each claim a name of its own.
+        `holder` names this one lease: a worker gives each claim a name of its own.  Of a gateway in
+        `rooms` no more calls are leased than it has room for; of any other at most `each`, else all.
         """
         ...
 

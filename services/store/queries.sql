@@ -85,10 +85,28 @@ update gateway_work w set answered = true from unnest($1::text[], $2::text[]) as
 where (w.key, w.holder) = (r.key, r.holder);
 
 -- name: claim_work
-with due as (
-    select key, sent_at from gateway_work
-    where due_at <= $2 and not answered and (until is null or until < $2)
-    order by due_at limit $4 for update skip locked
+-- Gateway by gateway, found by skipping along the index: a backlog of one is passed over in one step.
+with recursive gateways (tenant, gateway_id) as (
+    (select tenant, gateway_id from gateway_work where not answered order by tenant, gateway_id limit 1)
+    union all
+    select next.tenant, next.gateway_id from gateways g, lateral (
+        select tenant, gateway_id from gateway_work
+        where not answered and (tenant, gateway_id) > (g.tenant, g.gateway_id)
+        order by tenant, gateway_id limit 1
+    ) next
+),
+due as (
+    select w.key, w.sent_at
+    from gateways g
+    left join unnest($5::text[], $6::text[], $7::int[]) as r (tenant, gateway_id, calls)
+        on (r.tenant, r.gateway_id) = (g.tenant, g.gateway_id),
+    lateral (
+        select key, sent_at, due_at from gateway_work
+        where tenant = g.tenant and gateway_id = g.gateway_id and due_at <= $2 and not answered
+            and (until is null or until < $2)
+        order by due_at limit least(coalesce(r.calls, $8), $4) for update skip locked
+    ) w
+    order by w.due_at limit $4
 )
 update gateway_work w
 set holder = $1, until = $3, sent_at = case when w.mode = 'SEND' then coalesce(w.sent_at, $2) else w.sent_at end

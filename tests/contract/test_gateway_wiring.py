@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 
-from events.gateway import Capabilities, GatewayCredentialRotated, GatewayRegistered, RawCodeMapPublished
+from events.gateway import (
+    Capabilities,
+    GatewayCircuitClosed,
+    GatewayCircuitOpened,
+    GatewayCredentialRotated,
+    GatewayRegistered,
+    RawCodeMapPublished,
+)
 from events.mapper import encode, topic_of
-from services.bootstrap import Gateways
+from services.bootstrap import Gateways, limits
+from services.safety import Limits
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.fixtures.gateways.adyen import FakeAdyen
@@ -25,7 +35,10 @@ class Kept:
 
 class OneStream:
     def __init__(self, *facts: Any) -> None:
-        self._facts = facts
+        self._facts = list(facts)
+
+    def append(self, fact: Any) -> None:
+        self._facts.append(fact)
 
     async def read_stream(self, stream: str) -> list[Kept]:
         of_provider = "gwprov" in stream
@@ -72,6 +85,50 @@ async def test_a_sale_goes_out_with_the_latest_credential(
         assert served.asked[0].headers[header].endswith("sk_second")
         assert served.asked[0].headers["idempotency-key"] == "acme:sale:x:1"
         await known.close()
+
+
+async def test_what_changes_is_known_soon_and_what_does_not_stays_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Clock:
+        time = datetime(2026, 3, 2, tzinfo=UTC)
+
+        def now(self) -> datetime:
+            return self.time
+
+    monkeypatch.setenv("FIRST_CREDENTIAL", "sk_first")
+    monkeypatch.setenv("SECOND_CREDENTIAL", "sk_second")
+    clock, until = Clock(), Clock.time + timedelta(minutes=1)
+    with serving(FakeStripe()) as served:
+        stream = OneStream(registered("stripe", served.url))
+        known = Gateways(cast(PostgresStore, stream), Settings(), clock)
+        first = await known.of("acme", "gw-1")
+        stream.append(GatewayCircuitOpened("no answers", until))
+        assert await known.limits_of("acme", "gw-1") == (
+            limits(registered("stripe", served.url), Settings()),
+            None,
+        )
+        clock.time += timedelta(seconds=6)
+        assert (await known.limits_of("acme", "gw-1"))[1] == until
+        assert await known.of("acme", "gw-1") is first
+        stream.append(GatewayCredentialRotated("env:SECOND_CREDENTIAL"))
+        stream.append(GatewayCircuitClosed())
+        clock.time += timedelta(seconds=6)
+        second = await known.of("acme", "gw-1")
+        assert second is not first
+        assert (await known.limits_of("acme", "gw-1"))[1] is None
+        await second.call(planned("SALE"))
+        assert served.asked[0].headers["authorization"].endswith("sk_second")
+        await known.close()
+
+
+def test_a_gateway_is_sent_no_more_than_its_registration_and_the_deployment_allow() -> None:
+    here = Settings(gateway_concurrency_each=50, gateway_workers=2, gateway_failures_max=3)
+    plain = registered("stripe", None)
+    limited = replace(plain, rate_limit_per_second=25, settings={"concurrency": "7"})
+    greedy = replace(plain, settings={"concurrency": "700"})
+    assert limits(limited, here) == Limits(at_once=7, per_second=12.5, call_seconds=15.0, failures_max=3)
+    assert limits(greedy, here) == limits(plain, here) == Limits(50, None, 15.0, 3)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -25,6 +26,7 @@ from services.store.protocol import (
     OutboxCommand,
     ParkedCommand,
     ReadSetMoved,
+    Room,
     Store,
     Tracking,
     TrackingMoved,
@@ -268,6 +270,19 @@ async def test_work_is_leased_to_one_and_marked_sent_before_it_is_sent(store: St
     assert {first.key, second.key} == {"k1", "k2"}
     assert (first.mode, first.sent_at, first.taken_over) == ("SEND", NOW, False)
     assert await store.claim_work("three", NOW + timedelta(seconds=59), 60, 5) == []
+
+
+async def test_no_gateway_is_leased_more_than_it_has_room_for(store: Store) -> None:
+    """A backlog of one holds up no other, and one that is met for the first time gets its first call only."""
+    busy = [planned(f"busy-{n}") for n in range(5)]
+    free = [planned(f"free-{n}")._replace(gateway_id="free") for n in range(3)]
+    new = [planned(f"new-{n}")._replace(gateway_id="new", home="u/a") for n in range(3)]
+    full = [planned("full")._replace(gateway_id="full")]
+    await store.commit(Batch(work=[*busy, *free, *new, *full]))
+    rooms = [Room("t", "gw", 2), Room("t", "free", 9), Room("t", "full", 0), Room("t", "new", 9)]
+    leased = await store.claim_work("one", NOW, 60, 20, rooms, each=1)
+    assert Counter(work.gateway_id for work in leased) == {"gw": 2, "free": 3, "new": 1}
+    assert len(await store.claim_work("two", NOW, 60, 2, [Room("t", "gw", 9)], each=0)) == 2
 
 
 async def test_who_takes_over_a_send_is_told_so(store: Store) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from events.gateway import (
     Capabilities,
     GatewayActivated,
+    GatewayCircuitClosed,
+    GatewayCircuitOpened,
     GatewayCredentialRotated,
     GatewayDeactivated,
     GatewayProviderRegistered,
@@ -18,12 +21,14 @@ from events.gateway import (
     RawCodeMapPublished,
 )
 from events.money import Money
-from services.errors import Rejected
+from services.errors import STATUS, Rejected
 from services.gateway import (
     ActivateGateway,
+    CloseCircuit,
     DeactivateGateway,
     Gateway,
     GatewayProvider,
+    OpenCircuit,
     PublishRawCodeMap,
     RegisterGateway,
     RegisterGatewayProvider,
@@ -34,9 +39,15 @@ from services.gateway import (
 )
 from services.tenant_settings import ChangeTenantSettings
 from tests.journey import money
-from tests.spec import Spec
+from tests.spec import NOW, Spec
 
 CAN = Capabilities(("AUTHORIZE", "CAPTURE", "SALE", "REFUND"), method_types=("card",))
+CAN_ALL = replace(
+    CAN,
+    operations=(
+        *("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND", "TOKENIZE"),
+    ),
+)
 REGISTER = RegisterGateway("g1", "Main", "sim", "env:KEY", "m1", "TEST", external_reference="acct_1")
 REGISTERED = GatewayRegistered(
     "g1", "Main", "sim", "env:KEY", "m1", "TEST", "simulator", CAN, external_reference="acct_1"
@@ -130,6 +141,37 @@ def test_a_rejected_gateway_stays_rejected() -> None:
     spec.when(ActivateGateway("g1")).then_rejected("INVALID_STATE", state="REJECTED")
 
 
+def test_a_test_gateway_is_not_activated_once_its_tenant_is_productive() -> None:
+    spec = with_gateway().when(DeactivateGateway("g1")).then_accepted()
+    spec.when(ChangeTenantSettings({"production": True})).then_accepted()
+    spec.when(ActivateGateway("g1")).then_rejected("GATEWAY_MODE_FORBIDDEN")
+
+
+def test_a_circuit_is_opened_for_a_while_for_longer_and_closed() -> None:
+    spec = with_gateway()
+    spec.when(CloseCircuit("g1")).then_nothing()
+    spec.when(OpenCircuit("g1", "no answers")).then(
+        (Gateway, "g1", GatewayCircuitOpened("no answers", NOW + timedelta(seconds=30)))
+    )
+    spec.when(OpenCircuit("g1", "no answers", 10)).then_nothing()
+    spec.when(OpenCircuit("g1", "still none", 60)).then(
+        (Gateway, "g1", GatewayCircuitOpened("still none", NOW + timedelta(seconds=60)))
+    )
+    spec.when(CloseCircuit("g1", "it answers")).then((Gateway, "g1", GatewayCircuitClosed("it answers")))
+    assert spec.state(Gateway, "g1").circuit_open_until is None
+
+
+def test_while_its_circuit_is_open_nothing_is_begun_and_what_was_begun_is_finished() -> None:
+    until = NOW + timedelta(seconds=30)
+    open = gateway(GatewayCircuitOpened("no answers", until), capabilities=CAN_ALL)
+    for operation in ("AUTHORIZE", "SALE", "TOKENIZE"):
+        assert refusal(open, operation, now=NOW) == "GATEWAY_CIRCUIT_OPEN"
+        assert refusal(open, operation, now=until) is None, "then it is tried out"
+    for operation in ("CAPTURE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND"):
+        assert refusal(open, operation, now=NOW) is None
+    assert STATUS["GATEWAY_CIRCUIT_OPEN"] == 503
+
+
 def test_a_credential_is_rotated_by_its_reference() -> None:
     spec = with_gateway().when(RotateGatewayCredential("g1", "env:KEY_2"))
     spec.then((Gateway, "g1", GatewayCredentialRotated("env:KEY_2")))
@@ -142,6 +184,8 @@ def test_a_credential_is_rotated_by_its_reference() -> None:
         DeactivateGateway("g9"),
         RestrictGateway("g9", "RESTRICTED"),
         RotateGatewayCredential("g9", "env:KEY"),
+        OpenCircuit("g9", "no answers"),
+        CloseCircuit("g9"),
     ],
 )
 def test_an_unknown_gateway_is_not_found(command: object) -> None:
@@ -163,10 +207,14 @@ def gateway(*then: Any, **more: Any) -> Gateway:
 
 
 def refusal(
-    state: Gateway, operation: str, amount: Money | None = None, type: str | None = "card"
+    state: Gateway,
+    operation: str,
+    amount: Money | None = None,
+    type: str | None = "card",
+    now: datetime | None = None,
 ) -> str | None:
     try:
-        check_accepts(state, "g1", operation, amount or money("10.00"), type)
+        check_accepts(state, "g1", operation, amount or money("10.00"), type, now)
     except Rejected as rejected:
         return rejected.code
     return None

@@ -1,0 +1,216 @@
+"""The gateway worker: a lane for each gateway, an end to every call, and answers handed back together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from events.gateway_call import GatewayCallPlanned
+from events.money import Money
+from events.shapes import Outcome
+from services.safety import Limits
+from services.store.memory import MemoryStore
+from services.store.protocol import Batch, StoreUnavailable, WorkPlanned
+from services.workers import GatewayWorker
+from tests.batches import NOW
+
+GONE_ON = 5.0
+
+
+class Moving:
+    """A clock that moves on when a test says so."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> datetime:
+        return self.time
+
+
+class Outside:
+    """Gateways of a test: what each does with a call."""
+
+    def __init__(self, **acts: Callable[[GatewayCallPlanned], Awaitable[Outcome]]) -> None:
+        self._acts = acts
+        self.called: Counter[str] = Counter()
+        self.limits: dict[str, Limits] = {}
+        self.open_until: dict[str, datetime] = {}
+
+    async def of(self, tenant: str, gateway_id: str) -> Any:
+        outside = self
+
+        class Gateway:
+            async def call(self, request: GatewayCallPlanned) -> Outcome:
+                outside.called[gateway_id] += 1
+                return await outside._acts[gateway_id](request)
+
+            query = call
+
+        return Gateway()
+
+    async def limits_of(self, tenant: str, gateway_id: str) -> tuple[Limits, datetime | None]:
+        return self.limits.get(gateway_id, Limits(at_once=5)), self.open_until.get(gateway_id)
+
+
+async def approves(request: GatewayCallPlanned) -> Outcome:
+    return Outcome("Success", gateway_ref="ref")
+
+
+async def never_answers(request: GatewayCallPlanned) -> Outcome:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def lost(request: GatewayCallPlanned) -> Outcome:
+    return Outcome("Indeterminate")
+
+
+def planned(gateway_id: str, *numbers: int) -> list[WorkPlanned]:
+    made = []
+    for n in numbers:
+        key = f"{gateway_id}-{n}"
+        fact = GatewayCallPlanned(
+            "SALE", key, 1, "payment", "P", "a", gateway_id, Money(1, "USD"), "digest", "PAY-1"
+        )
+        made.append(WorkPlanned(key, "t/a", gateway_id, "SALE", fact, NOW))
+    return made
+
+
+@asynccontextmanager
+async def working(
+    outside: Outside, store: MemoryStore, clock: Moving, concurrency: int = 50
+) -> AsyncIterator[GatewayWorker]:
+    store.poll_seconds = 0.02
+    worker = GatewayWorker(
+        store, outside.of, clock, holder="w", limits_of=outside.limits_of, concurrency=concurrency
+    )
+    running = asyncio.create_task(worker.run())
+    try:
+        yield worker
+    finally:
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+
+async def told(store: MemoryStore, count: int) -> list[dict[str, Any]]:
+    """The commands in the outbox, once there are so many."""
+    async with asyncio.timeout(GONE_ON):
+        while True:
+            due = await store.due_commands(NOW + timedelta(days=1), 0, 10_000)
+            if len(due) >= count:
+                return [{"type": each.type, **orjson.loads(each.body)} for each in due]
+            await asyncio.sleep(0.01)
+
+
+def results(commands: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(
+        each["data"]["result"]["result_code"] for each in commands if "result" in each.get("data", {})
+    )
+
+
+async def test_a_gateway_that_never_answers_holds_up_no_other() -> None:
+    outside, store = Outside(stuck=never_answers, well=approves), MemoryStore()
+    await store.commit(Batch(work=[*planned("stuck", *range(40)), *planned("well", *range(40))]))
+    async with working(outside, store, Moving(), concurrency=20):
+        assert results(await told(store, 40)) == {"Success": 40}
+    assert outside.called == {"stuck": 5, "well": 40}
+
+
+async def test_a_call_ends_in_its_time_whatever_its_adapter_does() -> None:
+    outside, store = Outside(stuck=never_answers), MemoryStore()
+    outside.limits["stuck"] = Limits(at_once=5, call_seconds=0.05)
+    await store.commit(Batch(work=planned("stuck", 1)))
+    async with working(outside, store, Moving()):
+        assert results(await told(store, 1)) == {"Indeterminate": 1}
+
+
+async def test_an_adapter_that_raises_leaves_an_unknown_outcome_and_no_secret() -> None:
+    async def raises(request: GatewayCallPlanned) -> Outcome:
+        raise RuntimeError("the key is sk_topsecret")
+
+    outside, store = Outside(broken=raises), MemoryStore()
+    await store.commit(Batch(work=planned("broken", 1)))
+    async with working(outside, store, Moving()):
+        commands = await told(store, 1)
+    assert results(commands) == {"Indeterminate": 1}
+    assert "topsecret" not in str(commands)
+
+
+async def test_no_more_calls_begin_than_the_rate_allows_until_time_moves_on() -> None:
+    outside, store, clock = Outside(slow=approves), MemoryStore(), Moving()
+    outside.limits["slow"] = Limits(at_once=100, per_second=20)
+    await store.commit(Batch(work=planned("slow", *range(10))))
+    async with working(outside, store, clock):
+        first = len(await told(store, 3))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert outside.called["slow"] == first == 3, "the first, and a tenth of a second's worth"
+        clock.time += timedelta(seconds=0.1)
+        await told(store, 5)
+    assert outside.called["slow"] == 5
+
+
+async def test_a_gateway_without_answers_is_left_alone_and_its_circuit_opened() -> None:
+    outside, store, clock = Outside(ill=lost), MemoryStore(), Moving()
+    outside.limits["ill"] = Limits(at_once=1, failures_max=3)
+    await store.commit(Batch(work=planned("ill", *range(10))))
+    async with working(outside, store, clock):
+        commands = await told(store, 4)
+        await asyncio.sleep(0.05)
+        assert outside.called["ill"] == 3
+        (opened,) = [each for each in commands if each["type"] == "payments.gateway.open_circuit.v1"]
+        assert (opened["data"]["gateway_id"], opened["data"]["seconds"]) == ("ill", 30)
+        outside._acts["ill"] = approves
+        clock.time += timedelta(seconds=30)
+        later = await told(store, 12)
+        closed = [each for each in later if each["type"] == "payments.gateway.close_circuit.v1"]
+    assert len(closed) == 1
+    assert outside.called["ill"] == 10
+
+
+async def test_a_worker_that_comes_to_an_open_circuit_waits_for_its_time() -> None:
+    outside, store, clock = Outside(ill=approves), MemoryStore(), Moving()
+    outside.open_until["ill"] = NOW + timedelta(seconds=30)
+    await store.commit(Batch(work=planned("ill", *range(5))))
+    async with working(outside, store, clock):
+        await told(store, 2)
+        clock.time += timedelta(seconds=30)
+        commands = await told(store, 6)
+    assert [each["type"] for each in commands].count("payments.gateway.close_circuit.v1") == 1
+
+
+async def test_a_registration_that_cannot_be_read_sends_nothing() -> None:
+    class Away(Outside):
+        async def limits_of(self, tenant: str, gateway_id: str) -> tuple[Limits, datetime | None]:
+            raise StoreUnavailable("away")
+
+    outside, store = Away(well=approves), MemoryStore()
+    await store.commit(Batch(work=planned("well", 1)))
+    async with working(outside, store, Moving()):
+        assert results(await told(store, 1)) == {"SystemError": 1}
+    assert outside.called["well"] == 0
+
+
+async def test_answers_that_come_together_are_written_together() -> None:
+    class Counting(MemoryStore):
+        commits = 0
+
+        async def commit(self, batch: Batch) -> Any:
+            if batch.answered_work:
+                self.commits += 1
+                await asyncio.sleep(0.02)
+            return await super().commit(batch)
+
+    outside, store = Outside(well=approves), Counting()
+    outside.limits["well"] = Limits(at_once=100)
+    await store.commit(Batch(work=planned("well", *range(100))))
+    async with working(outside, store, Moving(), concurrency=100):
+        assert results(await told(store, 100)) == {"Success": 100}
+    assert store.commits < 10

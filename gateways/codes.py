@@ -145,6 +145,10 @@ _TABLES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "return_on_odfi_request",
         ),
     ),
+    "mastercard_advice": (
+        (_PROCESSING, "N", "03 21"),
+        (_PROCESSING, "S", "02 24 25 26 27 28 29 30"),
+    ),
     "bacs": ((_LIMIT, "S", "0"), (_SECURITY, "N", "1 6"), (_PROCESSING, "H", "2 3 5 b")),
 }
 
@@ -157,6 +161,39 @@ def mapped(table: Iterable[tuple[str, str, str]]) -> dict[str, Meaning]:
 
 
 MAPS: dict[str, dict[str, Meaning]] = {family: mapped(table) for family, table in _TABLES.items()}
+
+
+RESULTS: dict[tuple[str, str], str] = {
+    ("authorize_net", "252"): "RequiresReview",
+    ("authorize_net", "253"): "RequiresReview",
+    ("authorize_net", "13"): "SystemError",
+    ("authorize_net", "30"): "SystemError",
+}
+"""Codes that are no refusal of a customer's: held for a person, or credentials that were not accepted."""
+
+FAMILIES = {
+    "stripe": "Stripe (`decline_code`, else `code`)",
+    "adyen": "Adyen (`refusalReasonCode`)",
+    "braintree": "Braintree (processor response code)",
+    "authorize_net": "Authorize.net (response reason code)",
+    "gocardless": "GoCardless (`cause`, else `reason`)",
+    "iso8583": "ISO 8583 and networks (response code)",
+    "mastercard_advice": "Mastercard (merchant advice code)",
+    "ach": "ACH (return code)",
+    "sepa": "SEPA (reason code)",
+    "bacs": "Bacs (reason code)",
+}
+"""Each map, and what its codes are called where they come from."""
+
+
+class CodeMap(NamedTuple):
+    """A map that a tenant published: it comes before ours."""
+
+    version: int
+    codes: Mapping[str, Meaning]
+
+
+NO_MAP = CodeMap(0, {})
 
 
 def classify(family: str | Mapping[str, Meaning], raw_code: str) -> Meaning:

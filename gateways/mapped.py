@@ -12,11 +12,11 @@ from events.card_numbers import masked
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
-from gateways.codes import Meaning
+from gateways.codes import NO_MAP, CodeMap
 from gateways.outcomes import result_of
 from gateways.protocol import Gateway, Notification
 
-Published = Callable[[], Awaitable[Mapping[str, Meaning] | None]]
+Published = Callable[[], Awaitable[CodeMap | None]]
 """None: it cannot be read now; an answer is never lost for that."""
 
 REFUSALS = ("Decline", "PermanentFail", "ValidationError")
@@ -25,7 +25,7 @@ REFUSALS = ("Decline", "PermanentFail", "ValidationError")
 class MappedGateway:
     def __init__(self, gateway: Gateway, published: Published) -> None:
         self._gateway, self._published = gateway, published
-        self._latest: Mapping[str, Meaning] = {}
+        self._latest = NO_MAP
 
     @property
     def capabilities(self) -> Capabilities:
@@ -65,9 +65,9 @@ def _without_card_numbers(outcome: Outcome) -> Outcome:
     return replace(outcome, raw_message=message or None, raw_code=code or None)
 
 
-def remapped(outcome: Outcome, published: Mapping[str, Meaning]) -> Outcome:
+def remapped(outcome: Outcome, published: CodeMap) -> Outcome:
     """A refusal as the tenant reads its code; anything else, and a code that it does not name, as it was."""
-    meaning = published.get((outcome.raw_code or "").strip().lower())
+    meaning = published.codes.get((outcome.raw_code or "").strip().lower())
     if meaning is None or outcome.result_code not in REFUSALS:
         return outcome
     return replace(
@@ -76,4 +76,5 @@ def remapped(outcome: Outcome, published: Mapping[str, Meaning]) -> Outcome:
         category=meaning.category,
         hard=meaning.hard,
         never_retry=meaning.never_retry,
+        code_map_version=published.version,
     )

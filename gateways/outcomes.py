@@ -62,8 +62,9 @@ def refused(
     """A known refusal; `never_retry` is the gateway's own advice, which can only make it stricter."""
     meaning = codes.classify(family, code)
     never = meaning.never_retry or never_retry
+    special = codes.RESULTS.get((family, code.strip())) if isinstance(family, str) else None
     return Outcome(
-        result_of(meaning, never),
+        special or result_of(meaning, never),
         category=meaning.category,
         hard=meaning.hard or never,
         never_retry=never,

@@ -460,7 +460,11 @@ def _authorized(
                 outcome.never_retry,
                 report.source,
             )
-            return [Change(Authorization, id, declined), *_health(states, auth, outcome, False, context)]
+            return [
+                Change(Authorization, id, declined),
+                *_health(states, auth, outcome, False, context),
+                *exceptions.unmapped(context, "auth", id, outcome),
+            ]
         case "UNKNOWN":
             assert settled.next_query_at is not None
             reason = outcome.raw_message or outcome.result_code
@@ -536,7 +540,10 @@ def _reversed(auth: Authorization, settled: Settled, report: Report, context: Co
             failed = AuthorizationReversalFailed(
                 asked.adjustment_id, asked.amount, outcome.raw_code, outcome.raw_message
             )
-            return [Change(Authorization, id, failed)]
+            return [
+                Change(Authorization, id, failed),
+                *exceptions.unmapped(context, "auth", asked.adjustment_id, outcome),
+            ]
         case "PENDING" | "UNKNOWN":
             return [Change(Authorization, id, AuthorizationReversalPending(asked.adjustment_id))]
         case "REQUIRES_REVIEW":

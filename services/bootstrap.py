@@ -27,7 +27,7 @@ from events.gateway import (
     RawCodeMapPublished,
 )
 from events.mapper import decode
-from gateways.codes import Meaning
+from gateways.codes import NO_MAP, CodeMap, Meaning
 from gateways.credentials import Credential, CredentialMissing
 from gateways.mapped import MappedGateway
 from gateways.protocol import Gateway
@@ -325,15 +325,20 @@ class Gateways:
         )
         return MappedGateway(opened, lambda: self._published(tenant, registered.provider_id))
 
-    async def _published(self, tenant: str, provider_id: str) -> dict[str, Meaning] | None:
+    async def _published(self, tenant: str, provider_id: str) -> CodeMap | None:
         """The tenant's own raw code map, as it was last published."""
         try:
             recorded = await self._store.read_stream(ids.stream(tenant, "gwprov", provider_id))
         except StoreUnavailable:
             return None
         facts = [decode(each.topic, each.data) for each in recorded]
-        maps = [fact.codes for fact in facts if isinstance(fact, RawCodeMapPublished)]
-        return {code: Meaning(*meaning) for code, meaning in maps[-1].items()} if maps else {}
+        maps = [fact for fact in facts if isinstance(fact, RawCodeMapPublished)]
+        if not maps:
+            return NO_MAP
+        latest = maps[-1]
+        return CodeMap(
+            latest.map_version, {code: Meaning(*meaning) for code, meaning in latest.codes.items()}
+        )
 
 
 # -- the broker

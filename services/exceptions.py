@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 from events.money import Money
 from events.operations import ExceptionRaised, ExceptionResolved
+from events.shapes import Outcome
 from services.commands import FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, not_found
@@ -65,6 +67,14 @@ def raised(
     exception_id = context.new_id(f"exception/{type}/{subject_id}")
     fact = ExceptionRaised(exception_id, type, context.account_id, subject_kind, subject_id, message, amount)
     return Change(ExceptionCase, exception_id, fact, new=True)
+
+
+def unmapped(context: Context, subject_kind: str, subject_id: str, outcome: Outcome) -> Sequence[Change]:
+    """A code that no map knows is shown to a person, who maps it (domain 5.6)."""
+    if outcome.category != "Unknown":
+        return []
+    message = f"the code {outcome.raw_code} is in no code map"
+    return [raised(context, "UNMAPPED_CODE", subject_kind, subject_id, message)]
 
 
 def _needs(states: States, command: ResolveException, context: Context) -> Needs:

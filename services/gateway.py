@@ -31,6 +31,11 @@ from services.commands import Currency, FreeText, Id, Text, command
 from services.decision import Change, Changes, Claiming, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 
+Category = Literal[
+    "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection", "Unknown"
+]
+"""Of a gateway's refusals (domain 5.5)."""
+
 NEW_MONEY = frozenset({"AUTHORIZE", "SALE", "TOKENIZE"})
 """Operations that only an active gateway takes, whose circuit is closed; the others still finish what was
 begun."""
@@ -123,7 +128,8 @@ class RegisterGatewayProvider:
 @command("payments.gateway_provider.publish_raw_code_map.v1")
 class PublishRawCodeMap:
     provider_id: Id
-    codes: dict[Text, tuple[Text, Literal["S", "H", "N", "A"]]]
+    codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
+    """Raw code to (category, soft, hard, never again or asking the customer); before the built-in map."""
 
 
 @command("payments.gateway.register.v1")

@@ -396,9 +396,7 @@ def _failed(states: States, payment: Payment, outcome: Outcome, source: str, con
         back = AuthorizationCaptureFailed(payment.payment_id, Money(payment.amount, payment.currency))
         changes.append(Change(Authorization, payment.authorization_id, back))
     changes += _health(states, payment, outcome, False, context)
-    if outcome.category == "Unknown":
-        message = f"the code {outcome.raw_code} is in no code map"
-        changes.append(exceptions.raised(context, "UNMAPPED_CODE", "payment", payment.payment_id, message))
+    changes += exceptions.unmapped(context, "payment", payment.payment_id, outcome)
     return changes
 
 

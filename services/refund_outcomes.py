@@ -112,6 +112,8 @@ def _returned(
                 report.source,
             )
             draft.record(Refund, id, failed)
+            for change in exceptions.unmapped(context, "refund", id, outcome):
+                draft.record(*change)
             if refund.orchestration_id:
                 legs.leg_failed(draft, refund, outcome, context, "RETRY" in fallbacks)
             else:

@@ -236,6 +236,12 @@ def test_a_decline_fails_it_and_counts_against_the_method() -> None:
     j.when(capture("1.00")).then_rejected("INVALID_STATE", state="FAILED", allowed=["PROCESSED"])
 
 
+def test_a_code_that_no_map_knows_is_shown_to_a_person() -> None:
+    j = answered(requested(), replace(SOFT, category="Unknown", raw_code="zz_unheard_of"))
+    assert raised(j) == ["UNMAPPED_CODE"]
+    assert auth(j).status == "FAILED"
+
+
 @pytest.mark.parametrize(
     ("outcome", "status"),
     [

@@ -21,6 +21,7 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
+from gateways.codes import NO_MAP, CodeMap
 from gateways.mapped import MappedGateway
 from services.commands import Command, decode
 from services.errors import Rejected, Undecodable
@@ -339,8 +340,8 @@ class Talkative:
 
 
 async def test_what_a_gateway_says_of_it_is_masked() -> None:
-    async def nothing() -> dict[str, Any]:
-        return {}
+    async def nothing() -> CodeMap:
+        return NO_MAP
 
     planned = GatewayCallPlanned(
         "SALE", "k", 1, "payment", "P", "A", "gw", Money(1, "USD"), "digest", "PAY-1"

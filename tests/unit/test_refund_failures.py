@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from events.operations import ExceptionRaised
 from events.shapes import Outcome
 from services.credit_memo import CreditMemo
 from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
@@ -64,6 +66,12 @@ def test_a_pending_leg_keeps_its_reservation() -> None:
     j.say(SUCCESS)
     assert (j.orchestration.status, j.payment("P")["refunded"]) == ("COMPLETED", "40.00")
     j.check_settled()
+
+
+def test_a_code_that_no_map_knows_is_shown_to_a_person() -> None:
+    j = Refunding()
+    j.answer_refund(j.last_id(Refund), replace(SOFT, category="Unknown", raw_code="zz_unheard_of"))
+    assert [fact.type for _, _, fact in j.facts() if isinstance(fact, ExceptionRaised)] == ["UNMAPPED_CODE"]
 
 
 def test_a_leg_in_doubt_is_neither_retried_nor_placed_otherwise() -> None:

@@ -27,10 +27,7 @@ from services.relay import KafkaPublisher
 RECORDS_MAX = 1000
 
 _THIN = "create table thin_floor (id bigint, body bytea)"
-_SAME = """
-create table floor_log (like log including all);
-create table floor_verdicts (like verdicts including all);
-"""
+_STORED = "select array_to_string(reloptions, ', ') from pg_class where oid = $1::text::regclass"
 
 
 class Copied(NamedTuple):
@@ -48,6 +45,7 @@ Bare = Callable[[Sequence[Any]], tuple[list[Copied], list[Message]]]
 async def floor(stage: Stage, stream: Sequence[Made], accounts: int, after: int) -> float:
     """Seconds from the first command sent until all the bytes that the spine made are written and out."""
     events, results = "floor.events", "floor.results"
+    ddl = "; ".join([await _like(stage, table) for table in ("log", "verdicts")])
     known = await traces(stage, stream, after, events, results)
     return await _timed(
         stage,
@@ -55,8 +53,16 @@ async def floor(stage: Stage, stream: Sequence[Made], accounts: int, after: int)
         (events, results),
         len(stream),
         accounts,
-        _SAME,
+        ddl,
         lambda records: _same(known, records),
+    )
+
+
+async def _like(stage: Stage, table: str) -> str:
+    """A table with the columns, the indexes and the way of storing of another."""
+    options = await stage.connection.fetchval(_STORED, table)
+    return f"create table floor_{table} (like {table} including all)" + (
+        f" with ({options})" if options else ""
     )
 
 

@@ -60,6 +60,7 @@ class PostgresRows:
             init=_init,
             server_settings=settings,
             statement_cache_size=STATEMENTS_MAX,
+            reset=_as_it_is,
         ) as pool:
             rows = cls(pool, tables)
             await rows.prepare()
@@ -176,6 +177,10 @@ class MemoryRows:
         for table, keys in touched.items():
             self.rows.setdefault(table, {}).update({key: dict(rows[table][key]) for key in keys})
         self._position = position
+
+
+async def _as_it_is(connection: object) -> None:
+    """Whoever changes its session undoes that: asking for a reset after each query would be a second one."""
 
 
 async def _init(connection: Any) -> None:

@@ -79,9 +79,12 @@ async def spine(folder: Path, commands: int, accounts: int = 200, past: int = 0)
             await stage.warm()
             before = await stage.connection.fetchrow("select position, verdict_position from head")
             pids |= stage.server_pids
-            began_at = await stage.connection.fetchval("select clock_timestamp()")
             async with sender(stage.servers, stage.topics.commands, len(stream) // 100, accounts) as send:
-                used, began = cpu_seconds(pids), time.perf_counter()
+                used, began_at = (
+                    cpu_seconds(pids),
+                    await stage.connection.fetchval("select clock_timestamp()"),
+                )
+                began = time.perf_counter()
                 send()
                 stage.sent += len(stream)
                 whole = await stage.quiet() - began

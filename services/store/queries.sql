@@ -180,7 +180,7 @@ order by l.stream, l.version;
 -- name: read_documents
 select h.position as head, d.home, d.stream
 from head h left join account_documents d
-    on d.home = any($1) and ($2::text[] is null or substring(d.stream from '/([^-]*)-') = any($2))
+    on d.home = any($1) and ($2::text[] is null or split_part(split_part(d.stream, '/', 2), '-', 1) = any($2))
 order by d.home, d.stream;
 
 -- name: reserve_numbers

@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from events.catalog import fact
+from events.personal import Personal
 from events.shapes import Address
 
 
 @fact("account.registered.v1")
 class AccountRegistered:
     account_id: str
-    name: str
+    name: Personal
     currencies: tuple[str, ...] = ()
     parent_account_id: str | None = None
 
@@ -22,7 +23,7 @@ class BillingProfileDefined:
     name: str
     is_default: bool
     bill_day_of_month: int
-    bill_to_contact: str | None = None
+    bill_to_contact: Personal | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
     payment_term_id: str | None = None
@@ -38,7 +39,7 @@ class BillingProfileUpdated:
     name: str
     is_default: bool
     bill_day_of_month: int
-    bill_to_contact: str | None = None
+    bill_to_contact: Personal | None = None
     billing_address: Address | None = None
     shipping_address: Address | None = None
     payment_term_id: str | None = None
@@ -90,6 +91,13 @@ class AccountClosed:
     reason: str | None = None
 
 
+@fact("account.personal_data_erased.v1")
+class PersonalDataErased:
+    """The account's key was destroyed in the same transaction: what it sealed can never be read again."""
+
+    reason: str | None = None
+
+
 AccountEvent = (
     AccountRegistered
     | BillingProfileDefined
@@ -102,4 +110,5 @@ AccountEvent = (
     | PaymentHoldPlaced
     | PaymentHoldReleased
     | AccountClosed
+    | PersonalDataErased
 )

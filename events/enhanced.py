@@ -6,6 +6,7 @@ All amounts are minor units of the payment's own currency; the lines are Level 3
 from __future__ import annotations
 
 from events.frozen import frozen
+from events.personal import Personal
 
 
 @frozen
@@ -36,7 +37,7 @@ class EnhancedData:
     total_tax_minor: int = 0
     tax_rate: str | None = None
     ship_from_postal_code: str | None = None
-    ship_to_postal_code: str | None = None
+    ship_to_postal_code: Personal | None = None
     ship_to_country: str | None = None
     """ISO 3166-1 alpha-2."""
     lines: tuple[EnhancedLine, ...] = ()

@@ -6,10 +6,13 @@ Positions have no gaps, and their order is the order of commits.  Readers stop o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
+
+from events import personal
+from events.personal import SubjectKey
 
 
 class Recorded(NamedTuple):
@@ -26,7 +29,7 @@ class Recorded(NamedTuple):
     topic: str
     """`{aggregate}.{what happened}.v{n}`; `events.mapper` turns topic and data into a fact."""
     data: bytes
-    """The fact as one JSON object, in UTF-8."""
+    """The fact as one JSON object, in UTF-8; personal data in it is sealed (see `opened`)."""
     command_id: UUID
     """The command that caused it."""
     meta: bytes
@@ -84,6 +87,19 @@ class Log(Protocol):
         """The events of one account beyond a position (or all), in order, or newest first."""
         ...
 
+    async def subject_keys(self, homes: Collection[str]) -> Mapping[str, SubjectKey | None]:
+        """The key of each home's data subject; None where it is destroyed, or never was."""
+        ...
+
     def wakeups(self) -> AsyncIterator[None]:
         """Yields soon after each commit, and at least every `poll_seconds`; never misses one."""
         ...
+
+
+async def opened(log: Log, events: Sequence[Recorded]) -> Sequence[Recorded]:
+    """The same events with their personal data in the clear, or `ERASED`: for decisions, and for people."""
+    homes = {event.home for event in events if personal.is_sealed(event.data)}
+    if not homes:
+        return events
+    keys = await log.subject_keys(homes)
+    return [event._replace(data=personal.opened(event.data, keys.get(event.home))) for event in events]

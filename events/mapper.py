@@ -1,4 +1,4 @@
-"""Facts to bytes and back: orjson out, msgspec in, and every retired version carried over.
+"""Facts to bytes and back: orjson out, msgspec in; retired versions carried over, personal data sealed.
 
 Importing `events` has entered every fact in the catalog; a topic that is in neither the catalog
 nor the upcasters is `UnknownTopic`: a newer Tender wrote it.
@@ -16,7 +16,9 @@ from eventsourcing.persistence import Mapper, StoredEvent
 from pydantic import TypeAdapter
 
 import events
+from events import personal
 from events.catalog import FACTS, TOPICS, UPCASTERS
+from events.personal import SubjectKey
 
 assert events.__all__
 
@@ -30,7 +32,7 @@ def topic_of(fact: object) -> str:
 
 
 def encode(fact: object) -> bytes:
-    """The fact as one JSON object."""
+    """The fact as one JSON object, its personal data in the clear."""
     return orjson.dumps(fact)
 
 
@@ -39,6 +41,12 @@ def decode(topic: str, data: bytes) -> Any:
     if topic in FACTS:
         return _decoder(topic)(data)
     return _upcast(topic, data)
+
+
+@cache
+def may_be_sealed(topic: str) -> bool:
+    """Whether facts of a topic can hold personal data; of a retired one nobody knows any more."""
+    return topic not in FACTS or bool(personal.personal_paths(FACTS[topic]))
 
 
 def _upcast(topic: str, data: bytes) -> Any:
@@ -62,13 +70,18 @@ def _decoder(topic: str) -> Callable[[bytes], Any]:
 
 
 class FactMapper(Mapper[Any]):
-    """The `eventsourcing` library's view of our facts: `StoredEvent` to fact and back."""
+    """The `eventsourcing` library's view of one data subject's facts: `StoredEvent` to fact and back.
 
-    def __init__(self) -> None:
+    Without a key the subject's personal data is erased: sealed texts read `ERASED`.
+    """
+
+    def __init__(self, key: SubjectKey | None) -> None:
         super().__init__(transcoder=None)  # type: ignore[arg-type]
+        self._key = key
 
     def fact_to_stored_event(self, stream: str, version: int, fact: object) -> StoredEvent:
-        return StoredEvent(stream, version, topic_of(fact), encode(fact))
+        data = personal.sealed(fact, self._key) if personal.has_personal_data(fact) else encode(fact)
+        return StoredEvent(stream, version, topic_of(fact), data)
 
     def stored_event_to_fact(self, stored: StoredEvent) -> Any:
-        return decode(stored.topic, stored.state)
+        return decode(stored.topic, personal.opened(stored.state, self._key))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from events.catalog import fact, upcasts
+from events.personal import Personal
 from events.shapes import Address
 
 
@@ -31,10 +32,10 @@ class PaymentMethodSaved:
     expiry_year: int | None = None
     extended_type: str | None = None
     sec_code: str | None = None
-    holder_name: str | None = None
-    holder_email: str | None = None
+    holder_name: Personal | None = None
+    holder_email: Personal | None = None
     billing_address: Address | None = None
-    nickname: str | None = None
+    nickname: Personal | None = None
     merchant_created: bool = False
     mandate_reference: str | None = None
     mandate_accepted_at: datetime | None = None
@@ -60,10 +61,10 @@ class PaymentMethodDetailsUpdated:
     last4: str | None = None
     expiry_month: int | None = None
     expiry_year: int | None = None
-    holder_name: str | None = None
-    holder_email: str | None = None
+    holder_name: Personal | None = None
+    holder_email: Personal | None = None
     billing_address: Address | None = None
-    nickname: str | None = None
+    nickname: Personal | None = None
     usage: str | None = None
     mandate_reference: str | None = None
     network_transaction_id: str | None = None

@@ -6,15 +6,16 @@ from datetime import datetime
 
 from events.frozen import frozen
 from events.money import Money
+from events.personal import Personal
 
 
 @frozen
 class Address:
-    line1: str | None = None
-    line2: str | None = None
-    city: str | None = None
+    line1: Personal | None = None
+    line2: Personal | None = None
+    city: Personal | None = None
     region: str | None = None
-    postal_code: str | None = None
+    postal_code: Personal | None = None
     country: str | None = None
     """ISO 3166-1 alpha-2."""
 

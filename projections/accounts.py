@@ -113,7 +113,12 @@ def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
 
 
-@accounts.on(facts.PaymentMethodsReordered, facts.AutomaticPaymentsSkipped, facts.AutomaticPaymentsResumed)
+@accounts.on(
+    facts.PaymentMethodsReordered,
+    facts.AutomaticPaymentsSkipped,
+    facts.AutomaticPaymentsResumed,
+    facts.PersonalDataErased,
+)
 def noted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"version": at.event.version})
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from events.log import Log, Recorded
+from events.log import Log, Recorded, opened
 from events.mapper import decode
 from projections.operations import sentence
 
@@ -38,7 +38,8 @@ async def explain(log: Log, tenant: str, id: str) -> list[dict[str, Any]]:
     asked = {orjson.loads(event.data).get("gateway_idempotency_key") for event in events}
     for key in asked - {None}:
         events += await log.read_stream(f"{tenant}/gwcall-{key}")
-    return [told(event) for event in sorted(events, key=lambda event: event.position)]
+    in_order = sorted(events, key=lambda event: event.position)
+    return [told(event) for event in await opened(log, in_order)]
 
 
 def told(event: Recorded) -> dict[str, Any]:

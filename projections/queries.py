@@ -11,6 +11,9 @@ from typing import Any
 
 import orjson
 
+from events.ids import home
+from events.log import Log
+from events.personal import reveal
 from projections import accounts, credits, disputes, invoices, ledger, operations, payments, refunds
 from projections.rows import PostgresRows
 from projections.table import Table
@@ -39,6 +42,8 @@ class Query:
     sorts: tuple[str, ...] = ()
     inside: Mapping[str, str] = field(default_factory=dict[str, str])
     """Filters on a field of the objects that a JSON column lists: the field's name to the column's."""
+    personal: tuple[str, ...] = ()
+    """Columns that hold sealed personal data: opened only as they are answered."""
 
     @property
     def id(self) -> str:
@@ -74,7 +79,7 @@ QUERIES: dict[str, Query] = {
             ("effective_at",),
             ("position",),
         ),
-        Query("accounts", accounts.accounts, "Accounts", ("status",)),
+        Query("accounts", accounts.accounts, "Accounts", ("status",), personal=("name",)),
         Query(
             "account-balances",
             accounts.account_balances,
@@ -135,6 +140,7 @@ QUERIES: dict[str, Query] = {
             accounts.payment_methods,
             "Saved payment methods",
             ("account_id", "status", "gateway_id", "type"),
+            personal=("nickname",),
         ),
         Query("gateways", operations.gateways, "Gateways", ("status", "mode")),
         Query(
@@ -241,6 +247,21 @@ def net_balance(row: Mapping[str, Any]) -> int:
         row["unapplied_payments"] + row["reserved_for_refunds"] + row["open_credit"] + row["reserved_credit"]
     )
     return row["open_receivables"] + row["overdrawn"] - held
+
+
+async def opened(
+    log: Log, query: Query, tenant: str, answers: Sequence[dict[str, Any]]
+) -> Sequence[dict[str, Any]]:
+    """The same answers with their personal data in the clear, or `ERASED`."""
+    holding = [row for row in answers if any(row[name] is not None for name in query.personal)]
+    if not holding:
+        return answers
+    keys = await log.subject_keys({home(tenant, row["account_id"]) for row in holding})
+    for row in holding:
+        for name in query.personal:
+            if row[name] is not None:
+                row[name] = reveal(row[name], keys[home(tenant, row["account_id"])])
+    return answers
 
 
 _COMMON = frozenset({"limit", "cursor", "sort", "min_position", "fields"})

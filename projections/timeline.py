@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from events.log import Log, Recorded
+from events.log import Log, Recorded, opened
 from events.mapper import decode
 from projections.operations import sentence
 from projections.queries import BadQuery, limit_of, one_of
@@ -34,7 +34,7 @@ async def timeline(log: Log, tenant: str, asked: Mapping[str, Sequence[str]]) ->
         if not events:
             break
         place = events[-1].position
-        items += [told for event in events if (told := _told(event)) and matches(told)]
+        items += [told for event in await opened(log, events) if (told := _told(event)) and matches(told)]
     kept = items[:limit]
     has_more = len(items) > limit
     return {

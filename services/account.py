@@ -24,6 +24,7 @@ from events.account import (
     PaymentHoldPlaced,
     PaymentHoldReleased,
     PaymentMethodsReordered,
+    PersonalDataErased,
 )
 from events.shapes import Address
 from services.commands import Currency, FreeText, Id, PostalAddress, command
@@ -49,6 +50,8 @@ class Account:
     default_method_id: str | None = None
     method_order: tuple[str, ...] = ()
     hold: PaymentHoldPlaced | None = None
+    erased: bool = False
+    """Its personal data is gone for good, and no more is taken."""
 
     @property
     def open(self) -> bool:
@@ -82,6 +85,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.hold = None
         case AccountClosed():
             account.status = "CLOSED"
+        case PersonalDataErased():
+            account.erased, account.addresses = True, dict.fromkeys(account.addresses)
 
 
 @command("payments.account.register.v1")
@@ -143,6 +148,16 @@ class CloseAccount:
     reason: FreeText | None = None
 
 
+@command("payments.account.erase_personal_data.v1")
+class ErasePersonalData:
+    """Destroy the account's key: names, addresses and e-mails that it sealed can never be read again.
+
+    Money, documents and methods stay as they are; no more personal data is taken for the account.
+    """
+
+    reason: FreeText | None = None
+
+
 def needed(context: Context) -> Need:
     return Need(Account, context.account_id)
 
@@ -155,6 +170,12 @@ def of(states: States, context: Context) -> Account:
     if account.status != "ACTIVE":
         raise invalid_state("account", account.status, ["ACTIVE"])
     return account
+
+
+def check_takes_personal(account: Account, *given: object) -> None:
+    """Raises `PERSONAL_DATA_ERASED` when personal data comes for an account that asked to be forgotten."""
+    if account.erased and any(value is not None for value in given):
+        raise Rejected("PERSONAL_DATA_ERASED", "the account's personal data was erased: it takes no more")
 
 
 def changed(context: Context, fact: AccountEvent) -> Change:
@@ -174,6 +195,7 @@ def register(states: States, command: RegisterAccount, context: Context) -> Chan
 
 def define_profile(states: States, command: DefineBillingProfile, context: Context) -> Changes:
     account = of(states, context)
+    check_takes_personal(account, command.bill_to_contact, command.billing_address, command.shipping_address)
     if command.profile_id in account.profiles:
         raise invalid_state(f"profile {command.profile_id}", "DEFINED", ["UNDEFINED"])
     return [changed(context, BillingProfileDefined(**_profile(account, command)))]
@@ -183,6 +205,7 @@ def update_profile(states: States, command: UpdateBillingProfile, context: Conte
     account = of(states, context)
     if command.profile_id not in account.profiles:
         raise Rejected("NOT_FOUND", f"there is no billing profile {command.profile_id}")
+    check_takes_personal(account, command.bill_to_contact, command.billing_address, command.shipping_address)
     return [changed(context, BillingProfileUpdated(**_profile(account, command)))]
 
 
@@ -226,6 +249,13 @@ def close(states: States, command: CloseAccount, context: Context) -> Changes:
     return [changed(context, AccountClosed(command.reason))]
 
 
+def erase(states: States, command: ErasePersonalData, context: Context) -> Changes:
+    account = states.get(Account, context.account_id)
+    if not account.status:
+        raise not_found("ACCOUNT", context.account_id)
+    return [] if account.erased else [changed(context, PersonalDataErased(command.reason))]
+
+
 SUBJECT = Subject(
     Account,
     evolve,
@@ -237,5 +267,6 @@ SUBJECT = Subject(
         Rule(PlacePaymentHold, _own, place_hold),
         Rule(ReleasePaymentHold, _own, release_hold),
         Rule(CloseAccount, _with_documents, close),
+        Rule(ErasePersonalData, _own, erase),
     ),
 )

@@ -43,6 +43,7 @@ from services.door import Door
 from services.handler import Handler
 from services.http.app import create_app
 from services.intake import Intake
+from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
 from services.messages import Topics
 from services.process_runner import ProcessRunner
@@ -82,12 +83,25 @@ async def store(
     """`durable=False` for those who only follow the log, and would do again what a crash forgets."""
     assert settings.database_url is not None
     opened = await PostgresStore.connect(
-        settings.database_url, connections_max=connections_max, durable=durable
+        settings.database_url,
+        keys=key_encryption(settings),
+        connections_max=connections_max,
+        durable=durable,
     )
     try:
+        await opened.check_key()
         yield opened
     finally:
         await opened.close()
+
+
+def key_encryption(settings: Settings) -> KeyEncryption:
+    """What is given, or the key of the data folder.  Raises `ValueError` for what is no key."""
+    if settings.key_encryption_key:
+        return KeyEncryption.parsed(settings.key_encryption_key.get_secret_value())
+    if settings.key_encryption_key_file:
+        return KeyEncryption.parsed(settings.key_encryption_key_file.read_text())
+    return KeyEncryption.parsed(in_folder(settings.data_dir))
 
 
 # -- the roles, each a coroutine that runs until it is cancelled

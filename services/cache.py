@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from events.ids import parts
 from events.log import Recorded
-from events.mapper import decode
+from events.mapper import decode, may_be_sealed
+from events.personal import SubjectKey, is_sealed, opened
 from services.decision import Subject
 from services.store.protocol import Store
 
@@ -39,8 +40,9 @@ class StateCache:
         if streams:
             position, found = await self._store.load(list(streams))
             self._first(position)
+            keys = await self._keys(event for events in found.values() for event in events)
             for stream, events in found.items():
-                self.streams[stream] = self._fold(stream, events)
+                self.streams[stream] = self._fold(stream, events, keys)
         if homes:
             position, documents = await self._store.open_documents(list(homes), self._document_kinds)
             self._first(position)
@@ -63,6 +65,17 @@ class StateCache:
             self.streams.pop(stream, None)
         for home in homes:
             self.documents.pop(home, None)
+
+    def evict_subject(self, home: str) -> None:
+        """Throw away every state that may hold an account's personal data."""
+        tenant, _, account_id = home.partition("/")
+        own = [
+            stream
+            for stream, state in self.streams.items()
+            if stream.startswith(f"{tenant}/")
+            and (stream == f"{tenant}/account-{account_id}" or getattr(state, "account_id", "") == account_id)
+        ]
+        self.evict(own)
 
     def clear(self) -> None:
         self.streams.clear()
@@ -98,11 +111,18 @@ class StateCache:
         if not self.streams and not self.documents:
             self.position = position
 
-    def _fold(self, stream: str, events: Sequence[Recorded]) -> Any:
+    async def _keys(self, events: Iterable[Recorded]) -> Mapping[str, SubjectKey | None]:
+        homes = {event.home for event in events if may_be_sealed(event.topic) and is_sealed(event.data)}
+        return await self._store.subject_keys(homes) if homes else {}
+
+    def _fold(self, stream: str, events: Sequence[Recorded], keys: Mapping[str, SubjectKey | None]) -> Any:
         subject = self._subjects[parts(stream)[1]]
         state = subject.state()
         for event in events:
-            subject.evolve(state, decode(event.topic, event.data))
+            data = event.data
+            if keys and may_be_sealed(event.topic):
+                data = opened(data, keys.get(event.home))
+            subject.evolve(state, decode(event.topic, data))
             state.version = event.version
         return state
 

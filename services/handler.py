@@ -19,6 +19,7 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import IntegrityError
 
+from events.account import PersonalDataErased
 from events.keeping import kept
 from events.mapper import topic_of
 from services import answers
@@ -375,6 +376,8 @@ class Handler:
         )
         if kind.KIND == "gwcall":
             attempt.batch.work.extend(work_changes(fact, id, home, context.now))
+        elif isinstance(fact, PersonalDataErased):
+            attempt.batch.erased.append(home)
 
     def _list_documents(self, changed: Iterable[str], attempt: _Attempt) -> None:
         """Keep the lists of open documents in step with streams that a command has opened or closed."""
@@ -487,6 +490,8 @@ class Handler:
             else:
                 self.cache.position = appended.position
         self.cache.touch(batch.read_streams)
+        for home in batch.erased:
+            self.cache.evict_subject(home)
         given = _answers(attempt)
         answers.place(given, batch, appended.first_position - 1)
         return given

@@ -222,7 +222,10 @@ def _save_needs(states: States, command: SavePaymentMethod, context: Context) ->
 
 
 def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
-    account.of(states, context)
+    owner = account.of(states, context)
+    account.check_takes_personal(
+        owner, command.holder_name, command.holder_email, command.billing_address, command.nickname
+    )
     gateway = states.get(Gateway, command.gateway_id)
     if not gateway.status:
         raise not_found("GATEWAY", command.gateway_id)

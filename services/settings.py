@@ -32,6 +32,12 @@ class Settings(BaseSettings):
     cluster_id: str | None = None
     """Of the embedded broker, anew at each start; of a real one it is asked."""
 
+    key_encryption_key: SecretStr | None = None
+    """32 bytes in base64, the same for every process: the keys of data subjects are wrapped under it.
+    To change it: `new,old`.  Whoever has lost it can read no personal data any more."""
+    key_encryption_key_file: Path | None = None
+    """A file that holds the same; without either, `key-encryption-key` in the data folder, made at first."""
+
     topic_prefix: str = ""
     topic_partitions: int = Field(default=12, ge=1)
     """Of topics that we make on your broker; the embedded one's have 4."""

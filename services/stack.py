@@ -48,9 +48,11 @@ class Stack:
 
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as our children read them."""
-    given = settings.model_dump(mode="json", exclude_none=True, exclude={"kafka_password"})
-    if settings.kafka_password:
-        given["kafka_password"] = settings.kafka_password.get_secret_value()
+    secrets = ("kafka_password", "key_encryption_key")
+    given = settings.model_dump(mode="json", exclude_none=True, exclude=set(secrets))
+    for name in secrets:
+        if secret := getattr(settings, name):
+            given[name] = secret.get_secret_value()
     return {f"TENDER_{name.upper()}": str(value) for name, value in given.items()}
 
 

@@ -16,7 +16,7 @@ from uuid import UUID, uuid5
 import orjson
 
 from events import ids
-from events.log import Recorded
+from events.log import Recorded, opened
 from events.mapper import decode
 from services.answers import Answer
 from services.commands import Actor, encode
@@ -105,10 +105,15 @@ class Spec:
     def outcome(self) -> dict[str, Any]:
         return orjson.loads(self.answer.outcome)
 
+    def all_facts(self) -> list[Any]:
+        """Every fact in the log, as it reads now."""
+        events = self._run(opened(self.store, self._run(self.store.read(0, 1_000_000))))
+        return [decode(event.topic, event.data) for event in events]
+
     def facts(self) -> list[tuple[str, str, Any]]:
         """(kind, id, fact) of what the last command has recorded."""
         command_id = self.answer.command.command_id
-        events = self._run(self.store.read(0, 1_000_000))
+        events = self._run(opened(self.store, self._run(self.store.read(0, 1_000_000))))
         return [
             (*ids.parts(e.stream)[1:], decode(e.topic, e.data)) for e in events if e.command_id == command_id
         ]

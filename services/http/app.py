@@ -93,7 +93,8 @@ class Reads:
             found = await queries.one(self._rows, query, request.path_params["tenant"], id)
             if found is None:
                 raise not_found_in(query, id)
-            return _json(found)
+            (shown,) = await queries.opened(self._store, query, request.path_params["tenant"], [found])
+            return _json(shown)
 
         return endpoint
 
@@ -101,7 +102,9 @@ class Reads:
         async def endpoint(request: Request) -> Response:
             await self._wait(request)
             tenant = request.path_params["tenant"]
-            return _json(await queries.page(self._rows, query, tenant, _asked(request)))
+            found = await queries.page(self._rows, query, tenant, _asked(request))
+            await queries.opened(self._store, query, tenant, found["items"])
+            return _json(found)
 
         return endpoint
 

@@ -6,8 +6,9 @@ It changes nothing before every check has passed, so a batch is written whole or
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from eventsourcing.persistence import IntegrityError
 from events import ids
 from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
+from events.personal import SubjectKey, has_personal_data, sealed
 from services.store.protocol import (
     Appended,
     Batch,
@@ -82,6 +84,7 @@ class MemoryStore:
         self._parked: dict[UUID, ParkedCommand] = {}
         self._dead_letters: dict[tuple[str, str, int, int], DeadLetter] = {}
         self._numbers: dict[tuple[str, str], int] = defaultdict(lambda: 1)
+        self._erased: set[str] = set()
         self._seq = 0
         self._moved = asyncio.Event()
 
@@ -90,6 +93,7 @@ class MemoryStore:
         first = len(self._log) + 1
         self._write_marks(batch)
         self._append(batch.events)
+        self._erased.update(batch.erased)
         self._record_verdicts(batch, first - 1)
         self._write_queues(batch)
         moved, self._moved = self._moved, asyncio.Event()
@@ -159,7 +163,7 @@ class MemoryStore:
                 new.stream,
                 new.version,
                 topic_of(new.fact),
-                encode(new.fact),
+                self._encoded(new),
                 new.command_id,
                 new.meta,
                 new.occurred_at,
@@ -169,6 +173,11 @@ class MemoryStore:
             self._log.append(event)
             self._streams[event.stream].append(event)
             self._homes[event.home].append(event)
+
+    def _encoded(self, new: NewEvent) -> bytes:
+        if has_personal_data(new.fact):
+            return sealed(new.fact, self._key(new.home))
+        return encode(new.fact)
 
     def _record_verdicts(self, batch: Batch, position: int) -> None:
         recorded_at = self._now()
@@ -274,6 +283,15 @@ class MemoryStore:
                     await moved.wait()
             except TimeoutError:
                 pass
+
+    async def subject_keys(self, homes: Collection[str]) -> dict[str, SubjectKey | None]:
+        return {home: self._key(home) for home in homes}
+
+    def _key(self, home: str) -> SubjectKey | None:
+        """What is kept in memory alone needs no secret; the same home has the same key in every run."""
+        if home in self._erased:
+            return None
+        return SubjectKey(home, hashlib.sha512(home.encode()).digest())
 
     async def load(self, streams: Sequence[str]) -> tuple[int, dict[str, Sequence[Recorded]]]:
         return len(self._log), {stream: tuple(self._streams.get(stream, ())) for stream in streams}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -19,12 +19,15 @@ from eventsourcing.persistence import IntegrityError
 
 from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
+from events.personal import SubjectKey, has_personal_data, sealed
+from services.keys import KeyEncryption
 from services.store.protocol import (
     Appended,
     Batch,
     Claim,
     ClaimTaken,
     DeadLetter,
+    NewEvent,
     OffsetMove,
     OffsetMoved,
     OutboxCommand,
@@ -41,6 +44,7 @@ from services.store.protocol import (
     WorkPlanned,
 )
 from services.store.queries import SQL
+from services.store.subject_keys import SubjectKeys
 
 T = TypeVar("T")
 
@@ -78,17 +82,23 @@ async def _as_it_is(connection: object) -> None:
 class PostgresStore:
     """`Store` on an asyncpg pool; see `services.store.protocol` for what each question means."""
 
-    def __init__(self, pool: asyncpg.Pool, database_url: str) -> None:
-        self._pool, self._database_url = pool, database_url
+    def __init__(self, pool: asyncpg.Pool, database_url: str, keys: KeyEncryption | None = None) -> None:
+        self._pool, self._database_url, self._subjects = pool, database_url, SubjectKeys(keys)
         self._moved = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
     @classmethod
     async def connect(
-        cls, database_url: str, *, connections_max: int = 8, durable: bool = True
+        cls,
+        database_url: str,
+        *,
+        keys: KeyEncryption | None = None,
+        connections_max: int = 8,
+        durable: bool = True,
     ) -> PostgresStore:
         """Open the pool.  Raises `StoreUnavailable`.
 
+        Without `keys`, personal data can neither be written nor read.
         Not `durable`: a crash of the server may forget the last commits, whole and in order.
         """
         settings = {
@@ -106,7 +116,7 @@ class PostgresStore:
                 command_timeout=10,
                 reset=_as_it_is,
             )
-        return cls(pool, database_url)
+        return cls(pool, database_url, keys)
 
     async def close(self) -> None:
         if self._listening:
@@ -122,7 +132,10 @@ class PostgresStore:
         with _availability():
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    return await _Writing(connection, batch).write()
+                    writing = _Writing(connection, batch, self._subjects)
+                    appended = await writing.write()
+                self._subjects.keep(writing.sealing, batch.erased)
+                return appended
             except asyncpg.UniqueViolationError as violation:
                 await self._explain(violation, batch)
                 raise
@@ -200,6 +213,15 @@ class PostgresStore:
     def _heard(self, *_: object) -> None:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+
+    # -- the keys of data subjects
+
+    async def check_key(self) -> None:
+        """Raises `UnknownKeyEncryptionKey` when this database's keys are wrapped under another."""
+        await self._subjects.check(self._rows)
+
+    async def subject_keys(self, homes: Collection[str]) -> dict[str, SubjectKey | None]:
+        return await self._subjects.read(self._rows, homes)
 
     # -- what decisions read
 
@@ -313,8 +335,10 @@ class PostgresStore:
 class _Writing:
     """One batch on its way into one transaction, in the one lock order."""
 
-    def __init__(self, connection: Any, batch: Batch) -> None:
-        self._connection, self._batch = connection, batch
+    def __init__(self, connection: Any, batch: Batch, subjects: SubjectKeys) -> None:
+        self._connection, self._batch, self._subjects = connection, batch, subjects
+        self.sealing: dict[str, SubjectKey | None] = {}
+        """The keys of those whose personal data this batch holds."""
 
     async def write(self) -> Appended:
         batch = self._batch
@@ -322,6 +346,7 @@ class _Writing:
         for tracking in batch.tracking:
             await self._move_tracking(tracking)
         await self._take_claims(batch.claims, batch.released_claims)
+        await self._take_keys()
         appended = await self._append() if batch.events or batch.verdicts else await self._only_queues()
         await self._write_queues()
         return appended
@@ -359,6 +384,14 @@ class _Writing:
         if missed:
             raise ClaimTaken(missed)
 
+    async def _take_keys(self) -> None:
+        homes = {event.home for event in self._batch.events if has_personal_data(event.fact)}
+        if homes:
+            self.sealing = await self._subjects.for_sealing(self._connection, homes)
+        if self._batch.erased:
+            at = max(event.occurred_at for event in self._batch.events)
+            await self._subjects.destroy(self._connection, self._batch.erased, at)
+
     async def _append(self) -> Appended:
         batch = self._batch
         if batch.unparked:
@@ -393,12 +426,17 @@ class _Writing:
                 event.stream,
                 event.version,
                 topic_of(event.fact),
-                encode(event.fact),
+                self._encoded(event),
                 event.command_id,
                 event.meta,
                 event.occurred_at,
                 event.last_of_command,
             )
+
+    def _encoded(self, event: NewEvent) -> bytes:
+        if self.sealing and has_personal_data(event.fact):
+            return sealed(event.fact, self.sealing[event.home])
+        return encode(event.fact)
 
     def _verdicts(self, verdict_position: int, position: int) -> Iterator[tuple[object, ...]]:
         for verdict in self._batch.verdicts:

@@ -202,6 +202,8 @@ class Batch:
     repeated: list[UUID] = field(default_factory=list[UUID])
     """Commands that had a verdict already: whoever publishes them need not do so again."""
     tracking: list[Tracking] = field(default_factory=list[Tracking])
+    erased: list[str] = field(default_factory=list[str])
+    """Homes whose data subject's key is destroyed: nothing is ever sealed for them again."""
     known_position: int = 0
     """The position up to which everything this batch read is known to be true."""
     read_streams: set[str] = field(default_factory=set[str])
@@ -267,7 +269,7 @@ class Store(Log, Protocol):
     async def commit(self, batch: Batch) -> Appended:
         """Write the batch in one transaction, or raise and write nothing.
 
-        Lock order: offsets by partition, tracking, claims, then the head row.  The head row is
+        Lock order: offsets by partition, tracking, claims, subjects' keys, then the head row.  It is
         taken only when there are events or verdicts.  If the log has moved past
         `known_position`, the streams that moved since are compared with the read set.
         `outbox` rows of this batch's verdicts are deleted.  Stream versions are unique: a

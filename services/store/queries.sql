@@ -216,3 +216,17 @@ update outbox_commands set published_at = $2 where command_id = any($1);
 
 -- name: republish_all
 update outbox_commands set published_at = null where published_at is not null;
+
+-- name: make_subject_keys
+insert into subject_keys (home, wrapped, kek_id)
+select * from unnest($1::text[], $2::bytea[], $3::text[])
+on conflict do nothing
+returning home;
+
+-- name: read_subject_keys
+select home, wrapped, kek_id from subject_keys where home = any($1);
+
+-- name: destroy_subject_keys
+insert into subject_keys (home, destroyed_at) select home, $2 from unnest($1::text[]) home
+on conflict (home) do update set wrapped = null, kek_id = null, destroyed_at = excluded.destroyed_at
+where subject_keys.destroyed_at is null;

@@ -6,13 +6,19 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from eventsourcing.persistence import IntegrityError
 
+from events.account import AccountRegistered
 from events.gateway_call import GatewayCallPlanned
+from events.log import opened
+from events.mapper import decode
 from events.money import Money
+from events.personal import ERASED
 from services.store.memory import MemoryStore
 from services.store.postgres import PostgresStore
 from services.store.protocol import (
@@ -38,6 +44,7 @@ from services.store.protocol import (
 )
 from tests.batches import NOW, command, joined
 from tests.fixtures.database import own_database
+from tests.fixtures.keys import KEYS
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -46,9 +53,9 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         yield MemoryStore(now=lambda: NOW)
         return
     async with own_database(request.getfixturevalue("postgres")) as database_url:
-        opened = await PostgresStore.connect(database_url)
-        yield opened
-        await opened.close()
+        postgres = await PostgresStore.connect(database_url, keys=KEYS)
+        yield postgres
+        await postgres.close()
 
 
 async def test_an_empty_store_is_at_zero(store: Store) -> None:
@@ -366,3 +373,61 @@ async def test_a_commit_wakes_who_waits(store: Store) -> None:
     async with asyncio.timeout(2):
         await waiting
     await wakeups.aclose()  # type: ignore[attr-defined]
+
+
+# -- personal data
+
+
+def registering(home: str, command_id: UUID | None = None, **more: Any) -> Batch:
+    """One command that records an account's name."""
+    batch = command([(f"{home.replace('/', '/account-')}", 1)], home=home, command_id=command_id, **more)
+    named = batch.events[0]._replace(fact=AccountRegistered(home.partition("/")[2], "Ada Lovelace"))
+    batch.events[0] = named
+    return batch
+
+
+async def test_personal_data_is_sealed_in_the_log_under_a_key_of_each_home(store: Store) -> None:
+    await store.commit(joined(registering("t/A"), registering("t/B")))
+    a, b = await store.read(0, 10)
+    assert b"Ada" not in a.data + b.data
+    assert orjson.loads(a.data)["name"] != orjson.loads(b.data)["name"]
+    assert [decode(e.topic, e.data).name for e in await opened(store, [a, b])] == ["Ada Lovelace"] * 2
+    keys = await store.subject_keys(["t/A", "t/none"])
+    assert (keys["t/A"] is None, keys["t/A"] == keys["t/none"]) == (False, False)
+
+
+async def test_the_same_home_keeps_its_key(store: Store) -> None:
+    await store.commit(registering("t/A"))
+    again = registering("t/A", known_position=1)
+    again.events[0] = again.events[0]._replace(stream="t/account-A2")
+    await store.commit(again)
+    one, two = await store.read(0, 10)
+    assert one.data == two.data
+
+
+async def test_a_batch_that_was_not_written_has_made_no_key(store: Store) -> None:
+    id = uuid4()
+    await store.commit(command([("t/x", 1)], command_id=id))
+    with pytest.raises(VerdictExists):
+        await store.commit(registering("t/A", id, known_position=1))
+    await store.commit(registering("t/A", known_position=1))
+    (last,) = await opened(store, (await store.read(1, 10)))
+    assert decode(last.topic, last.data).name == "Ada Lovelace"
+
+
+async def test_a_destroyed_key_is_destroyed_for_good(store: Store) -> None:
+    await store.commit(registering("t/A"))
+    await store.commit(command([("t/account-A", 2)], home="t/A", known_position=1, erased=["t/A"]))
+    assert await store.subject_keys(["t/A"]) == {"t/A": None}
+    late = registering("t/A", known_position=2)
+    late.events[0] = late.events[0]._replace(version=3)
+    await store.commit(late)
+    first, _, third = await opened(store, await store.read(0, 10))
+    assert decode(first.topic, first.data).name == decode(third.topic, third.data).name == ERASED
+    assert await store.subject_keys(["t/A"]) == {"t/A": None}
+
+
+async def test_a_key_can_be_destroyed_before_it_was_ever_needed(store: Store) -> None:
+    await store.commit(command([("t/account-A", 1)], home="t/A", erased=["t/A"]))
+    await store.commit(command([("t/account-A", 2)], home="t/A", known_position=1, erased=["t/A"]))
+    assert await store.subject_keys(["t/A"]) == {"t/A": None}

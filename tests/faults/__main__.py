@@ -269,7 +269,9 @@ async def main(rounds: int, rate: int, seed: int, folder: Path, kafka: bool) -> 
 
 async def bombarded(stack: Stack, victims: Victims, rounds: int, rate: int) -> int:
     """The exit status: 0 when every cent is where it belongs."""
-    opened = await PostgresStore.connect(stack.settings.database_url or "")
+    opened = await PostgresStore.connect(
+        stack.settings.database_url or "", keys=bootstrap.key_encryption(stack.settings)
+    )
     servers = stack.settings.kafka_bootstrap_servers or ""
     async with sender(
         opened, servers, bootstrap.topics(stack.settings), TENANT, Actor("SYSTEM", "faults")

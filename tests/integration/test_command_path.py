@@ -14,6 +14,7 @@ from uuid import uuid4
 import orjson
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from pydantic import SecretStr
 
 from events import ids
 from events.shapes import Outcome
@@ -29,6 +30,7 @@ from services.refunding import IssueRefund
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.fixtures.kafka import Broker
+from tests.fixtures.keys import KEY_TEXT, KEYS
 from tests.journey import money
 
 pytestmark = pytest.mark.kafka
@@ -45,6 +47,7 @@ async def settings(broker: Broker, topic_prefix: str, database_url: str) -> Sett
         consumer_group=f"{topic_prefix}workers",
         group_session_timeout_ms=broker.session_timeout_ms,
         topic_partitions=PARTITIONS,
+        key_encryption_key=SecretStr(KEY_TEXT),
     )
     await prepare(made)
     return made
@@ -52,7 +55,7 @@ async def settings(broker: Broker, topic_prefix: str, database_url: str) -> Sett
 
 @pytest.fixture
 async def store(database_url: str) -> AsyncIterator[PostgresStore]:
-    opened = await PostgresStore.connect(database_url)
+    opened = await PostgresStore.connect(database_url, keys=KEYS)
     yield opened
     await opened.close()
 

@@ -23,6 +23,7 @@ from services.handler import Handler
 from services.posting import Line, PostInvoice
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
+from tests.fixtures.keys import KEYS
 from tests.simulation.workload import TENANT, Users, setup
 
 ROUNDS = 2_000 if os.environ.get("TENDER_TEST_FULL") else 1
@@ -66,7 +67,7 @@ def a_command(command: object, account: str, key: str) -> Command:
 
 @asynccontextmanager
 async def opened(database_url: str) -> AsyncIterator[Shop]:
-    store = await PostgresStore.connect(database_url)
+    store = await PostgresStore.connect(database_url, keys=KEYS)
     try:
         async with PostgresRows.connected(database_url, TABLES) as rows:
             yield Shop(store, rows, Handler(store, SUBJECTS, SystemClock()))

@@ -9,14 +9,15 @@ import random
 from services.store.postgres import PostgresStore
 from services.store.protocol import Batch, ReadSetMoved, StoreUnavailable, VerdictExists
 from tests.batches import command, joined
+from tests.fixtures.keys import KEYS
 
 WRITERS = 32
 EVENTS = 1_000_000 if os.environ.get("TENDER_TEST_FULL") else 60_000
 
 
 async def test_a_reader_that_tails_concurrent_writers_misses_nothing(database_url: str) -> None:
-    writers = await PostgresStore.connect(database_url, connections_max=WRITERS)
-    reader = await PostgresStore.connect(database_url)
+    writers = await PostgresStore.connect(database_url, keys=KEYS, connections_max=WRITERS)
+    reader = await PostgresStore.connect(database_url, keys=KEYS)
     tailing = asyncio.create_task(_tail(reader, EVENTS))
     try:
         await asyncio.gather(*(_write(writers, n, EVENTS // WRITERS) for n in range(WRITERS)))
@@ -67,7 +68,7 @@ async def _tail(store: PostgresStore, events: int) -> int:
 
 
 async def test_two_writers_of_one_stream_never_both_win(database_url: str) -> None:
-    stores = [await PostgresStore.connect(database_url) for _ in range(4)]
+    stores = [await PostgresStore.connect(database_url, keys=KEYS) for _ in range(4)]
     won = 0
 
     async def race(store: PostgresStore) -> None:

@@ -12,13 +12,14 @@ from services.store.memory import MemoryStore
 from services.store.postgres import PostgresStore
 from services.store.protocol import Batch, DocumentChange, OffsetMove, Store, StoreConflict, Tracking
 from tests.batches import NOW, command, joined
+from tests.fixtures.keys import KEYS
 
 HOMES = ("t/a", "t/b", "t/c")
 
 
 @pytest.mark.parametrize("seed", range(6))
 async def test_the_two_stores_agree(seed: int, database_url: str) -> None:
-    postgres, memory = await PostgresStore.connect(database_url), MemoryStore(now=lambda: NOW)
+    postgres, memory = await PostgresStore.connect(database_url, keys=KEYS), MemoryStore(now=lambda: NOW)
     chosen = random.Random(seed)
     conflicts = 0
     try:

@@ -18,7 +18,7 @@ PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
     "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "demo", "doctor", "door",
-    "embedded", "handler", "http", "importing", "intake", "kafka_admin", "lease", "lifeline",
+    "embedded", "handler", "http", "importing", "intake", "kafka_admin", "keys", "lease", "lifeline",
     "logs", "loop", "metrics", "prepare", "process_runner", "relay", "roles", "settings", "stack", "store",
     "supervisor", "unparking", "verify", "workers",
 }  # fmt: skip
@@ -48,7 +48,8 @@ COMPUTES = {
     "__future__", "abc", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal",
     "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator",
     "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
-    "annotated_types", "eventsourcing", "msgspec", "orjson", "pydantic", "pydantic_core", "typing_extensions",
+    "annotated_types", "base64", "cryptography", "eventsourcing", "msgspec", "orjson", "pydantic",
+    "pydantic_core", "typing_extensions",
 }  # fmt: skip
 """Libraries that only compute: all that a pure module may import besides ours."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet, PaymentMethodsReordered
-from events.payment_method import PaymentMethodDeleted
+from events.payment_method import PaymentMethodDeleted, PaymentMethodExpired
 from services import account, tenant_settings
 from services.account import Account
 from services.authorization import Authorization
@@ -11,7 +11,7 @@ from services.commands import FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
 from services.payment import Payment
-from services.payment_method import SavedMethod, check_usable, cleared_default
+from services.payment_method import SavedMethod, check_usable, cleared_default, is_past
 from services.refund import Refund
 
 IN_FLIGHT = (Payment, Authorization, Refund)
@@ -46,7 +46,16 @@ class DeletePaymentMethod:
     reason: FreeText | None = None
 
 
-def _with_method(states: States, command: SetDefaultPaymentMethod, context: Context) -> Needs:
+@command("payments.payment_method.expire.v1")
+class ExpirePaymentMethod:
+    """Its last month is over.  The timer's own; one that comes too early decides nothing."""
+
+    method_id: Id
+
+
+def _with_method(
+    states: States, command: SetDefaultPaymentMethod | ExpirePaymentMethod, context: Context
+) -> Needs:
     yield account.needed(context)
     yield Need(SavedMethod, command.method_id)
 
@@ -69,6 +78,26 @@ def _check_default(method: SavedMethod, method_id: str, context: Context) -> Non
         raise Rejected("METHOD_NOT_USABLE", unusable.message, cause=unusable.code) from unusable
     if method.usage == "ON_SESSION":
         raise Rejected("METHOD_NOT_USABLE", "it may only be used while the customer is present")
+
+
+def expire(states: States, command: ExpirePaymentMethod, context: Context) -> Changes:
+    method = states.get(SavedMethod, command.method_id)
+    if not method.status:
+        raise not_found("METHOD", command.method_id)
+    if method.account_id != context.account_id:
+        raise Rejected(
+            "METHOD_NOT_OWNED_BY_ACCOUNT", f"the method {command.method_id} belongs to another account"
+        )
+    if method.status != "ACTIVE" or not is_past(method, context.now):
+        return []
+    assert method.expiry_month is not None
+    assert method.expiry_year is not None
+    expired = PaymentMethodExpired(method.expiry_month, method.expiry_year)
+    owner = states.get(Account, context.account_id)
+    return [
+        Change(SavedMethod, command.method_id, expired),
+        *cleared_default(owner, method, context, "METHOD_EXPIRED"),
+    ]
 
 
 def clear_default(states: States, command: ClearDefaultPaymentMethod, context: Context) -> Changes:
@@ -165,4 +194,5 @@ RULES = (
     Rule(ReorderPaymentMethods, _with_methods, reorder),
     Rule(PromoteBackupPaymentMethod, _promote_needs, promote),
     Rule(DeletePaymentMethod, _delete_needs, delete),
+    Rule(ExpirePaymentMethod, _with_method, expire),
 )

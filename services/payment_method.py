@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -58,7 +58,7 @@ REVOKING = frozenset(
 )
 """Hard declines after which an instrument never works again: closed, stolen, revoked (domain 2.2)."""
 
-LOST = frozenset({"METHOD_REVOKED", "METHOD_DELETED"})
+LOST = frozenset({"METHOD_EXPIRED", "METHOD_REVOKED", "METHOD_DELETED"})
 """Why a default is cleared without anyone asking for it."""
 
 BLAMELESS = frozenset({"GatewayConnection", "ValidationFailure"})
@@ -174,7 +174,7 @@ def check_usable(method: SavedMethod, method_id: str, context: Context) -> None:
         raise not_found("METHOD", method_id)
     if method.account_id != context.account_id:
         raise Rejected("METHOD_NOT_OWNED_BY_ACCOUNT", f"the method {method_id} belongs to another account")
-    if method.status == "EXPIRED" or _is_past(method, context.now):
+    if method.status == "EXPIRED" or is_past(method, context.now):
         raise Rejected("METHOD_EXPIRED", f"the method {method_id} has expired")
     if method.status != "ACTIVE":
         raise Rejected("METHOD_NOT_ACTIVE", f"the method {method_id} is {method.status}")
@@ -198,10 +198,17 @@ def snapshot(method: SavedMethod) -> Method:
     )
 
 
-def _is_past(method: SavedMethod, now: datetime) -> bool:
-    if method.expiry_year is None or method.expiry_month is None:
-        return False
-    return (method.expiry_year, method.expiry_month) < (now.year, now.month)
+def end_of_life(expiry_month: int | None, expiry_year: int | None) -> datetime | None:
+    """The first instant after its expiry month, UTC: until then an instrument is good."""
+    if expiry_year is None or expiry_month is None:
+        return None
+    year, month = divmod(expiry_year * 12 + expiry_month, 12)
+    return datetime(year, month + 1, 1, tzinfo=UTC)
+
+
+def is_past(method: SavedMethod, now: datetime) -> bool:
+    ends = end_of_life(method.expiry_month, method.expiry_year)
+    return ends is not None and ends <= now
 
 
 def _saved_id(states: States, command: SavePaymentMethod, context: Context) -> str | None:

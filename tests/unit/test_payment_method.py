@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from events.money import Money
 from events.payment_method import (
     PaymentMethodDeleted,
     PaymentMethodDetailsUpdated,
+    PaymentMethodExpired,
     PaymentMethodHealthChanged,
     PaymentMethodRevoked,
     PaymentMethodSaved,
@@ -24,6 +25,7 @@ from services.gateway import DeactivateGateway, RegisterGateway
 from services.method_choice import (
     ClearDefaultPaymentMethod,
     DeletePaymentMethod,
+    ExpirePaymentMethod,
     PromoteBackupPaymentMethod,
     ReorderPaymentMethods,
     SetDefaultPaymentMethod,
@@ -307,3 +309,72 @@ def test_a_default_that_was_given_up_is_not_replaced() -> None:
     j.when(ReorderPaymentMethods((j.card_a, j.card_b))).when(SetDefaultPaymentMethod(j.card_a))
     j.when(ClearDefaultPaymentMethod()).then_accepted()
     assert j.run_processes() == []
+
+
+# -- the end of its last month
+
+
+END = datetime(2030, 1, 1, tzinfo=UTC)
+"""Of a card that is good through December 2029."""
+
+
+def through_2029() -> Journey:
+    j = with_visa().when(SetDefaultPaymentMethod(ID)).then_accepted()  # type: ignore[assignment]
+    j.run_processes()
+    return j
+
+
+def test_a_card_expires_when_its_last_month_is_over_and_is_the_default_no_more() -> None:
+    j = through_2029().at(END - timedelta(microseconds=1))
+    assert j.run_due() == []
+    assert j.at(END).run_due() == [ExpirePaymentMethod(ID)]
+    cleared = DefaultPaymentMethodCleared(ID, "METHOD_EXPIRED")
+    j.then((SavedMethod, ID, PaymentMethodExpired(12, 2029)), (Account, "A", cleared))
+    j.when(pay(ID)).then_rejected("METHOD_EXPIRED")
+
+
+def test_an_expired_default_is_followed_by_the_next_in_the_order() -> None:
+    j = Journey(auto_promote_backup=True)
+    j.when(VISA).when(ReorderPaymentMethods((ID, j.card_b, j.card_a))).then_accepted()
+    j.when(SetDefaultPaymentMethod(ID)).then_accepted()
+    j.run_processes()
+    j.at(END).run_due()
+    j.run_processes()
+    assert j.state(Account, "A").default_method_id == j.card_b
+
+
+def test_a_card_that_was_renewed_outlives_its_old_date() -> None:
+    j = through_2029().when(replace(VISA, expiry_year=2033)).then_types(PaymentMethodDetailsUpdated)
+    j.run_processes()
+    j.at(END).run_due()
+    j.then_nothing()
+    assert j.state(SavedMethod, ID).status == "ACTIVE"
+    j.at(datetime(2034, 1, 1, tzinfo=UTC)).run_due()
+    j.then_types(PaymentMethodExpired, DefaultPaymentMethodCleared)
+
+
+def test_a_card_that_was_expired_when_it_was_saved_is_expired_at_once() -> None:
+    j = Journey()
+    j.when(replace(VISA, expiry_month=2, expiry_year=2026)).then_accepted()
+    assert j.run_processes() == [ExpirePaymentMethod(ID)]
+    j.then((SavedMethod, ID, PaymentMethodExpired(2, 2026)))
+
+
+def test_an_expired_card_that_is_renewed_is_active_again() -> None:
+    j = through_2029()
+    j.at(END).run_due()
+    j.when(replace(VISA, expiry_year=2033)).then_types(PaymentMethodDetailsUpdated)
+    assert j.state(SavedMethod, ID).status == "ACTIVE"
+
+
+def test_what_was_deleted_or_is_somebody_elses_does_not_expire() -> None:
+    j = through_2029().when(DeletePaymentMethod(ID)).then_accepted().at(END)
+    j.when(ExpirePaymentMethod(ID)).then_nothing()
+    j.when(ExpirePaymentMethod("none")).then_rejected("METHOD_NOT_FOUND")
+    j.when(ExpirePaymentMethod(ID), account="B").then_rejected("METHOD_NOT_OWNED_BY_ACCOUNT")
+
+
+def test_a_method_without_a_date_never_expires() -> None:
+    j = Journey()
+    assert j.run_processes() == []
+    assert j.later == []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.invoice import Product, Tax
 from events.money import Money
@@ -31,7 +32,7 @@ class LineAmount:
     amount: Money
 
 
-@fact("credit_memo.drafted.v1")
+@fact("credit_memo.drafted.v2")
 class CreditMemoDrafted:
     credit_memo_id: str
     number: str
@@ -43,6 +44,13 @@ class CreditMemoDrafted:
     total: Money
     reason_code: str
     reference_invoice_id: str | None = None
+    saved_payment_method_id: str | None = None
+
+
+@upcasts("credit_memo.drafted.v1", to="credit_memo.drafted.v2")
+def drafts_had_no_method(fact: dict[str, object]) -> dict[str, object]:
+    """Version 1 forgot the method that a draft's balance is paid out to."""
+    return fact
 
 
 @fact("credit_memo.posted.v1")
@@ -139,11 +147,19 @@ class CreditMemoUnlocked:
     by: str
 
 
-@fact("credit_memo.voided.v1")
+@fact("credit_memo.voided.v2")
 class CreditMemoVoided:
     debit_memo_id: str
     amount: Money
+    tax: Money
+    """Of the amount."""
     reason: str | None = None
+
+
+@upcasts("credit_memo.voided.v1", to="credit_memo.voided.v2")
+def voided_without_tax(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not tell tax from charge: all of it was booked as revenue."""
+    return {**fact, "tax": {**fact["amount"], "amount_minor": 0}}
 
 
 @fact("credit_memo.canceled.v1")

@@ -93,6 +93,16 @@ class RefundLegRequested:
     """ORIGINAL, RETRY, OTHER_PAYMENT or UNREFERENCED."""
 
 
+@fact("refund_orchestration.leg_pending.v1")
+class RefundLegPending:
+    """The gateway has the refund, or may have it, and its final word is awaited; the money stays reserved."""
+
+    leg_no: int
+    refund_id: str
+    reason: str
+    """PENDING, INDETERMINATE or REQUIRES_REVIEW: the state of the refund."""
+
+
 @fact("refund_orchestration.leg_succeeded.v1")
 class RefundLegSucceeded:
     leg_no: int
@@ -167,6 +177,8 @@ class RefundOrchestrationReopened:
 
 @fact("refund_orchestration.failed.v1")
 class RefundOrchestrationFailed:
+    """No plan could be made, and nothing moved: it is tried again, and can be canceled."""
+
     reason: str
     attempt: int
 
@@ -182,6 +194,7 @@ OrchestrationEvent = (
     | RefundPlanMade
     | RefundPlanExecuted
     | RefundLegRequested
+    | RefundLegPending
     | RefundLegSucceeded
     | RefundLegFailed
     | RefundLegFellBack

@@ -107,7 +107,8 @@ def postings(fact: Any, own: Own) -> list[Posting]:
                 TAX, CREDITS, fact.total_tax.amount_minor
             )
         case CreditMemoVoided():
-            return _post(CREDITS, REVENUE, fact.amount.amount_minor)
+            charge = fact.amount - fact.tax
+            return _post(CREDITS, REVENUE, charge.amount_minor) + _post(CREDITS, TAX, fact.tax.amount_minor)
         case CreditMemoApplied():
             return _post(CREDITS, RECEIVABLE, fact.total.amount_minor)
         case CreditMemoUnapplied():

@@ -273,7 +273,7 @@ def leg_requested(fact: orch.RefundLegRequested, at: Place, own: Own) -> Iterabl
     }
     others = [known for known in _legs(own) if known["leg_no"] != fact.leg_no]
     legs = sorted([*others, leg], key=itemgetter("leg_no"))
-    yield Row((at.tenant, at.id), {"legs": legs, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**_moved(legs), "version": at.event.version})
 
 
 def _with_leg(own: Own, leg_no: int, **changes: Any) -> list[Any]:
@@ -288,9 +288,25 @@ def _legs(own: Own) -> list[dict[str, Any]]:
 def leg_succeeded(fact: orch.RefundLegSucceeded, at: Place, own: Own) -> Iterable[Row]:
     changes = {
         "refunded": Add(fact.amount.amount_minor),
-        "legs": _with_leg(own, fact.leg_no, status="SUCCEEDED"),
+        **_moved(_with_leg(own, fact.leg_no, status="SUCCEEDED")),
     }
     yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+def _moved(legs: list[dict[str, Any]]) -> dict[str, Any]:
+    """The legs, and what they wait for: a person, us, or the gateway."""
+    waiting = {leg["status"] for leg in legs}
+    if "MANUAL" in waiting:
+        return {"legs": legs, "status": "MANUAL_ACTION"}
+    gateways = "PENDING" in waiting and not waiting & {"REQUESTED", "FAILED"}
+    return {"legs": legs, "status": "AWAITING_GATEWAY" if gateways else "REFUNDING"}
+
+
+@orchestrations.on(orch.RefundLegPending)
+def leg_pending(fact: orch.RefundLegPending, at: Place, own: Own) -> Iterable[Row]:
+    legs = _with_leg(own, fact.leg_no, status="PENDING", pending=fact.reason)
+    steps = _step(own, at, "AWAITING_GATEWAY", leg_no=fact.leg_no, pending=fact.reason)
+    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps, "version": at.event.version})
 
 
 @orchestrations.on(orch.RefundLegFailed)
@@ -299,18 +315,18 @@ def leg_failed(fact: orch.RefundLegFailed, at: Place, own: Own) -> Iterable[Row]
     legs = _with_leg(
         own, fact.leg_no, status="FAILED", error=fact.raw_code, category=fact.category, retry_at=retry_at
     )
-    yield Row((at.tenant, at.id), {"legs": legs, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**_moved(legs), "version": at.event.version})
 
 
 @orchestrations.on(orch.RefundLegFellBack)
 def leg_fell_back(fact: orch.RefundLegFellBack, at: Place, own: Own) -> Iterable[Row]:
     left = fact.remaining.amount_minor
-    status = "FELL_BACK" if left == 0 else "FAILED"
-    legs = _with_leg(own, fact.leg_no, status=status, remaining_minor=left, fallback=fact.to_option)
+    placed = {"status": "FELL_BACK"} if left == 0 else {}
+    legs = _with_leg(own, fact.leg_no, remaining_minor=left, fallback=fact.to_option, **placed)
     steps = _step(
         own, at, f"FALLBACK {fact.to_option}", leg_no=fact.leg_no, amount_minor=fact.amount.amount_minor
     )
-    yield Row((at.tenant, at.id), {"legs": legs, "steps": steps, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps, "version": at.event.version})
 
 
 @orchestrations.on(orch.ManualActionRequested, orch.ManualActionResolved)

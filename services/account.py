@@ -178,6 +178,13 @@ def check_takes_personal(account: Account, *given: object) -> None:
         raise Rejected("PERSONAL_DATA_ERASED", "the account's personal data was erased: it takes no more")
 
 
+def check_collectable(account: Account, context: Context) -> None:
+    """Raises `ACCOUNT_ON_HOLD` while nobody may collect from the account unasked."""
+    hold = account.hold
+    if hold is not None and (hold.until is None or context.now < hold.until):
+        raise Rejected("ACCOUNT_ON_HOLD", f"payments are on hold: {hold.reason}", until=hold.until)
+
+
 def changed(context: Context, fact: AccountEvent) -> Change:
     return Change(Account, context.account_id, fact)
 

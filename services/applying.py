@@ -5,23 +5,25 @@ Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from events.credit_memo import CreditMemoApplied
 from events.money import Money
-from services import application, tenant_settings
+from services import application, credit_memo, tenant_settings
+from services import invoice as invoices
 from services.application import Why
 from services.commands import Amount, FreeText, Id, command
-from services.credit_memo import CreditMemo, MemoLine
-from services.decision import Change, Changes, Context, Need, Needs, Rule, States
+from services.credit_memo import CreditMemo
+from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.invoice import Invoice
 from services.payment import Payment
 from services.spreading import Share, spread_memo, spread_payment
 
 TARGETS_MAX = 300
+
+_EVOLVE = {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve}
 
 
 @command("payments.payment.apply.v1")
@@ -97,7 +99,7 @@ def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
     check_payment(payment, command.payment_id, context)
     check_invoice(invoice, command.invoice_id, context)
     _check_line(invoice, command.line_id)
-    _check_processed(payment)
+    check_processed(payment)
     _check_posted(invoice)
     _check_unlocked(invoice)
     _check_money(command.amount, payment.currency, invoice)
@@ -145,23 +147,22 @@ def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, 
 
 def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
-    invoices = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
-    _check_targets(command.applications)
+    targets = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
+    _check_targets([target.invoice_id for target in command.applications])
     level = level_of(states, context, None)
     _check_memo(memo, command.credit_memo_id, context)
     for target in command.applications:
-        _check_target(invoices[target.invoice_id], target.invoice_id, target.amount, memo, context)
+        _check_target(targets[target.invoice_id], target.invoice_id, target.amount, memo, context)
     _check_memo_balance(memo, [target.amount for target in command.applications], memo.balance)
     for target in command.applications:
-        check_room(invoices[target.invoice_id], target.amount, None)
-        check_level(invoices[target.invoice_id], level)
-    return _apply_in_turn(
-        memo,
-        [(invoices[t.invoice_id], t.amount.amount_minor, None) for t in command.applications],
-        level,
-        command,
-        context,
-    )
+        check_room(targets[target.invoice_id], target.amount, None)
+        check_level(targets[target.invoice_id], level)
+    draft = Draft(states, _EVOLVE)
+    for target in command.applications:
+        memo, invoice = draft.get(CreditMemo, command.credit_memo_id), draft.get(Invoice, target.invoice_id)
+        shares = spread_memo(memo, invoice, target.amount.amount_minor, level)
+        draft.extend(application.place(memo, invoice, shares, _why(command, context), context))
+    return draft.changes
 
 
 def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Context) -> Changes:
@@ -170,64 +171,23 @@ def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Con
     line = memo.lines.get(command.memo_line_id)
     if line is None:
         raise not_found("INVOICE_LINE", command.memo_line_id)
-    _check_targets(command.targets)
-    changes: list[Change] = []
+    _check_targets([(target.invoice_id, target.line_id) for target in command.targets])
     for target in command.targets:
         invoice = states.get(Invoice, target.invoice_id)
         _check_target(invoice, target.invoice_id, target.amount, memo, context)
         _check_line(invoice, target.line_id)
     _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
-    left = memo.balance
+    draft = Draft(states, _EVOLVE)
     for target in command.targets:
-        invoice = states.get(Invoice, target.invoice_id)
+        memo, invoice = (
+            draft.get(CreditMemo, command.credit_memo_id),
+            draft.get(Invoice, target.invoice_id),
+        )
         check_room(invoice, target.amount, target.line_id)
         check_level(invoice, "INVOICE_LINE")
         share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
-        changes += _with_balance(
-            application.place(memo, invoice, [share], _why(command, context), context), left
-        )
-        left -= target.amount.amount_minor
-    return changes
-
-
-def _apply_in_turn(
-    memo: CreditMemo,
-    targets: Sequence[tuple[Invoice, int, str | None]],
-    level: str,
-    command: ApplyCreditMemo,
-    context: Context,
-) -> Changes:
-    """Several invoices from one memo: each takes from what the ones before have left."""
-    changes: list[Change] = []
-    left, used = memo.balance, dict[str, int]()
-    for invoice, amount, _ in targets:
-        shares = spread_memo(_less(memo, used), invoice, amount, level)
-        for share in shares:
-            used[share.source_line_id or ""] = used.get(share.source_line_id or "", 0) + share.amount
-        changes += _with_balance(
-            application.place(memo, invoice, shares, _why(command, context), context), left
-        )
-        left -= amount
-    return changes
-
-
-def _less(memo: CreditMemo, used: dict[str, int]) -> CreditMemo:
-    """The memo with some of its lines' balances used up."""
-    if not used:
-        return memo
-    lines = {
-        id: MemoLine(line.line, line.position, line.balance - used.get(id, 0))
-        for id, line in memo.lines.items()
-    }
-    return CreditMemo(credit_memo_id=memo.credit_memo_id, lines=lines)
-
-
-def _with_balance(changes: list[Change], before: int) -> list[Change]:
-    """The memo's balance after this application, where others of the same command came before it."""
-    first = changes[0]
-    assert isinstance(first.fact, CreditMemoApplied)
-    after = Money(before - first.fact.total.amount_minor, first.fact.total.currency)
-    return [first._replace(fact=replace(first.fact, balance=after)), *changes[1:]]
+        draft.extend(application.place(memo, invoice, [share], _why(command, context), context))
+    return draft.changes
 
 
 def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Why:
@@ -295,7 +255,7 @@ def _check_line(invoice: Invoice, line_id: str | None) -> None:
         raise not_found("INVOICE_LINE", line_id)
 
 
-def _check_processed(payment: Payment) -> None:
+def check_processed(payment: Payment) -> None:
     if payment.status != "PROCESSED":
         raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {payment.status}", state=payment.status)
     if payment.cancellation_key is not None:
@@ -334,11 +294,11 @@ def _check_memo(memo: CreditMemo, credit_memo_id: str, context: Context) -> None
         )
 
 
-def _check_targets(targets: Sequence[Target] | Sequence[LineTarget]) -> None:
-    if not targets:
-        raise Rejected("MALFORMED_REQUEST", "name at least one invoice", field="data")
-    if len(targets) > TARGETS_MAX or len({target.invoice_id for target in targets}) != len(targets):
-        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} invoices, each once")
+def _check_targets(targets: Sequence[Hashable]) -> None:
+    if not targets or len(set(targets)) != len(targets):
+        raise Rejected("MALFORMED_REQUEST", "name at least one target, each once", field="data")
+    if len(targets) > TARGETS_MAX:
+        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} targets", limit=TARGETS_MAX)
 
 
 def _check_target(

@@ -163,6 +163,12 @@ def needed(states: States, operation_key: str, context: Context) -> Needs:
         yield Need(Gateway, call.planned.gateway_id)
 
 
+def check_evidence(evidence: str) -> None:
+    """A person's word alone is none (domain 3.4, rule 4)."""
+    if not evidence.strip():
+        raise Rejected("MALFORMED_REQUEST", "say how you know", field="data.evidence")
+
+
 def settle(states: States, report: Report, context: Context) -> tuple[GatewayCallPlanned, Settled]:
     """The call, and what the report makes of it.
 

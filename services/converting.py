@@ -15,7 +15,16 @@ from events.credit_memo import CreditMemoLine, CreditMemoLocked, CreditMemoPoste
 from events.invoice import ConvertedLine, InvoiceLine, NegativeInvoiceLinesConverted, Tax
 from events.money import Money
 from events.orchestration import RefundOrchestrationRequested
-from services import application, applying, credit_memo, invoice, orchestration, spreading, tenant_settings
+from services import (
+    application,
+    applying,
+    credit_memo,
+    invoice,
+    orchestration,
+    payment,
+    spreading,
+    tenant_settings,
+)
 from services.application import Why
 from services.commands import Id, command
 from services.credit_memo import CreditMemo
@@ -23,10 +32,12 @@ from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
 from services.invoice import Invoice, LineState
 from services.orchestration import RefundOrchestration
+from services.payment import Payment
 from services.tenant_settings import TenantSettings
 
 _EVOLVE = {
     Invoice: invoice.evolve,
+    Payment: payment.evolve,
     CreditMemo: credit_memo.evolve,
     RefundOrchestration: orchestration.evolve,
 }
@@ -120,6 +131,7 @@ def _convert_group(
         effective_date=context.now.date(),
         reference_invoice_id=original,
         source_invoice_id=invoice.invoice_id,
+        saved_payment_method_id=invoice.saved_payment_method_id,
     )
     draft.record(Invoice, invoice.invoice_id, converted)
     draft.record(CreditMemo, memo_id, posted, new=True)
@@ -168,6 +180,8 @@ def convert_by_hand(states: States, command: ConvertNegativeInvoice, context: Co
     applying.check_invoice(posted, command.invoice_id, context)
     if posted.locked_by is not None:
         raise Rejected("INVOICE_LOCKED", f"the invoice is held by {posted.locked_by}", by=posted.locked_by)
+    if command.lines == ():
+        raise Rejected("MALFORMED_REQUEST", "name at least one line, or none for all", field="data.lines")
     _check_convertible(posted, command.lines)
     draft = evolve_posting(states)
     convert(draft, command.invoice_id, command.lines, context, tenant_settings.of(states, context))

@@ -85,6 +85,10 @@ class CreditMemo:
         return self.total - self.applied - self.refunded - self.refund_reserved
 
     @property
+    def tax(self) -> int:
+        return self.total - sum(line.line.charge.amount_minor for line in self.lines.values())
+
+    @property
     def open(self) -> bool:
         return self.status == "POSTED" and (
             self.balance != 0 or self.refund_reserved != 0 or self.locked_by is not None
@@ -137,11 +141,11 @@ def _post(memo: CreditMemo, event: CreditMemoPosted | CreditMemoDrafted) -> None
         line.line_id: MemoLine(line, position, line.line_total.amount_minor)
         for position, line in enumerate(event.lines)
     }
+    memo.saved_payment_method_id = event.saved_payment_method_id
     memo.status = "DRAFT"
     if isinstance(event, CreditMemoPosted):
         memo.status, memo.posted_at = "POSTED", event.posted_at
         memo.source_invoice_id = event.source_invoice_id
-        memo.saved_payment_method_id = event.saved_payment_method_id
 
 
 def _apply(memo: CreditMemo, event: CreditMemoApplied) -> None:

@@ -127,8 +127,24 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
     if command.draft:
         total = Money(sum(line.line_total.amount_minor for line in lines), command.currency)
         head = (id, number, context.account_id, command.currency, "STANDALONE", "STANDALONE")
-        return [Change(CreditMemo, id, CreditMemoDrafted(*head, lines, total, command.reason_code), new)]
-    posted = _posted(id, number, command.currency, lines, command.reason_code, "STANDALONE", context)
+        drafted = CreditMemoDrafted(
+            *head,
+            lines,
+            total,
+            command.reason_code,
+            saved_payment_method_id=command.saved_payment_method_id,
+        )
+        return [Change(CreditMemo, id, drafted, new)]
+    posted = _posted(
+        id,
+        number,
+        command.currency,
+        lines,
+        command.reason_code,
+        "STANDALONE",
+        context,
+        saved_payment_method_id=command.saved_payment_method_id,
+    )
     return [Change(CreditMemo, id, posted, new)]
 
 
@@ -168,6 +184,7 @@ def _posted(
     source_action: str,
     context: Context,
     reference_invoice_id: str | None = None,
+    saved_payment_method_id: str | None = None,
 ) -> CreditMemoPosted:
     charge = sum(line.charge.amount_minor for line in lines)
     total = sum(line.line_total.amount_minor for line in lines)
@@ -186,6 +203,7 @@ def _posted(
         posted_at=context.now,
         effective_date=context.now.date(),
         reference_invoice_id=reference_invoice_id,
+        saved_payment_method_id=saved_payment_method_id,
     )
 
 
@@ -210,7 +228,14 @@ def post(states: States, command: PostCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "DRAFT")
     lines = [line.line for line in memo.lines.values()]
     posted = _posted(
-        memo.credit_memo_id, memo.number, memo.currency, lines, memo.reason_code, memo.source_action, context
+        memo.credit_memo_id,
+        memo.number,
+        memo.currency,
+        lines,
+        memo.reason_code,
+        memo.source_action,
+        context,
+        saved_payment_method_id=memo.saved_payment_method_id,
     )
     return [Change(CreditMemo, command.credit_memo_id, posted)]
 
@@ -225,11 +250,15 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     applying.check_invoice(invoice, command.invoice_id, context)
     if invoice.locked_by is not None:
         raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
-    lines = [_credited(invoice, line) for line in command.lines]
-    if not lines or len({line.line_id for line in lines}) != len(lines):
+    if len(command.lines) > LINES_MAX:
+        raise Rejected("TOO_MANY_LINES", f"a credit memo has at most {LINES_MAX} lines", field="data.lines")
+    if not command.lines or len({line.line_id for line in command.lines}) != len(command.lines):
         raise Rejected("MALFORMED_REQUEST", "at least one line, each once", field="data.lines")
+    lines = [_credited(invoice, line) for line in command.lines]
     total = Money(sum(line.line_total.amount_minor for line in lines), invoice.currency)
     applying.check_room(invoice, total, None)
+    for line in lines:
+        _check_credited(invoice, line)
     level = invoice.level or tenant_settings.of(states, context)["application_level"]
     id = context.new_id("memo")
     posted = _posted(
@@ -268,9 +297,6 @@ def _credited(invoice: Invoice, credited: CreditedLine) -> CreditMemoLine:
     total = credited.amount + tax
     if total.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.lines")
-    open_balance = Money(max(line.balance, 0), invoice.currency)
-    if credited.amount > line.line.charge or total > open_balance:
-        raise exceeded("LINE_BALANCE_EXCEEDED", total, open_balance, f"line {credited.line_id}")
     taxes = (Tax(tax),) if tax.amount_minor else ()
     return CreditMemoLine(
         credited.line_id,
@@ -282,6 +308,25 @@ def _credited(invoice: Invoice, credited: CreditedLine) -> CreditMemoLine:
     )
 
 
+def _check_credited(invoice: Invoice, credited: CreditMemoLine) -> None:
+    """No more than the line was charged with, and no more than is open of it (domain 2.8)."""
+    line = invoice.lines[credited.line_id]
+    left = Money(max(min(line.balance, line.line.line_total.amount_minor), 0), invoice.currency)
+    charge = Money(max(line.line.charge.amount_minor, 0), invoice.currency)
+    if credited.line_total > left:
+        raise exceeded(
+            "LINE_BALANCE_EXCEEDED", credited.line_total, left, f"line {credited.line_id}", "data.lines"
+        )
+    if credited.charge > charge:
+        raise exceeded(
+            "LINE_BALANCE_EXCEEDED",
+            credited.charge,
+            charge,
+            f"the charge of line {credited.line_id}",
+            "data.lines",
+        )
+
+
 def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "POSTED")
     if memo.locked_by is not None:
@@ -290,7 +335,8 @@ def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
         )
     if memo.applied or memo.refunded or memo.refund_reserved:
         raise Rejected("CREDIT_MEMO_HAS_SETTLEMENTS", "some of it was applied or refunded")
-    total, debit_id = Money(memo.total, memo.currency), context.new_id("debit_memo")
+    total, tax = Money(memo.total, memo.currency), Money(memo.tax, memo.currency)
+    debit_id = context.new_id("debit_memo")
     debit = DebitMemoPosted(
         debit_id,
         context.number("DM"),
@@ -301,7 +347,7 @@ def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
         context.now,
     )
     return [
-        Change(CreditMemo, command.credit_memo_id, CreditMemoVoided(debit_id, total, command.reason)),
+        Change(CreditMemo, command.credit_memo_id, CreditMemoVoided(debit_id, total, tax, command.reason)),
         Change(DebitMemo, debit_id, debit, new=True),
     ]
 

@@ -105,10 +105,15 @@ def invalid_state(what: str, state: str, allowed: Iterable[str]) -> Rejected:
     )
 
 
-def exceeded(code: str, asked: Money, available: Money, of: str) -> Rejected:
+def exceeded(
+    code: str, asked: Money, available: Money, of: str, field: str | None = "data.amount"
+) -> Rejected:
     """An amount above what is there; `details.available` is in minor units."""
     return Rejected(
-        code, f"asked for {asked}, but {of} has only {available}", available=available.amount_minor
+        code,
+        f"asked for {asked}, but {of} has only {available}",
+        field=field,
+        available=available.amount_minor,
     )
 
 

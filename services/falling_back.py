@@ -106,7 +106,7 @@ def choose_fallback(states: States, command: ChooseRefundFallback, context: Cont
             )
             draft.record(RefundOrchestration, ro.orchestration_id, asked)
         case "OPEN_CREDIT":
-            _open_credit(draft, ro, leg, level, context)
+            keep_as_credit(draft, ro, leg, level, context)
     legs.finish(draft, ro.orchestration_id)
     return draft.changes
 
@@ -167,6 +167,8 @@ def _other_payment(
         if id not in failed
     ]
     plan = choose(leg.amount, [refund_sources.source(draft, ro, candidate) for candidate in candidates])
+    if tenant_settings.of(states, context)["refund_unapply_strategy"] == "PARTIAL":
+        plan = legs.taking_off_less(draft, ro.original_invoice_id, plan)
     if not plan.picks or leg.source_kind != "payment":
         _fell_back(
             draft, ro, leg, "OTHER_PAYMENT", 0, "no other payment of the invoice can give anything back"
@@ -174,7 +176,7 @@ def _other_payment(
         return
     pick, invoice_id = plan.picks[0], ro.original_invoice_id
     amount, level = pick.refund, draft.get(Invoice, invoice_id).level or level
-    legs.unapply_all(draft, pick.payment_id, invoice_id, context)
+    legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
     legs.apply_payment(draft, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
     _shrink_reservation(draft, ro, leg, amount)
     legs.apply_payment(draft, leg.source_id, invoice_id, amount, level, context, "instead/")
@@ -215,7 +217,7 @@ def _pay_out(
     legs.request_payout(draft, ro, method, new_leg, refund_id, amount, 1, "UNREFERENCED", context)
 
 
-def _open_credit(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
+def keep_as_credit(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
     """The invoice stays settled, the payment fully applied, and the customer holds the credit."""
     if leg.source_kind == "payment":
         _swap_for_payment(draft, ro, leg, level, context)
@@ -232,13 +234,8 @@ def _swap_for_payment(draft: Draft, ro: RefundOrchestration, leg: Leg, level: st
     """
     invoice_id, memo_id = ro.original_invoice_id, ro.credit_memo_id
     invoice = draft.get(Invoice, invoice_id)
-    level, off, ids = invoice.level or level, 0, list[str]()
-    on_it = [a for a in invoice.applications.values() if a.source_id == memo_id]
-    for whole in sorted(on_it, key=lambda a: -a.order):
-        if off >= leg.amount:
-            break
-        off += whole.amount
-        ids.append(whole.application_id)
+    level, taken = invoice.level or level, legs.newest(invoice, memo_id, leg.amount)
+    off, ids = sum(whole.amount for whole in taken), [whole.application_id for whole in taken]
     draft.extend(
         application.take_back(draft.get(CreditMemo, memo_id), invoice, ids, legs.why(context), context)
     )
@@ -254,7 +251,7 @@ def resolve_manual(states: States, command: ResolveManualAction, context: Contex
     if _covers_overdraft(draft, ro, leg):
         return draft.changes
     if command.resolution == "OPEN_CREDIT":
-        _open_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
+        keep_as_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
     else:
         refund_id = _paid_outside(draft, ro, leg, command, context)
     resolved = ManualActionResolved(leg.no, command.resolution, command.note, refund_id)

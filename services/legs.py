@@ -13,6 +13,7 @@ from events.invoice import InvoiceLocked, InvoiceUnlocked
 from events.money import Money
 from events.orchestration import (
     RefundLegFailed,
+    RefundLegPending,
     RefundLegRequested,
     RefundLegSucceeded,
     RefundOrchestrationCompleted,
@@ -24,10 +25,11 @@ from services import application, requesting, spreading
 from services.application import Why
 from services.credit_memo import CreditMemo
 from services.decision import Context, Draft
-from services.invoice import Invoice
+from services.invoice import Application, Invoice
 from services.orchestration import Leg, RefundOrchestration, holder
 from services.payment import Payment
 from services.payment_method import SavedMethod
+from services.planning import Pick, Plan
 from services.refund import Refund
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 10, 60, 360, 1440))
@@ -41,14 +43,32 @@ def why(context: Context) -> Why:
     return Why(context.now, "ORCHESTRATION")
 
 
-def unapply_all(draft: Draft, payment_id: str, invoice_id: str, context: Context) -> int:
-    """Take all of a payment's applications off an invoice; how much that was."""
+def newest(invoice: Invoice, source_id: str, enough: int) -> list[Application]:
+    """A source's applications to an invoice, newest first, until they reach an amount."""
+    on_it = [a for a in invoice.applications.values() if a.source_id == source_id]
+    taken, off = list[Application](), 0
+    for whole in sorted(on_it, key=lambda a: -a.order):
+        if off >= enough:
+            break
+        off += whole.amount
+        taken.append(whole)
+    return taken
+
+
+def take_off(draft: Draft, payment_id: str, invoice_id: str, amount: int, context: Context) -> None:
+    """Take a payment's applications off an invoice, newest first, until they reach an amount."""
     payment, invoice = draft.get(Payment, payment_id), draft.get(Invoice, invoice_id)
-    on_it = [a for a in invoice.applications.values() if a.source_id == payment_id]
-    ids = [a.application_id for a in sorted(on_it, key=lambda a: -a.order)]
-    if ids:
-        draft.extend(application.take_back(payment, invoice, ids, why(context), context))
-    return sum(a.amount for a in on_it)
+    ids = [whole.application_id for whole in newest(invoice, payment_id, amount)]
+    draft.extend(application.take_back(payment, invoice, ids, why(context), context))
+
+
+def taking_off_less(draft: Draft, invoice_id: str, plan: Plan) -> Plan:
+    """The same refunds with no more applications taken off than each needs; an application stays whole."""
+    invoice, picks = draft.get(Invoice, invoice_id), list[Pick]()
+    for pick in plan.picks:
+        off = sum(whole.amount for whole in newest(invoice, pick.payment_id, pick.refund))
+        picks.append(pick._replace(unapply=off, reapply=off - pick.refund))
+    return plan._replace(picks=tuple(picks))
 
 
 def apply_payment(
@@ -143,6 +163,13 @@ def leg_succeeded(draft: Draft, refund: Refund, context: Context) -> None:
     succeeded = RefundLegSucceeded(leg_no, refund.refund_id, Money(refund.amount, refund.currency))
     draft.record(RefundOrchestration, ro_id, succeeded)
     finish(draft, ro_id)
+
+
+def leg_pending(draft: Draft, refund: Refund) -> None:
+    """The gateway has it: other legs go on, this one waits for its word."""
+    ro_id, leg_no = _leg_of(refund)
+    reason = draft.get(Refund, refund.refund_id).status
+    draft.record(RefundOrchestration, ro_id, RefundLegPending(leg_no, refund.refund_id, reason))
 
 
 def leg_failed(draft: Draft, refund: Refund, outcome: Outcome, context: Context, retries: bool) -> None:

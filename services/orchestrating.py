@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from events.credit_memo import CreditMemoUnlocked
 from events.invoice import InvoiceLocked
 from events.money import Money
 from events.orchestration import (
-    RefundOrchestrationCanceled,
+    RefundOrchestrationFailed,
     RefundOrchestrationWaitingForPayment,
     RefundPlanExecuted,
     RefundPlanMade,
     Selected,
 )
-from services import application, legs, refund_sources, requesting, spreading, tenant_settings
-from services.commands import FreeText, Id, command
+from services import application, exceptions, legs, refund_sources, requesting, spreading, tenant_settings
+from services.commands import Id, command
 from services.converting import request_refund
 from services.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
@@ -28,6 +27,7 @@ from services.invoice import Invoice
 from services.orchestration import PLANNABLE, RefundOrchestration, holder
 from services.payment import Payment
 from services.planning import Plan, choose
+from services.tenant_settings import TenantSettings
 
 
 @command("payments.refund_orchestration.automate.v1")
@@ -45,10 +45,12 @@ class ExecuteRefundPlan:
     orchestration_id: Id
 
 
-@command("payments.refund_orchestration.cancel.v1")
-class CancelRefundOrchestration:
-    orchestration_id: Id
-    reason: FreeText | None = None
+def _execute_needs(states: States, command: ExecuteRefundPlan, context: Context) -> Needs:
+    yield from refund_sources.needs(states, command, context)
+    settings = states.find(TenantSettings, context.tenant)
+    if settings and settings["offset_before_refund"] == "ACCOUNT":
+        for id in states.find_documents(context.account_id, Invoice):
+            yield Need(Invoice, id)
 
 
 def execute(states: States, command: ExecuteRefundPlan, context: Context) -> Changes:
@@ -61,14 +63,30 @@ def execute(states: States, command: ExecuteRefundPlan, context: Context) -> Cha
         waiting = RefundOrchestrationWaitingForPayment(ro.attempt + 1, tuple(payments), behind)
         draft.record(RefundOrchestration, ro.orchestration_id, waiting)
         return draft.changes
-    unusable = _unusable(states, ro, context)
-    if unusable:
-        legs.complete(draft, ro.orchestration_id, "COMPLETED_WITH_OPEN_CREDIT", unusable)
+    original, settings = states.get(Invoice, ro.original_invoice_id), tenant_settings.of(states, context)
+    if original.status != "POSTED" or original.account_id != context.account_id:
+        _fail(draft, ro, "the original invoice is not known on this account", context)
         return draft.changes
-    level = tenant_settings.of(states, context)["application_level"]
-    settled = _settle_open_balance(draft, ro, level, context)
-    _plan(draft, states, ro, settled, level, context)
+    if original.currency != ro.currency:
+        reason = "the original invoice is in another currency"
+        legs.complete(draft, ro.orchestration_id, "COMPLETED_WITH_OPEN_CREDIT", reason)
+        return draft.changes
+    settled = _settle_open_balance(draft, ro, settings["application_level"], context)
+    if settings["offset_before_refund"] == "ACCOUNT":
+        _offset(draft, states, ro, settings["application_level"], context)
+    _plan(draft, states, ro, settled, settings, context)
     return draft.changes
+
+
+def _fail(draft: Draft, ro: RefundOrchestration, reason: str, context: Context) -> None:
+    """Nothing moved: invoices may come in another order.  Tried again later, then shown to a person."""
+    failed = RefundOrchestrationFailed(reason, ro.attempt + 1)
+    draft.record(RefundOrchestration, ro.orchestration_id, failed)
+    if ro.failures == len(legs.RETRY_AFTER):
+        amount = Money(draft.get(CreditMemo, ro.credit_memo_id).balance, ro.currency)
+        draft.record(
+            *exceptions.raised(context, "ORCHESTRATION_STUCK", "ro", ro.orchestration_id, reason, amount)
+        )
 
 
 def _ahead(states: States, ro: RefundOrchestration, context: Context) -> str | None:
@@ -95,15 +113,6 @@ def _on_their_way(states: States, ro: RefundOrchestration, context: Context) -> 
     ]
 
 
-def _unusable(states: States, ro: RefundOrchestration, context: Context) -> str | None:
-    original = states.get(Invoice, ro.original_invoice_id)
-    if original.status != "POSTED" or original.account_id != context.account_id:
-        return "the original invoice is not known on this account"
-    if original.currency != ro.currency:
-        return "the original invoice is in another currency"
-    return None
-
-
 def _settle_open_balance(draft: Draft, ro: RefundOrchestration, level: str, context: Context) -> int:
     """A partly paid customer owes less, and nothing is sent back (domain 3.5, step 1)."""
     memo, original = draft.get(CreditMemo, ro.credit_memo_id), draft.get(Invoice, ro.original_invoice_id)
@@ -114,8 +123,31 @@ def _settle_open_balance(draft: Draft, ro: RefundOrchestration, level: str, cont
     return max(amount, 0)
 
 
+def _offset(draft: Draft, states: States, ro: RefundOrchestration, level: str, context: Context) -> None:
+    """What is left settles the account's other due invoices, oldest first, before anything is sent back."""
+    ids = [id for id in states.documents(context.account_id, Invoice) if id != ro.original_invoice_id]
+    due = [invoice for id in ids if _is_due(invoice := draft.get(Invoice, id), ro, context)]
+    for invoice in sorted(due, key=lambda invoice: (invoice.posted_at or context.now, invoice.invoice_id)):
+        memo = draft.get(CreditMemo, ro.credit_memo_id)
+        amount = min(invoice.balance, memo.balance)
+        legs.apply_memo(
+            draft, memo.credit_memo_id, invoice.invoice_id, amount, invoice.level or level, context, "offset/"
+        )
+
+
+def _is_due(invoice: Invoice, ro: RefundOrchestration, context: Context) -> bool:
+    due = invoice.due_date is not None and invoice.due_date <= context.now.date()
+    usable = invoice.status == "POSTED" and invoice.locked_by is None and invoice.currency == ro.currency
+    return due and usable and invoice.balance > 0
+
+
 def _plan(
-    draft: Draft, states: States, ro: RefundOrchestration, settled: int, level: str, context: Context
+    draft: Draft,
+    states: States,
+    ro: RefundOrchestration,
+    settled: int,
+    settings: TenantSettings,
+    context: Context,
 ) -> None:
     target, id = draft.get(CreditMemo, ro.credit_memo_id).balance, ro.orchestration_id
     candidates = [
@@ -123,6 +155,8 @@ def _plan(
         for payment_id in refund_sources.applied(draft, ro)
     ]
     plan = choose(target, [refund_sources.source(draft, ro, candidate) for candidate in candidates])
+    if settings["refund_unapply_strategy"] == "PARTIAL":
+        plan = legs.taking_off_less(draft, ro.original_invoice_id, plan)
     selected = tuple(
         Selected(
             pick.payment_id,
@@ -146,7 +180,7 @@ def _plan(
     if not selected:
         legs.complete(draft, id, "COMPLETED_WITH_OPEN_CREDIT" if target else "NO_REFUND_DUE")
         return
-    _carry_out(draft, ro, plan, selected, level, context)
+    _carry_out(draft, ro, plan, selected, settings["application_level"], context)
 
 
 def _carry_out(
@@ -162,7 +196,7 @@ def _carry_out(
     level = draft.get(Invoice, invoice_id).level or level
     draft.record(Invoice, invoice_id, InvoiceLocked(holder(ro.orchestration_id)))
     for pick in plan.picks:
-        legs.unapply_all(draft, pick.payment_id, invoice_id, context)
+        legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
     for pick in plan.picks:
         legs.apply_payment(draft, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
     credit = sum(pick.refund for pick in plan.picks)
@@ -200,25 +234,7 @@ def automate(states: States, command: AutomateRefund, context: Context) -> Chang
     return draft.changes
 
 
-def cancel(states: States, command: CancelRefundOrchestration, context: Context) -> Changes:
-    ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
-    if ro.status not in PLANNABLE:
-        raise Rejected("ORCHESTRATION_TOO_LATE", f"the orchestration is {ro.status}", state=ro.status)
-    draft = Draft(states, requesting.EVOLVE)
-    draft.record(CreditMemo, ro.credit_memo_id, CreditMemoUnlocked(holder(ro.orchestration_id)))
-    draft.record(RefundOrchestration, ro.orchestration_id, RefundOrchestrationCanceled(command.reason))
-    return draft.changes
-
-
-def _cancel_needs(states: States, command: CancelRefundOrchestration, context: Context) -> Needs:
-    yield Need(RefundOrchestration, command.orchestration_id)
-    ro = states.find(RefundOrchestration, command.orchestration_id)
-    if ro and ro.status:
-        yield Need(CreditMemo, ro.credit_memo_id)
-
-
 RULES = (
     Rule(AutomateRefund, _automate_needs, automate),
-    Rule(ExecuteRefundPlan, refund_sources.needs, execute),
-    Rule(CancelRefundOrchestration, _cancel_needs, cancel),
+    Rule(ExecuteRefundPlan, _execute_needs, execute),
 )

@@ -16,6 +16,7 @@ from events.orchestration import (
     OrchestrationEvent,
     RefundLegFailed,
     RefundLegFellBack,
+    RefundLegPending,
     RefundLegRequested,
     RefundLegSucceeded,
     RefundOrchestrationCanceled,
@@ -28,7 +29,9 @@ from events.orchestration import (
     RefundPlanMade,
 )
 
-ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_OPEN_CREDIT", "NO_REFUND_DUE", "CANCELED", "FAILED"})
+ENDED = frozenset({"COMPLETED", "COMPLETED_WITH_OPEN_CREDIT", "NO_REFUND_DUE", "CANCELED"})
+OURS = frozenset({"REQUESTED", "FAILED"})
+"""States of a leg in which the next step is ours."""
 PLANNABLE = frozenset({"REQUESTED", "WAITING_FOR_PAYMENT", "FAILED"})
 
 
@@ -47,7 +50,7 @@ class Leg:
     refund_id: str
     attempt_no: int
     status: str = "REQUESTED"
-    """REQUESTED, SUCCEEDED, FAILED, MANUAL, FELL_BACK."""
+    """REQUESTED, PENDING, SUCCEEDED, FAILED, MANUAL, FELL_BACK."""
     retry_at: datetime | None = None
     first_failed_at: datetime | None = None
     tried: tuple[str, ...] = ()
@@ -68,9 +71,12 @@ class RefundOrchestration:
     original_invoice_id: str = ""
     account_id: str = ""
     status: str = ""
-    """Empty, REQUESTED, WAITING_FOR_PAYMENT, PLANNED, REFUNDING, MANUAL_ACTION, or one of `ENDED`."""
+    """Empty, REQUESTED, WAITING_FOR_PAYMENT, FAILED, PLANNED, REFUNDING, AWAITING_GATEWAY, MANUAL_ACTION,
+    or one of `ENDED`."""
     attempt: int = 0
     """Plans tried so far."""
+    failures: int = 0
+    """Of them, those that could not be made."""
     requested_at: datetime | None = None
     amount: int = 0
     currency: str = ""
@@ -98,23 +104,36 @@ def evolve(ro: RefundOrchestration, event: OrchestrationEvent) -> None:
         case RefundLegSucceeded():
             ro.legs[event.leg_no].status = "SUCCEEDED"
             ro.refunded += event.amount.amount_minor
+            ro.status = _underway(ro)
+        case RefundLegPending():
+            ro.legs[event.leg_no].status = "PENDING"
+            ro.status = _underway(ro)
         case RefundLegFailed():
             _fail(ro, event)
         case RefundLegFellBack():
             _fall_back(ro, event)
         case ManualActionRequested():
-            ro.status, ro.legs[event.leg_no].status = "MANUAL_ACTION", "MANUAL"
+            ro.legs[event.leg_no].status = "MANUAL"
+            ro.status = _underway(ro)
         case ManualActionResolved():
-            ro.status = "REFUNDING"
+            ro.status = _underway(ro)
         case RefundOrchestrationCompleted():
             ro.status = event.status
         case RefundOrchestrationReopened():
             ro.status = "REFUNDING"
             ro.refunded -= event.amount.amount_minor
         case RefundOrchestrationFailed():
-            ro.status, ro.attempt = "FAILED", event.attempt
+            ro.status, ro.attempt, ro.failures = "FAILED", event.attempt, ro.failures + 1
         case RefundOrchestrationCanceled():
             ro.status = "CANCELED"
+
+
+def _underway(ro: RefundOrchestration) -> str:
+    """What the legs wait for: a person, us, or the gateway."""
+    waiting = {leg.status for leg in ro.legs.values()}
+    if "MANUAL" in waiting:
+        return "MANUAL_ACTION"
+    return "AWAITING_GATEWAY" if "PENDING" in waiting and not waiting & OURS else "REFUNDING"
 
 
 def _begin(ro: RefundOrchestration, event: RefundOrchestrationRequested) -> None:
@@ -137,12 +156,14 @@ def _request(ro: RefundOrchestration, event: RefundLegRequested) -> None:
             "REQUESTED",
             None,
         )
+    ro.status = _underway(ro)
 
 
 def _fail(ro: RefundOrchestration, event: RefundLegFailed) -> None:
     leg = ro.legs[event.leg_no]
     leg.status, leg.retry_at = "FAILED", event.retry_at
     leg.first_failed_at = leg.first_failed_at or event.failed_at
+    ro.status = _underway(ro)
 
 
 def _fall_back(ro: RefundOrchestration, event: RefundLegFellBack) -> None:
@@ -151,5 +172,6 @@ def _fall_back(ro: RefundOrchestration, event: RefundLegFellBack) -> None:
     leg.tried = (*leg.tried, event.to_option)
     if leg.amount == 0:
         leg.status = "FELL_BACK"
+        ro.status = _underway(ro)
     if event.to_option == "OPEN_CREDIT":
         ro.open_credit += event.amount.amount_minor

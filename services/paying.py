@@ -167,12 +167,14 @@ def _process_needs(states: States, command: ProcessPayment, context: Context) ->
 
 
 def process(states: States, command: ProcessPayment, context: Context) -> Changes:
-    account.of(states, context)
+    owner = account.of(states, context)
     _check_new(states, command.payment_id)
+    if command.initiation == "BATCH_RUN":
+        account.check_collectable(owner, context)
     method = _method(states, command, context)
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
-    _check_asked(command.apply_to, command.amount.currency)
+    _check_asked(command.apply_to, command.amount)
     gateway = states.get(Gateway, method.gateway_id)
     check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type, context.now)
     payment_id = command.payment_id or context.new_id("payment")
@@ -240,13 +242,17 @@ def _check_new(states: States, payment_id: str | None) -> None:
         raise Rejected("PAYMENT_EXISTS", f"the payment {payment_id} exists already")
 
 
-def _check_asked(targets: Iterable[ApplyTo], currency: str) -> None:
-    """What can be known before the money arrives: each part is in its currency, and above 0."""
-    for target in targets:
-        if target.amount is not None and target.amount.currency != currency:
-            raise currency_mismatch(currency, target.amount.currency, "the payment")
-        if target.amount is not None and target.amount.amount_minor <= 0:
+def _check_asked(targets: Iterable[ApplyTo], whole: Money) -> None:
+    """What can be known before the money arrives: the parts are in its currency, above 0, and no more."""
+    parts = [target.amount for target in targets if target.amount is not None]
+    for part in parts:
+        if part.currency != whole.currency:
+            raise currency_mismatch(whole.currency, part.currency, "the payment")
+        if part.amount_minor <= 0:
             raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.apply_to")
+    asked = Money(sum(part.amount_minor for part in parts), whole.currency)
+    if asked.amount_minor > whole.amount_minor:
+        raise exceeded("PAYMENT_BALANCE_EXCEEDED", asked, whole, "the payment", "data.apply_to")
 
 
 def _group_id(command: ProcessPayment) -> str | None:
@@ -374,9 +380,20 @@ def _succeeded(
         changes.append(
             exceptions.raised(context, "AMOUNT_MISMATCH", "payment", payment.payment_id, message, received)
         )
+    elif late and _is_collected(states, payment):
+        message = "what it was meant for was paid otherwise meanwhile: refund it"
+        changes.append(
+            exceptions.raised(context, "DUPLICATE_CHARGE", "payment", payment.payment_id, message, received)
+        )
     elif payment.intended:
         changes += apply_intended(states, payment, changes[0].fact, context)  # type: ignore[union-attr]
     return changes
+
+
+def _is_collected(states: States, payment: Payment) -> bool:
+    """Whether every invoice that the money was meant for was settled without it."""
+    meant = [states.get(Invoice, intended.invoice_id) for intended in payment.intended]
+    return bool(meant) and all(invoice.settlement_status == "SETTLED" for invoice in meant)
 
 
 def _failed(states: States, payment: Payment, outcome: Outcome, source: str, context: Context) -> Changes:
@@ -485,6 +502,7 @@ def resolve_outcome(states: States, command: ResolvePaymentOutcome, context: Con
     applying.check_payment(payment, command.payment_id, context)
     if not payment.in_flight or payment.status == "REQUESTED":
         raise invalid_state("payment", payment.status, payments.IN_FLIGHT - {"REQUESTED"})
+    calling.check_evidence(command.evidence)
     known = Outcome("Success", gateway_ref=command.gateway_ref, raw_message=command.evidence)
     if command.outcome == "FAILED":
         known = replace(known, result_code="Decline", category="PaymentProcessing")
@@ -502,6 +520,7 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
     yield tenant_settings.needed(context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
+    yield from payment_group.needed(command.payment_group_id, None)
 
 
 def record_external(states: States, command: RecordExternalPayment, context: Context) -> Changes:
@@ -513,7 +532,11 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         raise Rejected(
             "MALFORMED_REQUEST", "a payment from outside needs a reference", field="data.reference"
         )
-    _check_asked(command.apply_to, command.amount.currency)
+    for target in command.apply_to:
+        invoice = states.get(Invoice, target.invoice_id)
+        _check_target(invoice, target, command.amount.currency, context)
+    _check_asked(command.apply_to, command.amount)
+    groups = payment_group.joined(states, command.payment_group_id, None, context)
     payment_id = command.payment_id or context.new_id("payment")
     recorded = ExternalPaymentRecorded(
         payment_id,
@@ -527,6 +550,7 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         command.payment_group_id,
     )
     draft = Draft(states, _EVOLVE)
+    draft.extend(groups)
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)
     level = tenant_settings.of(states, context)["application_level"]
     _apply_now(draft, payment_id, command, level, context)
@@ -537,12 +561,6 @@ def _apply_now(
     draft: Draft, payment_id: str, command: RecordExternalPayment, level: str, context: Context
 ) -> None:
     """A person names the targets here and now: what does not fit is refused, not kept for later."""
-    for target in command.apply_to:
-        _check_target(draft.get(Invoice, target.invoice_id), target, command.amount.currency, context)
-    asked = sum(target.amount.amount_minor for target in command.apply_to if target.amount)
-    if asked > command.amount.amount_minor:
-        total = Money(asked, command.amount.currency)
-        raise exceeded("PAYMENT_BALANCE_EXCEEDED", total, command.amount, "the payment")
     for target, intended in zip(command.apply_to, _intended(command.apply_to), strict=True):
         invoice = draft.get(Invoice, target.invoice_id)
         if target.amount is not None:

@@ -80,6 +80,8 @@ class Payment:
     gateway_id: str | None = None
     gateway_ref: str | None = None
     gateway_date: datetime | None = None
+    requested_at: datetime | None = None
+    """When it was asked for, or recorded from outside."""
     method: Method | None = None
     authorization_id: str | None = None
     attempt_no: int = 1
@@ -215,12 +217,13 @@ def _request(payment: Payment, event: PaymentRequested) -> None:
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
     payment.gateway_id, payment.method, payment.attempt_no = event.gateway_id, event.method, event.attempt_no
     payment.operation_key, payment.intended = event.gateway_idempotency_key, event.intended_applications
-    payment.authorization_id = event.authorization_id
+    payment.authorization_id, payment.requested_at = event.authorization_id, event.requested_at
 
 
 def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
     payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "EXTERNAL"
     payment.account_id, payment.status = event.account_id, "PROCESSED"
+    payment.requested_at = event.recorded_at
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
 
 

@@ -7,7 +7,6 @@ between the two.
 from __future__ import annotations
 
 import calendar
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
@@ -24,12 +23,10 @@ from events.invoice import (
     Tax,
 )
 from events.money import Money
-from services import account, application, applying, spreading, tenant_settings
-from services.application import Why
+from services import account, applying, auto_applying, tenant_settings
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.converting import convert, evolve_posting
-from services.credit_memo import CreditMemo
-from services.decision import Change, Changes, Context, Documents, Draft, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, not_found
 from services.invoice import Invoice
 
@@ -115,10 +112,8 @@ def _post_needs(states: States, command: PostInvoice, context: Context) -> Needs
     yield account.needed(context)
     yield tenant_settings.needed(context)
     settings = states.find(tenant_settings.TenantSettings, context.tenant)
-    if settings and settings["auto_apply_credits_to_posted_invoices"]:
-        yield Documents(context.account_id)
-        for id in states.find_documents(context.account_id, CreditMemo):
-            yield Need(CreditMemo, id)
+    if settings:
+        yield from auto_applying.needed_on_posting(states, settings, context)
 
 
 def post(states: States, command: PostInvoice, context: Context) -> Changes:
@@ -132,15 +127,15 @@ def post(states: States, command: PostInvoice, context: Context) -> Changes:
     posted = _posted(command, invoice_id, context)
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
-    credits_it = settings["auto_apply_credits_to_posted_invoices"] and posted.total.amount_minor > 0
-    if not converts and not credits_it:
+    settles = posted.total.amount_minor > 0 and any(settings[name] for name in auto_applying.ON_POSTING)
+    if not converts and not settles:
         return [Change(Invoice, invoice_id, posted)]
     draft = evolve_posting(states)
     draft.record(Invoice, invoice_id, posted)
     if converts:
         convert(draft, invoice_id, None, context, settings)
-    if credits_it:
-        _apply_open_credits(draft, states, invoice_id, context, settings["application_level"])
+    if settles:
+        auto_applying.on_posting(draft, states, invoice_id, settings, context)
     return draft.changes
 
 
@@ -221,22 +216,6 @@ def _reference(original: Original | None, context: Context) -> LineReference | N
 
 def _original_id(invoice_id: str | None, external_id: str | None, context: Context) -> str | None:
     return invoice_id or (ids.invoice_id(context.tenant, external_id) if external_id else None)
-
-
-def _apply_open_credits(draft: Draft, states: States, invoice_id: str, context: Context, level: str) -> None:
-    """The account's open credits, oldest first, as far as they go (domain 3.1, b)."""
-    for memo in _open_credits(states, draft.get(Invoice, invoice_id).currency, context):
-        invoice = draft.get(Invoice, invoice_id)
-        amount = min(memo.balance, invoice.balance)
-        if amount > 0 and invoice.level in (None, level):
-            shares = spreading.spread_memo(memo, invoice, amount, level)
-            draft.extend(application.place(memo, invoice, shares, Why(context.now, "RULE"), context))
-
-
-def _open_credits(states: States, currency: str, context: Context) -> Iterable[CreditMemo]:
-    memos = [states.get(CreditMemo, id) for id in states.documents(context.account_id, CreditMemo)]
-    usable = [memo for memo in memos if memo.balance > 0 and memo.currency == currency and not memo.locked_by]
-    return sorted(usable, key=lambda memo: (memo.posted_at or context.now, memo.credit_memo_id))
 
 
 def _exclude_needs(states: States, command: ExcludeInvoiceFromPayments, context: Context) -> Needs:

@@ -122,11 +122,14 @@ def _returned(
             assert settled.next_query_at is not None
             reason = outcome.raw_message or outcome.result_code
             draft.record(Refund, id, RefundOutcomeUnknown(report.sent_at, reason, settled.next_query_at))
+            _awaited(draft, refund)
         case "PENDING" | "REQUIRES_ACTION":
             draft.record(Refund, id, RefundPending(outcome.gateway_ref, report.source))
+            _awaited(draft, refund)
         case "REQUIRES_REVIEW":
             reason = outcome.raw_message or outcome.result_code
             draft.record(Refund, id, RefundHeldForReview(reason, report.source, outcome.gateway_ref))
+            _awaited(draft, refund)
             if outcome.result_code != "RequiresReview":
                 message = "nobody could find out whether the gateway executed it"
                 draft.record(*exceptions.raised(context, "UNKNOWN_OUTCOME_EXPIRED", "refund", id, message))
@@ -137,6 +140,11 @@ def _returned(
             _reversed(draft, refund, outcome.raw_code, context)
         case _:
             pass
+
+
+def _awaited(draft: Draft, refund: Refund) -> None:
+    if refund.orchestration_id:
+        legs.leg_pending(draft, refund)
 
 
 def _processed(draft: Draft, refund: Refund, settled: Settled, report: Report, late: bool) -> None:
@@ -239,6 +247,7 @@ def resolve_outcome(states: States, command: ResolveRefundOutcome, context: Cont
         raise not_found("REFUND", command.refund_id)
     if not refund.in_flight or refund.status == "REQUESTED":
         raise invalid_state("refund", refund.status, refunds.IN_FLIGHT - {"REQUESTED"})
+    calling.check_evidence(command.evidence)
     code = "Success" if command.outcome == "PROCESSED" else "PermanentFail"
     known = Outcome(
         code, category=None if code == "Success" else "PaymentProcessing", raw_message=command.evidence

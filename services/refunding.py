@@ -42,7 +42,7 @@ class IssueRefund:
 
 @command("payments.refund.issue_unreferenced.v1")
 class IssueUnreferencedRefund:
-    """Pay a credit memo's balance out to a saved method."""
+    """Pay a credit memo's balance, or one line's, out to a saved method."""
 
     credit_memo_id: Id
     amount: Amount
@@ -50,6 +50,8 @@ class IssueUnreferencedRefund:
     payment_method_id: Id | None = None
     refund_id: Id | None = None
     notes: FreeText | None = None
+    memo_line_id: Id | None = None
+    """Without one, the largest open line first."""
 
 
 @command("payments.refund.record_external.v1")
@@ -232,6 +234,8 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
     if command.amount.amount_minor > memo.balance:
         available = Money(memo.balance, memo.currency)
         raise exceeded("CREDIT_BALANCE_EXCEEDED", command.amount, available, f"credit memo {memo.number}")
+    if command.memo_line_id:
+        _check_memo_line(memo, command.memo_line_id, command.amount)
     owner = states.get(Account, context.account_id)
     method = requesting.check_payout(
         states, requesting.payout_method(command.payment_method_id, memo, owner), command.amount, context
@@ -243,9 +247,27 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
         _ask(draft, command, refund_id, threshold, context)
         return draft.changes
     requesting.request_unreferenced(
-        draft, memo, method, refund_id, command.amount, command.reason, context, new=not command.refund_id
+        draft,
+        memo,
+        method,
+        refund_id,
+        command.amount,
+        command.reason,
+        context,
+        memo_line_id=command.memo_line_id,
+        notes=command.notes,
+        new=not command.refund_id,
     )
     return draft.changes
+
+
+def _check_memo_line(memo: CreditMemo, line_id: str, amount: Money) -> None:
+    line = memo.lines.get(line_id)
+    if line is None:
+        raise not_found("INVOICE_LINE", line_id)
+    if amount.amount_minor > line.balance:
+        available = Money(line.balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", amount, available, f"line {line_id}")
 
 
 def _external_needs(states: States, command: RecordExternalRefund, context: Context) -> Needs:

@@ -152,10 +152,12 @@ def request_unreferenced(
     origin: str | None = None,
     orchestration_id: str | None = None,
     leg_no: int | None = None,
+    memo_line_id: str | None = None,
+    notes: str | None = None,
     new: bool = True,
     approved: Refund | None = None,
 ) -> None:
-    """Reserve an amount on a credit memo, largest open line first, and plan its payout."""
+    """Reserve an amount on a credit memo, on one line or the largest open first, and plan its payout."""
     number = approved.number if approved else context.number("REF")
     snapshot = payment_method.snapshot(method)
     key, planned = calling.plan(
@@ -170,7 +172,8 @@ def request_unreferenced(
         merchant_reference=number,
         method=snapshot,
     )
-    reserved = reserved_on_memo(memo, refund_id, amount, orchestration_id, leg_no)
+    lines = (LineAmount(memo_line_id, amount),) if memo_line_id else largest_first(memo, amount)
+    reserved = CreditMemoRefundReserved(refund_id, amount, lines, orchestration_id, leg_no)
     draft.record(CreditMemo, memo.credit_memo_id, reserved)
     requested = RefundRequested(
         refund_id=refund_id,
@@ -188,7 +191,7 @@ def request_unreferenced(
         orchestration_id=orchestration_id,
         leg_no=leg_no,
         requested_by=approved.requested_by if approved else context.actor.id,
-        notes=approved.notes if approved else None,
+        notes=approved.notes if approved else notes,
     )
     draft.record(Refund, refund_id, requested, new)
     draft.record(*planned)

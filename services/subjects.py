@@ -7,7 +7,9 @@ from services import (
     applying,
     approving,
     authorizing,
+    auto_applying,
     calling,
+    canceling,
     converting,
     credit_memo,
     crediting,
@@ -49,12 +51,18 @@ SUBJECTS: tuple[Subject, ...] = (
     parking.SUBJECT,
     crediting.DEBIT_MEMO,
     disputing.SUBJECT,
-    Subject(payment.Payment, payment.evolve, (*paying.RULES, *returning.RULES, *method_choice.RULES)),
+    Subject(
+        payment.Payment,
+        payment.evolve,
+        (*paying.RULES, *returning.RULES, *auto_applying.RULES, *method_choice.RULES),
+    ),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
     Subject(refund.Refund, refund.evolve, (*refunding.RULES, *approving.RULES, *refund_outcomes.RULES)),
     Subject(
-        orchestration.RefundOrchestration, orchestration.evolve, (*orchestrating.RULES, *falling_back.RULES)
+        orchestration.RefundOrchestration,
+        orchestration.evolve,
+        (*orchestrating.RULES, *falling_back.RULES, *canceling.RULES),
     ),
 )
 

@@ -4,6 +4,7 @@ requested ------------------------------> execute the plan
 waiting, and a payment became known ----> execute the plan
 waiting behind another, and that ended -> execute the plan
 leg failed, softly ---------------------> retry the leg, when it is due
+no plan could be made ------------------> execute the plan again, later each time
 leg failed for good, or only partly placed -> the next fallback
 """
 
@@ -16,11 +17,13 @@ from events.orchestration import (
     RefundLegFellBack,
     RefundOrchestrationCanceled,
     RefundOrchestrationCompleted,
+    RefundOrchestrationFailed,
     RefundOrchestrationRequested,
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed
 from services.decision import Documents, Need, Needs, States
 from services.falling_back import ChooseRefundFallback, RetryRefundLeg
+from services.legs import RETRY_AFTER
 from services.orchestrating import ExecuteRefundPlan
 from services.orchestration import RefundOrchestration
 from services.processes.process import Process, Send, Trigger
@@ -41,6 +44,8 @@ def needs(states: States, trigger: Trigger) -> Needs:
         yield Documents(trigger.account_id)
         for id in states.find_documents(trigger.account_id, RefundOrchestration):
             yield Need(RefundOrchestration, id)
+    elif isinstance(trigger.fact, RefundOrchestrationFailed):
+        yield Need(RefundOrchestration, trigger.stream_id)
     elif isinstance(trigger.fact, _OF_A_LEG):
         yield Need(RefundOrchestration, trigger.stream_id)
         yield Need(TenantSettings, trigger.tenant)
@@ -51,6 +56,8 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
     match fact:
         case RefundOrchestrationRequested():
             return [_plan(trigger, fact.orchestration_id, 1)]
+        case RefundOrchestrationFailed():
+            return _plan_again(states, trigger)
         case RefundLegFailed(retry_at=None):
             return _next_option(states, trigger, fact.leg_no)
         case RefundLegFailed():
@@ -66,6 +73,15 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
 def _plan(trigger: Trigger, orchestration_id: str, attempt: int) -> Send:
     key = f"refunding:{orchestration_id}:plan:{attempt}"
     return Send(ExecuteRefundPlan(orchestration_id), trigger.account_id, key)
+
+
+def _plan_again(states: States, trigger: Trigger) -> Iterable[Send]:
+    """What could not be planned may be possible later: its original invoice may still be on its way."""
+    ro = states.get(RefundOrchestration, trigger.stream_id)
+    if trigger.fact.attempt < ro.attempt or not 0 < ro.failures <= len(RETRY_AFTER):
+        return
+    again = _plan(trigger, ro.orchestration_id, ro.attempt + 1)
+    yield again._replace(due_at=trigger.occurred_at + RETRY_AFTER[ro.failures - 1])
 
 
 def _wake(states: States, trigger: Trigger) -> Iterable[Send]:
@@ -90,10 +106,5 @@ def _next_option(states: States, trigger: Trigger, leg_no: int) -> Iterable[Send
     return [Send(command, trigger.account_id, key)]
 
 
-PROCESS = Process(
-    "refunding",
-    (RefundOrchestrationRequested, *_OF_A_LEG, *_WAKING),
-    needs,
-    react,
-    documents=(RefundOrchestration,),
-)
+FACTS = (RefundOrchestrationRequested, RefundOrchestrationFailed, *_OF_A_LEG, *_WAKING)
+PROCESS = Process("refunding", FACTS, needs, react, documents=(RefundOrchestration,))

@@ -10,6 +10,7 @@ import pytest
 from events.credit_memo import CreditMemoLocked
 from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
+from services.canceling import CancelRefundOrchestration
 from services.credit_memo import CreditMemo
 from services.crediting import (
     LINES_MAX,
@@ -24,7 +25,7 @@ from services.crediting import (
 )
 from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
 from services.invoice import Invoice
-from services.orchestrating import AutomateRefund, CancelRefundOrchestration, ExecuteRefundPlan
+from services.orchestrating import AutomateRefund, ExecuteRefundPlan
 from services.orchestration import RefundOrchestration
 from services.paying import CancelPayment
 from services.payment import Payment

@@ -62,7 +62,7 @@ class Refunding(Journey):
 def test_a_pending_leg_keeps_its_reservation() -> None:
     j = Refunding()
     assert j.say(PENDING) == []
-    assert (j.orchestration.status, j.payment("P")["refund_reserved"]) == ("REFUNDING", "40.00")
+    assert (j.orchestration.status, j.payment("P")["refund_reserved"]) == ("AWAITING_GATEWAY", "40.00")
     j.say(SUCCESS)
     assert (j.orchestration.status, j.payment("P")["refunded"]) == ("COMPLETED", "40.00")
     j.check_settled()
@@ -80,8 +80,9 @@ def test_a_leg_in_doubt_is_neither_retried_nor_placed_otherwise() -> None:
     assert j.later == []
     id = j.orchestration.orchestration_id
     for command in (RetryRefundLeg(id, 1), ChooseRefundFallback(id, 1, "OPEN_CREDIT")):
-        j.when(command).then_rejected("INVALID_STATE", state="REQUESTED")
+        j.when(command).then_rejected("INVALID_STATE", state="PENDING")
     assert j.payment("P")["refund_reserved"] == "40.00"
+    assert j.orchestration.status == "AWAITING_GATEWAY"
 
 
 def test_a_soft_failure_is_tried_again_five_times_under_new_keys_then_placed_otherwise() -> None:

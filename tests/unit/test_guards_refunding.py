@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 from events.credit_memo import CreditMemoLocked
 from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
+from events.shapes import Outcome
+from projections.ledger import postings
 from services.canceling import CancelRefundOrchestration
+from services.converting import ConvertNegativeInvoice
 from services.credit_memo import CreditMemo
 from services.crediting import (
     LINES_MAX,
@@ -27,8 +31,9 @@ from services.falling_back import ChooseRefundFallback, ResolveManualAction, Ret
 from services.invoice import Invoice
 from services.orchestrating import AutomateRefund, ExecuteRefundPlan
 from services.orchestration import RefundOrchestration
-from services.paying import CancelPayment
+from services.paying import CancelPayment, ResolvePaymentOutcome
 from services.payment import Payment
+from services.refund import Refund
 from services.refund_outcomes import ResolveRefundOutcome
 from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from tests.journey import EVERYTHING, SUCCESS, Journey, line, money
@@ -318,3 +323,80 @@ def test_a_canceled_orchestration_leaves_everything_where_it_was() -> None:
     assert j.payment("P")["applied"] == "100.00"
     j.when(ExecuteRefundPlan(id)).then_rejected("INVALID_STATE", state="CANCELED")
     assert j.state(Payment, "P").refund_reserved == 0
+
+
+# -- what memos keep
+
+
+def test_a_memo_keeps_the_method_that_it_is_paid_out_to(j: Journey) -> None:
+    for id, draft in (("A", False), ("B", True)):
+        line = NewLine("1", money("10.00"), Product(name="goodwill"))
+        create = CreateCreditMemo("USD", (line,), "GOODWILL", id, draft, saved_payment_method_id=j.card_b)
+        j.when(create).then_accepted()
+        if draft:
+            j.when(PostCreditMemo(id)).then_accepted()
+        j.when(IssueUnreferencedRefund(id, money("1.00"), "X")).then_accepted()
+        refund = j.state(Refund, j.last_id(Refund))
+        assert refund.method.method_id == j.card_b
+
+
+def test_a_converted_memo_keeps_the_method_of_its_invoice() -> None:
+    j = Journey(convert_negative_lines=True)
+    j.post("NEG", line("1", "-10.00"), saved_payment_method_id=j.card_b)
+    assert j.state(CreditMemo, j.last_id(CreditMemo)).saved_payment_method_id == j.card_b
+
+
+def test_a_payout_of_one_line_takes_no_other_and_keeps_its_notes(j: Journey) -> None:
+    lines = tuple(NewLine(str(n), money(a), Product(name="x")) for n, a in enumerate(("120.00", "50.00")))
+    j.when(CreateCreditMemo("USD", lines, "GOODWILL", "M")).then_accepted()
+    payout = IssueUnreferencedRefund("M", money("50.01"), "X", j.card_a, notes="by phone", memo_line_id="1")
+    j.when(payout).then_rejected("CREDIT_BALANCE_EXCEEDED", available=50_00)
+    j.when(replace(payout, memo_line_id="9")).then_rejected("INVOICE_LINE_NOT_FOUND")
+    j.when(replace(payout, amount=money("20.00"))).then_accepted()
+    memo = j.state(CreditMemo, "M")
+    assert [memo.lines[id].refund_reserved for id in ("0", "1")] == [0, 20_00]
+    (requested,) = [fact for kind, _, fact in j.facts() if kind == "refund"]
+    assert requested.notes == "by phone"
+
+
+def test_voiding_takes_back_charge_and_tax_apart(j: Journey) -> None:
+    line = NewLine("1", money("10.00"), Product(name="x"), (MemoTax(money("0.80")),))
+    j.when(CreateCreditMemo("USD", (line,), "GOODWILL", "M")).when(VoidCreditMemo("M")).then_accepted()
+    voided = j.facts()[0][2]
+    assert (voided.amount, voided.tax) == (money("10.80"), money("0.80"))
+    assert postings(voided, {}) == [
+        ("Customer credits", 1000, 0),
+        ("Revenue", 0, 1000),
+        ("Customer credits", 80, 0),
+        ("Tax payable", 0, 80),
+    ]
+
+
+def test_evidence_is_more_than_blanks(j: Journey) -> None:
+    j.request("P", "10.00")
+    j.settle("P", Outcome("Indeterminate"))
+    j.when(ResolvePaymentOutcome("P", "FAILED", "  ")).then_rejected("MALFORMED_REQUEST")
+    assert j.outcome["field"] == "data.evidence"
+    j.when(ResolvePaymentOutcome("P", "FAILED", "their statement of May 4")).then_accepted()
+
+
+def test_the_invoice_s_balance_is_named_before_the_line_s_when_it_is_credited(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "10.00", "1.00"), line("2", "5.00"))
+    too_much = CreditInvoice(invoice, (CreditedLine("1", money("10.00"), money("6.01")),), "X")
+    j.when(too_much).then_rejected("INVOICE_BALANCE_EXCEEDED", available=16_00)
+    j.when(CreditInvoice(invoice, (CreditedLine("1", money("10.00"), money("1.01")),), "X")).then_rejected(
+        "LINE_BALANCE_EXCEEDED", available=11_00
+    )
+    j.when(CreditInvoice(invoice, (CreditedLine("1", money("10.01"), money("0.99")),), "X")).then_rejected(
+        "LINE_BALANCE_EXCEEDED", available=10_00
+    )
+
+
+def test_a_conversion_by_hand_names_lines_or_none(j: Journey) -> None:
+    invoice = j.post("NEG", line("1", "-10.00"), line("2", "-5.00"))
+    j.when(ConvertNegativeInvoice(invoice, ())).then_rejected("MALFORMED_REQUEST")
+    j.when(ConvertNegativeInvoice(invoice, ("2",))).then_accepted()
+    assert j.balances(invoice)["lines"] == {"1": "-10.00", "2": "0.00"}
+    j.when(ConvertNegativeInvoice(invoice, ("2",))).then_rejected("LINE_ALREADY_CONVERTED")
+    j.when(ConvertNegativeInvoice(invoice)).then_accepted()
+    assert [j.state(CreditMemo, id).total for id in j.ids(CreditMemo)] == [5_00, 10_00]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from events.credit_memo import CreditMemoLocked
 from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
+from services.account import PlacePaymentHold, ReleasePaymentHold
 from services.applying import (
+    TARGETS_MAX,
     ApplyCreditMemo,
     ApplyCreditMemoLine,
     ApplyPayment,
@@ -21,6 +26,7 @@ from services.crediting import CreateCreditMemo, NewLine
 from services.invoice import Invoice
 from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
 from services.payment import Payment
+from services.payment_group import NewGroup
 from services.posting import LINES_MAX, Line, PostInvoice, TaxLine
 from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 from tests.spec import NOW
@@ -357,3 +363,83 @@ def test_a_gateway_without_void_refunds_instead() -> None:
     j = Journey(capabilities=Capabilities(operations=operations))
     j.pay("P", "1.00")
     j.when(CancelPayment("P")).then_rejected("PAYMENT_NOT_VOIDABLE")
+
+
+# -- what a request may say
+
+
+def test_no_more_is_meant_for_invoices_than_is_paid(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "100.00"))
+    for second, code in (("3.99", None), ("4.00", None), ("4.01", "PAYMENT_BALANCE_EXCEEDED")):
+        targets = (ApplyTo(invoice, money("6.00")), ApplyTo(invoice, money(second)))
+        j.when(ProcessPayment(money("10.00"), method_id=j.card_a, apply_to=targets))
+        check(j, code)
+    assert (j.outcome["field"], j.outcome["details"]["available"]) == ("data.apply_to", 10_00)
+
+
+def test_money_from_outside_joins_only_a_group_that_is_there(j: Journey) -> None:
+    command = replace(external("1.00"), payment_group_id="G")
+    j.when(command).then_rejected("PAYMENT_GROUP_NOT_FOUND")
+    group = NewGroup("G")
+    j.when(ProcessPayment(money("1.00"), method_id=j.card_a, new_payment_group=group)).then_accepted()
+    j.when(command).then_accepted()
+
+
+def test_a_run_collects_nothing_from_an_account_on_hold(j: Journey) -> None:
+    by_run = ProcessPayment(money("1.00"), method_id=j.card_a, initiation="BATCH_RUN")
+    j.when(PlacePaymentHold("dispute", NOW + timedelta(days=1))).then_accepted()
+    j.when(by_run).then_rejected("ACCOUNT_ON_HOLD")
+    j.when(ProcessPayment(money("1.00"), method_id=j.card_a)).then_accepted()
+    j.at(timedelta(days=1)).when(by_run).then_accepted()
+    j.when(PlacePaymentHold("dispute")).when(by_run).then_rejected("ACCOUNT_ON_HOLD")
+    j.when(ReleasePaymentHold()).when(by_run).then_accepted()
+
+
+def test_one_memo_line_goes_to_several_lines_of_one_invoice(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "30.00"), line("2", "20.00")), memo(j, "100.00")
+    both = (LineTarget(invoice, "1", money("30.00")), LineTarget(invoice, "2", money("15.00")))
+    j.when(ApplyCreditMemoLine(id, "1", both)).then_accepted()
+    assert j.balances(invoice)["lines"] == {"1": "0.00", "2": "5.00"}
+    assert j.state(CreditMemo, id).balance == 55_00
+    again = (LineTarget(invoice, "2", money("1.00")),) * 2
+    j.when(ApplyCreditMemoLine(id, "1", again)).then_rejected("MALFORMED_REQUEST")
+
+
+@pytest.mark.parametrize("count", [TARGETS_MAX, TARGETS_MAX + 1])
+def test_a_memo_goes_to_at_most_so_many_invoices_at_once(j: Journey, count: int) -> None:
+    targets = [Target(j.post(f"I{n}", line("1", "0.01")), money("0.01")) for n in range(count)]
+    id = memo(j, "100.00")
+    j.when(ApplyCreditMemo(id, tuple(targets)))
+    check(j, "TOO_MANY_TARGETS" if count > TARGETS_MAX else None)
+
+
+def test_what_is_exceeded_is_named_with_its_field(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "10.00"))
+    j.pay("P", "5.00")
+    j.apply("P", invoice, "5.01").then_rejected("PAYMENT_BALANCE_EXCEEDED", available=5_00)
+    assert j.outcome["field"] == "data.amount"
+
+
+# -- a failed payment that turns out to have succeeded
+
+
+def test_a_late_success_settles_what_is_still_open(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "10.00"))
+    j.request("P", "10.00", invoice)
+    j.settle("P", CARD_CLOSED).settle("P", SUCCESS, "NOTIFICATION").then_accepted()
+    assert [fact.type for kind, _, fact in j.facts() if kind == "exception"] == ["LATE_SUCCESS"]
+    assert j.balances(invoice)["status"] == "SETTLED"
+
+
+def test_what_was_collected_twice_is_kept_unapplied_and_a_refund_is_suggested(j: Journey) -> None:
+    invoice = j.post("INV", line("1", "10.00"))
+    j.request("P", "10.00", invoice)
+    j.settle("P", CARD_CLOSED)
+    j.pay("Q", "10.00", invoice, j.card_b)
+    j.settle("P", SUCCESS, "NOTIFICATION").then_accepted()
+    raised = [fact for kind, _, fact in j.facts() if kind == "exception"]
+    assert [fact.type for fact in raised] == ["LATE_SUCCESS", "DUPLICATE_CHARGE"]
+    assert raised[1].amount == money("10.00")
+    processed = next(fact for kind, _, fact in j.facts() if kind == "payment")
+    assert processed.late
+    assert (j.payment("P")["unapplied"], j.payment("Q")["applied"]) == ("10.00", "10.00")

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
-from services.applying import UnapplyPayment
+from events.invoice import InvoiceSettled
+from events.payment import PaymentApplied
+from services.applying import ApplyPayment, UnapplyPayment
+from services.commands import Actor, Command, decode, encode
 from services.credit_memo import CreditMemo
+from services.handler import Handler
 from services.invoice import Invoice
 from services.paying import ProcessPayment
 from services.payment import Payment
+from services.store.protocol import Appended, Batch, StoreConflict
+from services.subjects import SUBJECTS
 from tests.journey import SUCCESS, Journey, line, money
+from tests.spec import NOW
 
 
 @pytest.fixture
@@ -33,7 +41,9 @@ def test_6_1_sale_and_full_settlement(j: Journey) -> None:
         (money("100.00"), money("8.00"))
     ]
     assert j.balances(inv) == {"balance": "0.00", "status": "SETTLED", "lines": {"L1": "0.00"}}
-    assert any(type(fact).__name__ == "InvoiceSettled" for _, _, fact in j.facts())
+    assert [fact.full_settlement_date for _, _, fact in j.facts() if isinstance(fact, InvoiceSettled)] == [
+        NOW.date()
+    ]
     assert j.payment("P1")["unapplied"] == "0.00"
 
 
@@ -46,6 +56,12 @@ def partly_paid(j: Journey) -> str:
 
 def test_6_2_partial_payment_across_lines(j: Journey) -> None:
     inv = partly_paid(j)
+    assert j.state(Invoice, inv).total == 1_000_00
+    (applied,) = [fact for _, _, fact in j.facts() if isinstance(fact, PaymentApplied)]
+    assert [(a.line_id, a.amount) for a in applied.applications] == [
+        ("L1", money("500.00")),
+        ("L2", money("150.00")),
+    ]
     lines = {"L1": "0.00", "L2": "150.00", "L3": "200.00"}
     assert j.balances(inv) == {"balance": "350.00", "status": "PARTIALLY_SETTLED", "lines": lines}
     assert j.payment("P1")["unapplied"] == "0.00"
@@ -70,6 +86,7 @@ def test_6_3_unapply_and_correct(j: Journey) -> None:
     j.when(UnapplyPayment("P1", on_l2)).then_accepted()
     (unapplied,) = [fact for kind, _, fact in j.facts() if kind == "payment"]
     assert unapplied.applications[0].related_application_id == on_l2
+    assert j.state(Payment, "P1").unapplied_ids == {on_l2}, "the original's flag is Yes"
     assert j.balances(inv)["lines"]["L2"] == "300.00"
     assert j.payment("P1")["unapplied"] == "150.00"
     assert j.balances(inv)["balance"] == "325.00"
@@ -86,11 +103,44 @@ def test_6_5_over_application_is_rejected(j: Journey) -> None:
     assert j.facts() == []
 
 
-def test_6_5_two_applications_of_one_payment_at_once(j: Journey) -> None:
+def test_6_5_two_operators_apply_one_payment_to_two_invoices_at_once(j: Journey) -> None:
+    """Both have seen 100.00: one commits; the other's commit meets what has moved, and is decided again."""
     one, two = j.post("INV-A", line("L1", 80)), j.post("INV-B", line("L1", 80))
     j.pay("P", "100.00")
+    other = Handler(j.store, SUBJECTS, j)
+    dry = other.dry_run(a_command(ApplyPayment("P", two, money("80.00")), "looks first"))
+    assert len(j._run(dry)["events"]) == 4
     j.apply("P", one, "80.00").then_accepted()
-    j.apply("P", two, "80.00").then_rejected("PAYMENT_BALANCE_EXCEEDED", available=2000)
+    conflicts = _count_conflicts(j)
+    (late,) = j._run(other.handle([a_command(ApplyPayment("P", two, money("80.00")), "second")]))
+    assert conflicts == ["ReadSetMoved"]
+    outcome = orjson.loads(late.outcome)
+    assert (late.status, outcome["code"]) == ("REJECTED", "PAYMENT_BALANCE_EXCEEDED")
+    assert outcome["details"] == {"available": 2000}
+    assert not [event for event in j.events() if event.command_id == late.command.command_id]
+    assert [j.balances(id)["balance"] for id in (one, two)] == ["0.00", "80.00"]
+
+
+def a_command(command: object, key: str) -> Command:
+    type, body = encode(
+        command, tenant="t", account_id="A", actor=Actor("USER", "other"), idempotency_key=key
+    )
+    return decode(type, body)
+
+
+def _count_conflicts(j: Journey) -> list[str]:
+    """The store's conflicts from now on, by name."""
+    commit, conflicts = j.store.commit, list[str]()
+
+    async def counted(batch: Batch) -> Appended:
+        try:
+            return await commit(batch)
+        except StoreConflict as conflict:
+            conflicts.append(type(conflict).__name__)
+            raise
+
+    j.store.commit = counted  # type: ignore[method-assign]
+    return conflicts
 
 
 def test_6_25_the_same_key_twice_is_one_payment(j: Journey) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from services.invoice import Invoice
 from services.paying import ProcessPayment
 from services.payment import Payment
 from services.planning import Source, choose
-from services.posting import Line, PostInvoice, TaxLine
+from services.posting import Line, Original, PostInvoice, TaxLine
+from services.refund import Refund
 from tests.journey import SUCCESS, Journey
 from tests.spec import NOW
 
@@ -125,3 +127,134 @@ def test_a_plan_takes_the_fewest_payments_and_never_more_than_is_there(
         assert len(plan.picks) == fewest
     else:
         assert refunded == sum(eligible)
+
+
+# -- signed lines
+
+
+SIGNED = st.lists(st.tuples(st.integers(-4000, 9000), st.integers(0, 900)), min_size=1, max_size=8)
+SPLITS = st.lists(st.integers(1, 5000), min_size=1, max_size=6)
+LEVELS = st.sampled_from(("INVOICE", "INVOICE_LINE"))
+
+
+def signed(lines: list[tuple[int, int]], currency: str) -> tuple[Line, ...]:
+    """Lines whose tax has the sign of their charge."""
+    made: list[Line] = []
+    for n, (charge, tax) in enumerate(lines):
+        tax = 0 if charge == 0 else tax if charge > 0 else -tax
+        made.append(Line(str(n), Money(charge, currency), (TaxLine(Money(tax, currency)),) if tax else ()))
+    return tuple(made)
+
+
+def settle(j: Journey, invoice: str, currency: str, splits: list[int]) -> None:
+    """Pay and credit what is open, in parts."""
+    owed = j.state(Invoice, invoice).balance
+    for n, share in enumerate(allocate(owed, splits) if owed > 0 else []):
+        if share:
+            _pay_or_credit(j, n, Money(share, currency), invoice)
+
+
+@slow
+@given(SIGNED, CURRENCIES, SPLITS, LEVELS)
+def test_an_invoice_with_signed_lines_uses_its_own_credit_and_settles_to_zero_residue(
+    lines: list[tuple[int, int]], currency: str, splits: list[int], level: str
+) -> None:
+    j = Journey(
+        application_level=level, convert_negative_lines=True, apply_converted_credit_to_source_invoice=True
+    )
+    made = signed(lines, currency)
+    j.when(PostInvoice("INV", currency, made)).then_accepted()
+    invoice = j.last_id(Invoice)
+    totals = [line.charge.amount_minor + sum(tax.amount.amount_minor for tax in line.taxes) for line in made]
+    owed, credit = sum(t for t in totals if t > 0), -sum(t for t in totals if t < 0)
+    assert j.state(Invoice, invoice).balance == max(owed - credit, 0)
+    memos = [j.state(CreditMemo, id) for id in j.ids(CreditMemo)]
+    assert sum(memo.total for memo in memos) == credit
+    assert sum(memo.balance for memo in memos) == max(credit - owed, 0)
+    settle(j, invoice, currency, splits)
+    state = j.state(Invoice, invoice)
+    assert state.balance == 0
+    settled = state.applications.values()
+    assert sum(a.amount for a in settled) == owed
+    if owed:
+        taxes = [sum(tax.amount.amount_minor for tax in line.taxes) for line in made]
+        assert sum(a.tax_portion for a in settled) == sum(tax for tax in taxes if tax > 0)
+    if level == "INVOICE_LINE":
+        assert {line.balance for line in state.lines.values()} == {0}
+
+
+@slow
+@given(SIGNED, CURRENCIES, SPLITS)
+def test_signed_lines_that_are_not_converted_are_netted_at_the_level_of_the_invoice(
+    lines: list[tuple[int, int]], currency: str, splits: list[int]
+) -> None:
+    j = Journey(application_level="INVOICE")
+    made = signed(lines, currency)
+    j.when(PostInvoice("INV", currency, made)).then_accepted()
+    invoice = j.last_id(Invoice)
+    total, tax = j.state(Invoice, invoice).total, j.state(Invoice, invoice).tax
+    settle(j, invoice, currency, splits)
+    settled = j.state(Invoice, invoice).applications.values()
+    assert j.state(Invoice, invoice).balance == min(total, 0)
+    assert all(a.charge_portion + a.tax_portion == a.amount for a in settled)
+    if total > 0:
+        assert (sum(a.amount for a in settled), sum(a.tax_portion for a in settled)) == (total, tax)
+
+
+@slow
+@given(
+    st.lists(st.tuples(st.integers(1, 9000), st.integers(0, 900)), min_size=1, max_size=5),
+    CURRENCIES,
+    st.lists(st.integers(1, 50), min_size=1, max_size=4),
+    SPLITS,
+    LEVELS,
+)
+def test_an_invoice_that_is_taken_back_in_any_parts_is_refunded_to_zero_residue(
+    lines: list[tuple[int, int]], currency: str, parts: list[int], splits: list[int], level: str
+) -> None:
+    """Paid in any parts, and reduced in any parts: in the end every payment is back, to the last unit."""
+    j = Journey("recommended", application_level=level, auto_apply_credits_to_posted_invoices=False)
+    invoice = posted(j, lines, currency)
+    total = j.state(Invoice, invoice).total
+    for n, share in enumerate(share for share in allocate(total, splits) if share):
+        j.when(ProcessPayment(Money(share, currency), f"P{n}", j.card_a)).then_accepted()
+        j.settle(f"P{n}", SUCCESS).when(ApplyPayment(f"P{n}", invoice, Money(share, currency)))
+        j.then_accepted()
+    for n, taken in enumerate(zip(*(_taken(line, parts) for line in lines), strict=True)):
+        back = tuple(
+            Line(
+                str(line),
+                Money(-charge, currency),
+                (TaxLine(Money(-tax, currency)),) if tax and charge else (),
+                reference=Original(invoice_id=invoice, line_id=str(line)),
+            )
+            for line, (charge, tax) in enumerate(taken)
+            if charge or tax
+        )
+        if back:
+            j.at(timedelta(days=1)).when(PostInvoice(f"NEG{n}", currency, back)).then_accepted()
+            _refund(j)
+    state = j.state(Invoice, invoice)
+    credited = sum(a.amount for a in state.applications.values() if a.source_kind == "cm")
+    back_again = sum(j.state(Payment, id).refunded for id in j.ids(Payment))
+    assert (state.balance, credited, back_again) == (0, total, total)
+    assert sum(j.state(Payment, id).applied + j.state(Payment, id).unapplied for id in j.ids(Payment)) == 0
+    assert {j.state(CreditMemo, id).balance for id in j.ids(CreditMemo)} == {0}
+
+
+def _taken(line: tuple[int, int], parts: list[int]) -> list[tuple[int, int]]:
+    """A line's charge and tax in parts; a part without charge has no tax: it goes with the last that has."""
+    charges, taxes = allocate(line[0], parts), allocate(line[1], parts)
+    homeless = sum(tax for charge, tax in zip(charges, taxes, strict=True) if charge == 0)
+    taken = [(charge, tax if charge else 0) for charge, tax in zip(charges, taxes, strict=True)]
+    last = max(n for n, (charge, _) in enumerate(taken) if charge)
+    taken[last] = taken[last][0], taken[last][1] + homeless
+    return taken
+
+
+def _refund(j: Journey) -> None:
+    j.run_processes()
+    for id in j.ids(Refund):
+        if j.state(Refund, id).in_flight:
+            j.answer_refund(id, SUCCESS)
+    j.run_processes()

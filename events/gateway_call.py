@@ -102,6 +102,17 @@ class GatewayStatusQueried:
     """Nothing once the list of delays is used up: a person must look (REQUIRES_REVIEW)."""
 
 
+@fact("gateway_call.replay_planned.v1")
+class GatewayReplayPlanned:
+    """Its gateway answers no inquiries, but honours keys: the same request under the same key, once.
+
+    It brings back the first answer, or carries out once what never arrived.
+    """
+
+    queries: int
+    at: datetime
+
+
 @fact("gateway_call.outcome_resolved.v1")
 class GatewayOutcomeResolved:
     """An unknown or pending outcome became known, or a known one was contradicted later."""
@@ -120,5 +131,6 @@ GatewayCallEvent = (
     | GatewayCallTimedOut
     | GatewayCallNotSent
     | GatewayStatusQueried
+    | GatewayReplayPlanned
     | GatewayOutcomeResolved
 )

@@ -180,6 +180,12 @@ def queried(fact: call.GatewayStatusQueried, at: Place, own: Own) -> Iterable[Ro
     yield Row((at.tenant, at.id), {**known, "version": at.event.version})
 
 
+@gateway_log.on(call.GatewayReplayPlanned)
+def replay_planned(fact: call.GatewayReplayPlanned, at: Place, own: Own) -> Iterable[Row]:
+    known = {"queries": fact.queries, "next_query_at": fact.at}
+    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+
+
 @gateway_log.on(call.GatewayOutcomeResolved)
 def resolved(fact: call.GatewayOutcomeResolved, at: Place, own: Own) -> Iterable[Row]:
     status = "Success" if fact.outcome.result_code == "Success" else "Failed"

@@ -24,6 +24,7 @@ from events.gateway_call import (
     GatewayCallSucceeded,
     GatewayCallTimedOut,
     GatewayOutcomeResolved,
+    GatewayReplayPlanned,
     GatewayStatusQueried,
 )
 from events.shapes import Outcome
@@ -73,6 +74,9 @@ class GatewayCall:
     """When the gateway may first have seen its key."""
     unknown_since: datetime | None = None
     contradicted: bool = False
+    replayed: bool = False
+    """Its request was, or will be, sent once more under the same key, to hear what became of it."""
+    replaying: bool = False
 
     @property
     def open(self) -> bool:
@@ -93,6 +97,7 @@ def evolve(call: GatewayCall, event: GatewayCallEvent) -> None:
             call.status = "FAILED"
         case GatewayCallPending():
             call.status, call.queries = "PENDING", call.queries + (call.status == "PENDING")
+            call.replaying = False
         case GatewayCallTimedOut():
             call.status, call.queries = "UNKNOWN", 0
             call.unknown_since = event.unknown_since or event.sent_at
@@ -101,8 +106,10 @@ def evolve(call: GatewayCall, event: GatewayCallEvent) -> None:
             call.sends = event.sends
             call.status = "PLANNED" if event.retry_at else "FAILED"
         case GatewayStatusQueried():
-            call.queries = event.queries
+            call.queries, call.replaying = event.queries, False
             call.status = "REVIEW" if event.next_query_at is None else call.status
+        case GatewayReplayPlanned():
+            call.queries, call.replayed, call.replaying = event.queries, True, True
         case GatewayOutcomeResolved():
             call.contradicted = call.contradicted or event.contradicts
             if not event.contradicts or event.outcome.result_code == "Success":
@@ -258,13 +265,24 @@ def _unknown(news: _News) -> Settled:
 def _still_unknown(news: _News) -> Settled:
     """An inquiry settled nothing: the next one is due, or, after the last, a person must look."""
     call, report = news.call, news.report
-    if report.source != "RECONCILER" or call.status == "REVIEW":
+    asked = report.source == "RECONCILER" or (call.replaying and report.source == "GATEWAY")
+    if not asked or call.status == "REVIEW":
         return Settled("NOTHING", report.result, [])
     queries = call.queries + 1
+    if _may_replay(news):
+        replay = GatewayReplayPlanned(queries, news.now)
+        return Settled("NOTHING", report.result, [_on(call, replay)], news.now)
     at = _next_query_at(news, queries)
     found = "NOT_FOUND" if news.code == "NotFound" else "UNREACHABLE"
     changes = [_on(call, GatewayStatusQueried(queries, found, at))]
     return Settled("REQUIRES_REVIEW" if at is None else "NOTHING", report.result, changes, at)
+
+
+def _may_replay(news: _News) -> bool:
+    """Rule 3 of domain 3.4: the only inquiry of a gateway that honours keys and answers no others."""
+    call, can = news.call, news.can
+    silent = can.idempotency and not can.query_by_reference
+    return silent and call.status == "UNKNOWN" and not call.replayed and _key_is_live(news, news.now)
 
 
 def _next_query_at(news: _News, queries: int) -> datetime | None:

@@ -13,6 +13,7 @@ from events.gateway_call import (
     GatewayCallSucceeded,
     GatewayCallTimedOut,
     GatewayOutcomeResolved,
+    GatewayReplayPlanned,
     GatewayStatusQueried,
 )
 from services.store.protocol import WorkChange, WorkDone, WorkDue, WorkPlanned
@@ -25,6 +26,8 @@ def work_changes(fact: object, key: str, home: str, now: datetime) -> Sequence[W
             return (WorkPlanned(key, home, fact.gateway_id, fact.operation, fact, now),)
         case GatewayCallNotSent(retry_at=datetime() as at):
             return (WorkDue(key, "SEND", at),)
+        case GatewayReplayPlanned():
+            return (WorkDue(key, "SEND", fact.at),)
         case GatewayCallTimedOut(next_query_at=at) | GatewayCallPending(next_query_at=at):
             return (WorkDue(key, "INQUIRE", at),)
         case GatewayStatusQueried(next_query_at=datetime() as at):

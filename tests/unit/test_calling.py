@@ -19,6 +19,7 @@ from events.gateway_call import (
     GatewayCallSucceeded,
     GatewayCallTimedOut,
     GatewayOutcomeResolved,
+    GatewayReplayPlanned,
     GatewayStatusQueried,
 )
 from events.payment import PaymentFailed, PaymentHeldForReview, PaymentProcessed
@@ -413,3 +414,62 @@ def test_a_gateway_that_cannot_be_asked_never_vouches_that_nothing_happened() ->
     inquired(j, NOT_FOUND, not_executed=True)
     assert [type(fact) for fact in call_facts(j)] == [GatewayStatusQueried]
     assert j.payment("P1")["status"] == "INDETERMINATE"
+
+
+# -- a gateway that answers no inquiries, and honours keys
+
+
+SILENT = {"query_by_reference": False, "idempotency": True, "idempotency_key_hours": 24}
+UNANSWERED = Outcome("Indeterminate", raw_message="it answers no inquiries")
+
+
+def replayed() -> Journey:
+    """Unknown for 30 s; what it is asked is the same request again."""
+    j = unknown(**SILENT).at(NOW + timedelta(seconds=30))
+    assert call_facts(inquired(j, UNANSWERED)) == [GatewayReplayPlanned(1, j.time)]
+    assert payment_facts(j) == []
+    return j
+
+
+def test_the_replay_brings_back_the_first_answer() -> None:
+    j = replayed().settle("P1", SUCCESS)
+    assert call_facts(j) == [GatewayOutcomeResolved("GATEWAY", SUCCESS)]
+    assert payment_facts(j) == ["PaymentProcessed"]
+    assert j.ids(GatewayCall) == [KEY], "the same key, the same attempt"
+
+
+@pytest.mark.parametrize("outcome", [SYSTEM, SILENCE])
+def test_a_replay_that_fails_leaves_it_unknown_and_is_not_repeated(outcome: Outcome) -> None:
+    j = replayed().settle("P1", outcome)
+    assert call_facts(j) == [GatewayStatusQueried(2, "UNREACHABLE", NOW + timedelta(seconds=600))]
+    assert j.state(Payment, "P1").status == "INDETERMINATE"
+    j.at(NOW + timedelta(seconds=600))
+    (fact,) = call_facts(inquired(j, UNANSWERED))
+    assert (type(fact), fact.queries) == (GatewayStatusQueried, 3)
+
+
+def test_whoever_takes_over_a_replay_does_not_repeat_it() -> None:
+    (fact,) = call_facts(inquired(replayed(), Outcome("Indeterminate", raw_message="taken over")))
+    assert isinstance(fact, GatewayStatusQueried)
+
+
+def test_a_replay_that_is_acknowledged_waits() -> None:
+    j = replayed().settle("P1", PENDING)
+    assert j.state(Payment, "P1").status == "PENDING"
+    j.settle("P1", SILENCE).then_nothing()
+
+
+def test_a_key_that_is_forgotten_is_not_replayed_nor_one_that_was_never_honoured() -> None:
+    late = unknown(**SILENT).at(SENT + timedelta(hours=24, seconds=1))
+    without = unknown(**(SILENT | {"idempotency": False}))
+    for j in (late, without):
+        assert [type(fact) for fact in call_facts(inquired(j, UNANSWERED))] == [GatewayStatusQueried]
+
+
+def test_a_gateway_that_can_be_asked_is_asked() -> None:
+    j = unknown().at(NOW + timedelta(seconds=30))
+    assert [type(fact) for fact in call_facts(inquired(j, NOT_FOUND))] == [GatewayStatusQueried]
+
+
+def test_a_replay_is_work_to_send() -> None:
+    assert work_changes(GatewayReplayPlanned(1, AT), KEY, "t/A", NOW) == (WorkDue(KEY, "SEND", AT),)

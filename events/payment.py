@@ -102,6 +102,34 @@ class ExternalPaymentRecorded:
     payment_group_id: str | None = None
 
 
+@fact("payment.drafted.v1")
+class ExternalPaymentDrafted:
+    """Written down, and no money yet: it is edited, deleted, or posted (`payment.recorded_externally`)."""
+
+    payment_id: str
+    number: str
+    account_id: str
+    amount: Money
+    instrument: str
+    reference: str
+    received_on: date
+    drafted_at: datetime
+    payment_group_id: str | None = None
+
+
+@fact("payment.draft_edited.v1")
+class DraftPaymentEdited:
+    amount: Money
+    instrument: str
+    reference: str
+    received_on: date
+
+
+@fact("payment.draft_deleted.v1")
+class DraftPaymentDeleted:
+    reason: str | None = None
+
+
 @fact("payment.applied.v1")
 class PaymentApplied:
     payment_id: str
@@ -272,6 +300,9 @@ PaymentEvent = (
     | PaymentOutcomeUnknown
     | PaymentFailed
     | ExternalPaymentRecorded
+    | ExternalPaymentDrafted
+    | DraftPaymentEdited
+    | DraftPaymentDeleted
     | PaymentApplied
     | PaymentUnapplied
     | PaymentApplicationFailed

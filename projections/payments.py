@@ -11,6 +11,9 @@ from events.payment import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    DraftPaymentDeleted,
+    DraftPaymentEdited,
+    ExternalPaymentDrafted,
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplied,
@@ -140,6 +143,26 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "version": at.event.version,
         },
     )
+
+
+@payments.on(ExternalPaymentDrafted, DraftPaymentEdited)
+def drafted(fact: ExternalPaymentDrafted | DraftPaymentEdited, at: Place, own: Own) -> Iterable[Row]:
+    said = {
+        "currency": fact.amount.currency,
+        "amount": fact.amount.amount_minor,
+        "instrument": fact.instrument,
+        "method_display": fact.instrument.lower(),
+        "reference": fact.reference,
+        "version": at.event.version,
+    }
+    if isinstance(fact, ExternalPaymentDrafted):
+        said |= {"number": fact.number, "account_id": fact.account_id, "type": "EXTERNAL", "status": "DRAFT"}
+    yield Row((at.tenant, at.id), said)
+
+
+@payments.on(DraftPaymentDeleted)
+def draft_deleted(fact: DraftPaymentDeleted, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": "DELETED", "version": at.event.version})
 
 
 @payments.on(PaymentProcessed)

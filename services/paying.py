@@ -14,6 +14,7 @@ from typing import Literal
 from events.authorization import AuthorizationCaptureFailed
 from events.money import Money
 from events.payment import (
+    ExternalPaymentDrafted,
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplicationFailed,
@@ -57,7 +58,11 @@ from services.payment_group import NewGroup
 from services.payment_method import MethodType, SavedMethod
 from services.tenant_settings import TenantSettings
 
-_EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
+EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
+
+
+Instrument = Literal["CASH", "CHECK", "WIRE", "OTHER"]
+"""How money arrives outside any gateway."""
 
 
 @dataclass(frozen=True)
@@ -114,15 +119,19 @@ class ResolvePaymentOutcome:
 
 @command("payments.payment.record_external.v1")
 class RecordExternalPayment:
-    """Money that arrived outside any gateway; its reference is mandatory."""
+    """Money that arrived outside any gateway; its reference is mandatory.
+
+    As a draft it counts for nothing until it is posted.
+    """
 
     amount: Amount
-    instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"]
+    instrument: Instrument
     reference: Text
     received_on: date
     payment_id: Id | None = None
     apply_to: tuple[ApplyTo, ...] = ()
     payment_group_id: Id | None = None
+    draft: bool = False
 
 
 @command("payments.payment.cancel.v1")
@@ -431,7 +440,7 @@ def apply_intended(
     states: States, payment: Payment, arrived: object, context: Context
 ) -> list[Change | Claiming]:
     """Apply arrived money where it was meant to go, as far as that still takes it."""
-    draft = Draft(states, _EVOLVE)
+    draft = Draft(states, EVOLVE)
     draft.record(Payment, payment.payment_id, arrived)
     settings = tenant_settings.of(states, context)
     for intended in payment.intended:
@@ -526,19 +535,18 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
 def record_external(states: States, command: RecordExternalPayment, context: Context) -> Changes:
     account.of(states, context)
     _check_new(states, command.payment_id)
-    if command.amount.amount_minor <= 0:
-        raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
-    if not command.reference.strip():
+    check_recorded(command.amount, command.reference)
+    if command.draft and command.apply_to:
         raise Rejected(
-            "MALFORMED_REQUEST", "a payment from outside needs a reference", field="data.reference"
+            "MALFORMED_REQUEST",
+            "a draft settles nothing: name invoices as you post it",
+            field="data.apply_to",
         )
-    for target in command.apply_to:
-        invoice = states.get(Invoice, target.invoice_id)
-        _check_target(invoice, target, command.amount.currency, context)
-    _check_asked(command.apply_to, command.amount)
+    check_targets(states, command.apply_to, command.amount, context)
     groups = payment_group.joined(states, command.payment_group_id, None, context)
     payment_id = command.payment_id or context.new_id("payment")
-    recorded = ExternalPaymentRecorded(
+    kind = ExternalPaymentDrafted if command.draft else ExternalPaymentRecorded
+    recorded = kind(
         payment_id,
         context.number("PAY"),
         context.account_id,
@@ -549,19 +557,34 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         context.now,
         command.payment_group_id,
     )
-    draft = Draft(states, _EVOLVE)
+    draft = Draft(states, EVOLVE)
     draft.extend(groups)
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)
     level = tenant_settings.of(states, context)["application_level"]
-    _apply_now(draft, payment_id, command, level, context)
+    apply_now(draft, payment_id, command.apply_to, level, context)
     return draft.changes
 
 
-def _apply_now(
-    draft: Draft, payment_id: str, command: RecordExternalPayment, level: str, context: Context
+def check_recorded(amount: Money, reference: str) -> None:
+    if amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
+    if not reference.strip():
+        raise Rejected(
+            "MALFORMED_REQUEST", "a payment from outside needs a reference", field="data.reference"
+        )
+
+
+def check_targets(states: States, targets: Sequence[ApplyTo], amount: Money, context: Context) -> None:
+    for target in targets:
+        _check_target(states.get(Invoice, target.invoice_id), target, amount.currency, context)
+    _check_asked(targets, amount)
+
+
+def apply_now(
+    draft: Draft, payment_id: str, targets: Sequence[ApplyTo], level: str, context: Context
 ) -> None:
     """A person names the targets here and now: what does not fit is refused, not kept for later."""
-    for target, intended in zip(command.apply_to, _intended(command.apply_to), strict=True):
+    for target, intended in zip(targets, _intended(targets), strict=True):
         invoice = draft.get(Invoice, target.invoice_id)
         if target.amount is not None:
             applying.check_room(invoice, target.amount, target.line_id)

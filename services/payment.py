@@ -6,7 +6,7 @@ dispute_held + disputed_lost + returned, every term at least 0; what was never r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import ClassVar
 
@@ -14,6 +14,9 @@ from events.payment import (
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
+    DraftPaymentDeleted,
+    DraftPaymentEdited,
+    ExternalPaymentDrafted,
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplicationFailed,
@@ -64,8 +67,8 @@ class Payment:
     type: str = ""
     """SALE, CAPTURE or EXTERNAL."""
     status: str = ""
-    """Empty, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE, PROCESSED, FAILED,
-    CANCELED, RETURNED."""
+    """Empty, DRAFT, DELETED, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE,
+    PROCESSED, FAILED, CANCELED, RETURNED."""
     currency: str = ""
     amount: int = 0
     """Asked for; what counts as received once PROCESSED."""
@@ -82,6 +85,8 @@ class Payment:
     gateway_date: datetime | None = None
     requested_at: datetime | None = None
     """When it was asked for, or recorded from outside."""
+    draft: ExternalPaymentDrafted | None = None
+    """What it says while it is no money yet."""
     method: Method | None = None
     authorization_id: str | None = None
     attempt_no: int = 1
@@ -154,6 +159,7 @@ _STATUS_AFTER = {
     PaymentOutcomeUnknown: "INDETERMINATE",
     PaymentFailed: "FAILED",
     PaymentCanceled: "CANCELED",
+    DraftPaymentDeleted: "DELETED",
 }
 
 
@@ -196,6 +202,11 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
             payment.dispute_held -= payment.disputes.pop(event.dispute_id)
             payment.disputed_lost += event.lost.amount_minor
             payment.overdrawn += event.overdrawn.amount_minor
+        case ExternalPaymentDrafted():
+            _draft(payment, event, event)
+        case DraftPaymentEdited():
+            assert payment.draft is not None
+            _draft(payment, payment.draft, event)
         case ExternalPaymentRecorded():
             _record(payment, event)
         case PaymentCancellationRequested():
@@ -220,10 +231,25 @@ def _request(payment: Payment, event: PaymentRequested) -> None:
     payment.authorization_id, payment.requested_at = event.authorization_id, event.requested_at
 
 
+def _draft(
+    payment: Payment, was: ExternalPaymentDrafted, said: ExternalPaymentDrafted | DraftPaymentEdited
+) -> None:
+    payment.payment_id, payment.number, payment.type = was.payment_id, was.number, "EXTERNAL"
+    payment.account_id, payment.status = was.account_id, "DRAFT"
+    payment.amount, payment.currency = said.amount.amount_minor, said.amount.currency
+    payment.draft = replace(
+        was,
+        amount=said.amount,
+        instrument=said.instrument,
+        reference=said.reference,
+        received_on=said.received_on,
+    )
+
+
 def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
     payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "EXTERNAL"
     payment.account_id, payment.status = event.account_id, "PROCESSED"
-    payment.requested_at = event.recorded_at
+    payment.requested_at, payment.draft = event.recorded_at, None
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
 
 

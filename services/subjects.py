@@ -14,6 +14,7 @@ from services import (
     credit_memo,
     crediting,
     disputing,
+    drafting,
     exceptions,
     falling_back,
     gateway,
@@ -54,7 +55,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         payment.Payment,
         payment.evolve,
-        (*paying.RULES, *returning.RULES, *auto_applying.RULES, *method_choice.RULES),
+        (*paying.RULES, *drafting.RULES, *returning.RULES, *auto_applying.RULES, *method_choice.RULES),
     ),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),

@@ -14,6 +14,7 @@ from events import (  # importing a module enters its facts in the catalog
     payment_method,
     refund,
     settings,
+    subscription,
 )
 
 __all__ = [
@@ -30,4 +31,5 @@ __all__ = [
     "payment_method",
     "refund",
     "settings",
+    "subscription",
 ]

@@ -7,7 +7,7 @@ between the two.
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ from events.invoice import (
     Tax,
 )
 from events.money import Money
-from services import account, applying, auto_applying, tenant_settings
+from services import account, applying, auto_applying, subscription, tenant_settings
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.converting import convert, evolve_posting
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
@@ -111,6 +111,8 @@ def _post_needs(states: States, command: PostInvoice, context: Context) -> Needs
     yield Need(Invoice, ids.invoice_id(context.tenant, command.external_id))
     yield account.needed(context)
     yield tenant_settings.needed(context)
+    if reference_id := _subscription(command):
+        yield subscription.needed(reference_id, context)
     settings = states.find(tenant_settings.TenantSettings, context.tenant)
     if settings:
         yield from auto_applying.needed_on_posting(states, settings, context)
@@ -125,18 +127,39 @@ def post(states: States, command: PostInvoice, context: Context) -> Changes:
         )
     _check_lines(command)
     posted = _posted(command, invoice_id, context)
+    if posted.has_negative_lines and posted.original_invoice_id is None:
+        posted = replace(posted, original_invoice_id=_invoiced_before(states, command, context))
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
     settles = posted.total.amount_minor > 0 and any(settings[name] for name in auto_applying.ON_POSTING)
+    mark = _mark(command, posted, context)
     if not converts and not settles:
-        return [Change(Invoice, invoice_id, posted)]
+        return [Change(Invoice, invoice_id, posted), *mark]
     draft = evolve_posting(states)
     draft.record(Invoice, invoice_id, posted)
+    draft.changes += mark
     if converts:
         convert(draft, invoice_id, None, context, settings)
     if settles:
         auto_applying.on_posting(draft, states, invoice_id, settings, context)
     return draft.changes
+
+
+def _subscription(command: PostInvoice) -> str | None:
+    return command.reference_id if command.reference_type == "SUBSCRIPTION" else None
+
+
+def _invoiced_before(states: States, command: PostInvoice, context: Context) -> str | None:
+    """What negative lines take back that name nothing: the subscription's latest invoice (domain 3.5)."""
+    reference_id = _subscription(command)
+    return subscription.latest_invoice(states, reference_id, context) if reference_id else None
+
+
+def _mark(command: PostInvoice, posted: InvoicePosted, context: Context) -> list[Change]:
+    reference_id = _subscription(command)
+    if reference_id is None or posted.total.amount_minor <= 0:
+        return []
+    return [subscription.invoiced(reference_id, posted.invoice_id, posted.posted_at, context)]
 
 
 def _check_lines(command: PostInvoice) -> None:

@@ -32,6 +32,7 @@ from services import (
     refund_outcomes,
     refunding,
     returning,
+    subscription,
     tenant_settings,
 )
 from services.decision import Subject
@@ -50,6 +51,7 @@ SUBJECTS: tuple[Subject, ...] = (
     payment_group.SUBJECT,
     exceptions.SUBJECT,
     parking.SUBJECT,
+    subscription.SUBJECT,
     crediting.DEBIT_MEMO,
     disputing.SUBJECT,
     Subject(

@@ -26,13 +26,15 @@ from events.payment import (
     PaymentReturned,
     PaymentUnapplied,
 )
-from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
+from events.refund import ExternalRefundRecorded, RefundApplied, RefundProcessed, RefundReversed
 from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
 RECEIVABLE, REVENUE, TAX = "Accounts receivable", "Revenue", "Tax payable"
 CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "Customer credits"
+TO_BE_LINED = "Refunds to be lined"
+"""Money that was given back outside, and of what is not said yet (domain 2.7, `ApplyRefund`)."""
 DISPUTED, FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"
 
 ledger_entries = Table(
@@ -144,7 +146,14 @@ def postings(fact: Any, own: Own) -> list[Posting]:
         case RefundProcessed():
             return _post(CASH if fact.type == "REFERENCED" else CREDITS, CLEARING, fact.amount.amount_minor)
         case ExternalRefundRecorded():
-            return _post(CASH if fact.payment_id else CREDITS, BANK, fact.amount.amount_minor)
+            source = CASH if fact.payment_id else CREDITS if fact.credit_memo_id else TO_BE_LINED
+            return _post(source, BANK, fact.amount.amount_minor)
+        case RefundApplied():
+            if own.get("type") != "EXTERNAL" or own.get("payment_id") or own.get("credit_memo_id"):
+                return []  # it was booked as what it gave back
+            return _post(
+                CASH if fact.target_kind == "payment" else CREDITS, TO_BE_LINED, fact.amount.amount_minor
+            )
         case RefundReversed():
             return _post(
                 CLEARING, CASH if fact.target_kind == "payment" else CREDITS, fact.amount.amount_minor
@@ -167,6 +176,7 @@ BOOKED = (
     PaymentUnapplied,
     RefundProcessed,
     ExternalRefundRecorded,
+    RefundApplied,
     RefundReversed,
     PaymentReturned,
     PaymentOverdraftReduced,

@@ -121,6 +121,7 @@ def _pay_out(draft: Draft, states: States, refund: Refund, memo_id: str, context
         amount,
         refund.reason_code,
         context,
+        lines=lines,
         new=False,
         approved=refund,
     )

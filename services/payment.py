@@ -181,7 +181,8 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
             payment.refund_reserved -= payment.reservations.pop(event.refund_id)
         case RefundAppliedToPayment():
             payment.refund_reserved -= payment.reservations.pop(event.refund_id, 0)
-            payment.refunds[event.refund_id] = event.amount.amount_minor
+            already = payment.refunds.get(event.refund_id, 0)
+            payment.refunds[event.refund_id] = already + event.amount.amount_minor
             payment.refunded += event.amount.amount_minor
         case RefundReversedOnPayment():
             payment.refunded -= payment.refunds.pop(event.refund_id)

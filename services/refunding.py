@@ -8,7 +8,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from events.credit_memo import CreditMemoLocked, RefundAppliedToCreditMemo
+from events.credit_memo import (
+    CreditMemoLocked,
+    CreditMemoRefundReserved,
+    LineAmount,
+    RefundAppliedToCreditMemo,
+)
 from events.money import Money
 from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
 from events.refund import ExternalRefundRecorded, RefundApplied, RefundApprovalRequested
@@ -56,7 +61,7 @@ class IssueUnreferencedRefund:
 
 @command("payments.refund.record_external.v1")
 class RecordExternalRefund:
-    """Money that was given back outside any gateway, from a payment or from a credit memo."""
+    """Money that was given back outside any gateway: of a payment, of a credit memo, or to be said later."""
 
     amount: Amount
     instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"]
@@ -188,9 +193,8 @@ def _ask(
     )
     draft.record(Refund, refund_id, asked, new=not command.refund_id)
     if memo_id:
-        memo = draft.get(CreditMemo, memo_id)
-        reserved = requesting.reserved_on_memo(memo, refund_id, command.amount, None, None)
-        draft.record(CreditMemo, memo_id, reserved)
+        lines = _lines(draft.get(CreditMemo, memo_id), command)
+        draft.record(CreditMemo, memo_id, CreditMemoRefundReserved(refund_id, command.amount, lines))
     elif asked.source == "UNAPPLIED":
         draft.record(Payment, payment_id or "", RefundReservedOnPayment(refund_id, command.amount))
 
@@ -254,11 +258,18 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
         command.amount,
         command.reason,
         context,
-        memo_line_id=command.memo_line_id,
+        lines=_lines(memo, command),
         notes=command.notes,
         new=not command.refund_id,
     )
     return draft.changes
+
+
+def _lines(memo: CreditMemo, command: IssueRefund | IssueUnreferencedRefund) -> tuple[LineAmount, ...]:
+    """The line that is named, or the largest open ones."""
+    if isinstance(command, IssueUnreferencedRefund) and command.memo_line_id:
+        return (LineAmount(command.memo_line_id, command.amount),)
+    return requesting.largest_first(memo, command.amount)
 
 
 def _check_memo_line(memo: CreditMemo, line_id: str, amount: Money) -> None:
@@ -283,16 +294,18 @@ def _external_needs(states: States, command: RecordExternalRefund, context: Cont
 def record_external(states: States, command: RecordExternalRefund, context: Context) -> Changes:
     account.of(states, context)
     _check_new(states, command.refund_id)
-    if bool(command.payment_id) == bool(command.credit_memo_id):
+    if command.payment_id and command.credit_memo_id:
         raise Rejected("MALFORMED_REQUEST", "name a payment or a credit memo", field="data.payment_id")
+    if not command.reference.strip():
+        raise Rejected("MALFORMED_REQUEST", "a refund outside needs a reference", field="data.reference")
+    if command.amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
     refund_id = command.refund_id or context.new_id("refund")
     draft = Draft(states, requesting.EVOLVE)
     if command.payment_id:
-        kind, id = "payment", command.payment_id
-        _take_from_payment(draft, command.payment_id, refund_id, command.amount, context)
-    else:
-        kind, id = "cm", command.credit_memo_id or ""
-        _take_from_memo(draft, id, refund_id, command.amount, context)
+        take_from_payment(draft, command.payment_id, refund_id, command.amount, context)
+    if command.credit_memo_id:
+        take_from_memo(draft, command.credit_memo_id, refund_id, command.amount, context)
     recorded = ExternalRefundRecorded(
         refund_id,
         context.number("REF"),
@@ -306,13 +319,13 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         command.credit_memo_id,
     )
     draft.record(Refund, refund_id, recorded, new=not command.refund_id)
-    draft.record(Refund, refund_id, RefundApplied(kind, id, command.amount))
+    if command.payment_id or command.credit_memo_id:
+        kind, id = ("payment", command.payment_id) if command.payment_id else ("cm", command.credit_memo_id)
+        draft.record(Refund, refund_id, RefundApplied(kind, id or "", command.amount))
     return draft.changes
 
 
-def _take_from_payment(
-    draft: Draft, payment_id: str, refund_id: str, amount: Money, context: Context
-) -> None:
+def take_from_payment(draft: Draft, payment_id: str, refund_id: str, amount: Money, context: Context) -> None:
     source = draft.get(Payment, payment_id)
     applying.check_payment(source, payment_id, context)
     check_source(source)
@@ -323,7 +336,7 @@ def _take_from_payment(
     draft.record(Payment, payment_id, RefundAppliedToPayment(refund_id, amount, reserved=False))
 
 
-def _take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
+def take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
     memo = draft.get(CreditMemo, memo_id)
     if not memo.status:
         raise not_found("CREDIT_MEMO", memo_id)

@@ -152,12 +152,12 @@ def request_unreferenced(
     origin: str | None = None,
     orchestration_id: str | None = None,
     leg_no: int | None = None,
-    memo_line_id: str | None = None,
+    lines: tuple[LineAmount, ...] | None = None,
     notes: str | None = None,
     new: bool = True,
     approved: Refund | None = None,
 ) -> None:
-    """Reserve an amount on a credit memo, on one line or the largest open first, and plan its payout."""
+    """Reserve an amount on a credit memo, on the largest open lines if none are named, and pay it out."""
     number = approved.number if approved else context.number("REF")
     snapshot = payment_method.snapshot(method)
     key, planned = calling.plan(
@@ -172,7 +172,7 @@ def request_unreferenced(
         merchant_reference=number,
         method=snapshot,
     )
-    lines = (LineAmount(memo_line_id, amount),) if memo_line_id else largest_first(memo, amount)
+    lines = lines or largest_first(memo, amount)
     reserved = CreditMemoRefundReserved(refund_id, amount, lines, orchestration_id, leg_no)
     draft.record(CreditMemo, memo.credit_memo_id, reserved)
     requested = RefundRequested(

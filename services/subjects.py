@@ -19,6 +19,7 @@ from services import (
     falling_back,
     gateway,
     invoice,
+    lining,
     method_choice,
     orchestrating,
     orchestration,
@@ -61,7 +62,11 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
-    Subject(refund.Refund, refund.evolve, (*refunding.RULES, *approving.RULES, *refund_outcomes.RULES)),
+    Subject(
+        refund.Refund,
+        refund.evolve,
+        (*refunding.RULES, *approving.RULES, *lining.RULES, *refund_outcomes.RULES),
+    ),
     Subject(
         orchestration.RefundOrchestration,
         orchestration.evolve,

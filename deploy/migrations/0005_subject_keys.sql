@@ -1,5 +1,5 @@
 -- Runs before a deploy.  The keys of data subjects, each wrapped under the key-encryption key; none in the log.
--- depends: 0002_outbox_published
+-- depends: 0004_work_lanes
 
 create table subject_keys (
     home text primary key,

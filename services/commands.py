@@ -117,15 +117,13 @@ class Command(NamedTuple):
     fingerprint: bytes
     actor: Actor
     meta: bytes
-    expected_version: int | None = None
-    deadline: datetime | None = None
-    dry_run: bool = False
-    value: bytes = b""
+    expected_version: int | None
+    deadline: datetime | None
+    dry_run: bool
+    value: bytes
     """The record's value, as it came."""
-
-    @property
-    def home(self) -> str:
-        return f"{self.tenant}/{self.account_id}"
+    home: str
+    """`{tenant}/{account_id}`."""
 
 
 class CommandType(NamedTuple):
@@ -191,8 +189,9 @@ def decode(
         mark = fingerprint(tenant, type, masked_json(sent.get("data")) if hidden else sent.get("data"))
     except (orjson.JSONEncodeError, TypeError) as error:
         raise Undecodable("MALFORMED_REQUEST", f"the data has no canonical form: {error}") from error
-    if key is not None and key != f"{tenant}/{account_id}".encode():
-        data = Rejected("PARTITION_KEY_MISMATCH", f"the record's key must be {tenant}/{account_id}")
+    home = ids.home(tenant, account_id)
+    if key is not None and key != home.encode():
+        data = Rejected("PARTITION_KEY_MISMATCH", f"the record's key must be {home}")
     actor = body.actor if body else ANONYMOUS
     meta = _meta(actor, correlation_id or str(command_id), causation_id, traceparent)
     return Command(
@@ -208,6 +207,7 @@ def decode(
         body.deadline if body else None,
         body.dry_run if body else sent.get("dry_run") is True,
         masked_bytes(value) if hidden else value,
+        home,
     )
 
 

@@ -60,7 +60,7 @@ class Intake:
     ) -> None:
         self._handler, self._store_offset, self._clock = handler, store_offset, clock
         self._cluster_id, self._results_topic, self._answer = cluster_id, results_topic, answer
-        self._next: dict[Partition, int | None] = {}
+        self._next: dict[tuple[str, int], int | None] = {}
 
     async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
         """Partitions are ours now: each is read from where the store says, once it can be asked."""
@@ -107,25 +107,26 @@ class Intake:
         return [
             record
             for record in records
-            if (place := Partition(record.topic, record.partition)) in self._next
+            if (place := (record.topic, record.partition)) in self._next
             and record.offset >= (self._next[place] or 0)
         ]
 
     async def _decide(self, records: Sequence[Record]) -> dict[Partition, int]:
         commands, letters = list[Command](), list[DeadLetter]()
-        after: dict[Partition, int] = {}
+        ends: dict[tuple[str, int], int] = {}
         for record in records:
-            after[Partition(record.topic, record.partition)] = record.offset + 1
+            ends[record.topic, record.partition] = record.offset + 1
             try:
                 commands.append(command_of(record))
             except Undecodable as undecodable:
                 letters.append(self._dead_letter(record, undecodable))
+        after = {Partition(*place): offset for place, offset in ends.items()}
         moves = [
             OffsetMove(self._cluster_id, place.topic, place.partition, self._next[place], offset)
             for place, offset in after.items()
         ]
         answers = await self._handler.handle(commands, moves, letters)
-        self._next.update(after)
+        self._next.update(ends)
         await self._answer([self._result(answer) for answer in answers if not answer.recorded])
         return after
 

@@ -170,7 +170,7 @@ def _check_lines(command: PostInvoice) -> None:
     if len({line.line_id for line in command.lines}) != len(command.lines):
         raise Rejected("MALFORMED_REQUEST", "two lines have the same line_id", field="data.lines")
     for line in command.lines:
-        for money in (line.charge, *(tax.amount for tax in line.taxes)):
+        for money in (line.charge, *[tax.amount for tax in line.taxes]):
             if money.currency != command.currency:
                 raise currency_mismatch(command.currency, money.currency, f"line {line.line_id}'s invoice")
             if money.amount_minor * line.charge.amount_minor < 0:
@@ -183,9 +183,10 @@ def _check_lines(command: PostInvoice) -> None:
 
 def _posted(command: PostInvoice, invoice_id: str, context: Context) -> InvoicePosted:
     currency, at = command.currency, command.posted_at or context.now
-    lines = tuple(_line(line, currency, context) for line in command.lines)
-    charge = sum(line.charge.amount_minor for line in lines)
-    total = sum(line.line_total.amount_minor for line in lines)
+    lines = tuple([_line(line, currency, context) for line in command.lines])
+    charge = sum([line.charge.amount_minor for line in lines])
+    totals = [line.line_total.amount_minor for line in lines]
+    total = sum(totals)
     invoice_date = command.invoice_date or at.date()
     return InvoicePosted(
         invoice_id=invoice_id,
@@ -202,7 +203,7 @@ def _posted(command: PostInvoice, invoice_id: str, context: Context) -> InvoiceP
         total_tax=Money(total - charge, currency),
         total=Money(total, currency),
         is_negative=total < 0,
-        has_negative_lines=any(line.line_total.amount_minor < 0 for line in lines),
+        has_negative_lines=min(totals) < 0,
         posted_at=at,
         profile_id=command.profile_id,
         legal_entity_id=command.legal_entity_id,
@@ -215,13 +216,13 @@ def _posted(command: PostInvoice, invoice_id: str, context: Context) -> InvoiceP
 
 
 def _line(line: Line, currency: str, context: Context) -> InvoiceLine:
-    total = line.charge.amount_minor + sum(tax.amount.amount_minor for tax in line.taxes)
+    total = line.charge.amount_minor + sum([tax.amount.amount_minor for tax in line.taxes])
     return InvoiceLine(
         line_id=line.line_id,
         charge=line.charge,
         line_total=Money(total, currency),
         type=line.type,
-        taxes=tuple(Tax(tax.amount, tax.name, tax.code, tax.rate) for tax in line.taxes),
+        taxes=tuple([Tax(tax.amount, tax.name, tax.code, tax.rate) for tax in line.taxes]),
         product=line.product,
         quantity=line.quantity,
         uom=line.uom,

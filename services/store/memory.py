@@ -17,6 +17,7 @@ from uuid import UUID
 from eventsourcing.persistence import IntegrityError
 
 from events import ids
+from events.keeping import kept
 from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
 from events.personal import SubjectKey, has_personal_data, sealed
@@ -177,7 +178,7 @@ class MemoryStore:
     def _encoded(self, new: NewEvent) -> bytes:
         if has_personal_data(new.fact):
             return sealed(new.fact, self._key(new.home))
-        return encode(new.fact)
+        return kept(new.fact)
 
     def _record_verdicts(self, batch: Batch, position: int) -> None:
         recorded_at = self._now()

@@ -50,8 +50,8 @@ MUTANTS = (
     Mutant(
         "acknowledge before the append",
         "services/intake.py",
-        "        answers = await self._handler.handle(commands, moves, letters)\n        self._next.update(after)\n",
-        "        self._next.update(after)\n        answers = await self._handler.handle(commands, moves, letters)\n",
+        "        answers = await self._handler.handle(commands, moves, letters)\n        self._next.update(ends)\n",
+        "        self._next.update(ends)\n        answers = await self._handler.handle(commands, moves, letters)\n",
     ),
     Mutant(
         "keep the cache after a failed append",

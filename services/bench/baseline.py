@@ -8,7 +8,6 @@ does less than the spine.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -23,7 +22,7 @@ from faststream.kafka.annotations import KafkaMessage
 from events.ids import TENDER, invoice_id
 from services import kafka_admin
 from services.bench.sender import sender
-from services.bench.stage import Stage
+from services.bench.stage import Cost, Stage
 from services.bench.stream import PER_HUNDRED, TENANT
 from services.commands import COMMANDS as COMMAND_TYPES
 
@@ -110,8 +109,8 @@ class Payments(Application[UUID]):
             return ()
 
 
-async def baseline(stage: Stage, hundreds: int, accounts: int) -> float:
-    """Seconds from the first command of a stream sent to the last one handled and published."""
+async def baseline(stage: Stage, hundreds: int, accounts: int) -> Cost:
+    """From the first command of a stream sent to the last one handled and published."""
     await kafka_admin.create_topics(stage.servers, [COMMANDS, EVENTS], stage.settings.topic_partitions)
     payments = Payments(env=_environment(stage.settings.database_url or ""))
     handlers = {
@@ -122,18 +121,22 @@ async def baseline(stage: Stage, hundreds: int, accounts: int) -> float:
         "payments.payment_method.save.v1": payments.keep,
     }
     assert handlers.keys() <= COMMAND_TYPES.keys()
-    broker, done = KafkaBroker(stage.servers, logger=None), _Count(hundreds * sum(PER_HUNDRED.values()))
+    count = hundreds * sum(PER_HUNDRED.values())
+    broker, done = KafkaBroker(stage.servers, logger=None), _Count(count)
     subscriber = _subscribe(broker, payments, handlers, done)
     await broker.start()
     try:
         while not subscriber.consumer.assignment():
             await asyncio.sleep(0.05)
         async with sender(stage.servers, COMMANDS, hundreds, accounts) as send:
-            began = time.perf_counter()
-            send()
-            await done.reached.wait()
+
+            async def run() -> None:
+                send()
+                await done.reached.wait()
+
+            cost = await stage.costs(count, run)
             assert not done.failures, done.failures[0]
-            return time.perf_counter() - began
+            return cost
     finally:
         await broker.stop()
         payments.close()

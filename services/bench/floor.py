@@ -7,7 +7,6 @@ indexes, and publishes the very messages: the same bytes, without any decision, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
@@ -18,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services import kafka_admin
 from services.bench.sender import sender
-from services.bench.stage import Stage
+from services.bench.stage import Cost, Stage
 from services.bench.stream import Made
 from services.bench.traces import LOG, VERDICTS, Trace, traces
 from services.messages import Message
@@ -42,8 +41,8 @@ Bare = Callable[[Sequence[Any]], tuple[list[Copied], list[Message]]]
 """What a batch of records becomes: rows and messages."""
 
 
-async def floor(stage: Stage, stream: Sequence[Made], accounts: int, after: int) -> float:
-    """Seconds from the first command sent until all the bytes that the spine made are written and out."""
+async def floor(stage: Stage, stream: Sequence[Made], accounts: int, after: int) -> Cost:
+    """From the first command sent until all the bytes that the spine made are written and out."""
     events, results = "floor.events", "floor.results"
     ddl = "; ".join([await _like(stage, table) for table in ("log", "verdicts")])
     known = await traces(stage, stream, after, events, results)
@@ -66,8 +65,8 @@ async def _like(stage: Stage, table: str) -> str:
     )
 
 
-async def thin_floor(stage: Stage, stream: Sequence[Made], accounts: int) -> float:
-    """Seconds from the first command sent to the last row written and message out."""
+async def thin_floor(stage: Stage, stream: Sequence[Made], accounts: int) -> Cost:
+    """From the first command sent to the last row written and message out."""
     return await _timed(
         stage, "thin_floor.commands", ("thin_floor.events",), len(stream), accounts, _THIN, _thin
     )
@@ -88,7 +87,7 @@ def _thin(records: Sequence[Any]) -> tuple[list[Copied], list[Message]]:
 
 async def _timed(
     stage: Stage, commands: str, out: Sequence[str], count: int, accounts: int, ddl: str, bare: Bare
-) -> float:
+) -> Cost:
     await kafka_admin.create_topics(stage.servers, [commands, *out], stage.settings.topic_partitions)
     connection = await asyncpg.connect(stage.settings.database_url)
     await connection.execute(ddl)
@@ -105,10 +104,12 @@ async def _timed(
         consumer.assign(places)
         await consumer.seek_to_beginning(*places)
         async with sender(stage.servers, commands, count // 100, accounts) as send:
-            began = time.perf_counter()
-            send()
-            await _loop(count, consumer, connection, KafkaPublisher(producer), bare)
-            return time.perf_counter() - began
+
+            async def run() -> None:
+                send()
+                await _loop(count, consumer, connection, KafkaPublisher(producer), bare)
+
+            return await stage.costs(count, run)
     finally:
         await consumer.stop()
         await producer.stop()

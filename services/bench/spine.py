@@ -20,7 +20,7 @@ from projections.verify import verify
 from services.bench.baseline import baseline
 from services.bench.floor import floor, thin_floor
 from services.bench.sender import sender
-from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
+from services.bench.stage import Cost, Stage, cpu_seconds, peak_megabytes, staged
 from services.bench.stream import TENANT, Made, expected_balances, measured
 
 PAST_ACCOUNTS = 1_000_000
@@ -36,11 +36,11 @@ class Spine:
     """From the first command sent to the last verdict durable."""
     whole_seconds: float
     """To the read models, the processes and both topics at the head."""
-    floor_per_second: float
+    floor: Cost
     """A bare loop that writes and publishes the same bytes."""
-    thin_floor_per_second: float
+    thin_floor: Cost
     """A bare loop with one small row and one message a command."""
-    baseline_per_second: float
+    baseline: Cost
     worker_megabytes: float
     cpu_microseconds: dict[str, float]
     """Of each process, per command."""
@@ -49,17 +49,22 @@ class Spine:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        rate = self.commands / self.whole_seconds
+        ours = Cost(self.commands / self.whole_seconds, sum(self.cpu_microseconds.values()))
         rows = [
-            ("decided and durable", self.commands / self.decided_seconds),
-            ("decided, projected, and out on Kafka", rate),
-            ("floor: a bare loop, the same rows and messages", self.floor_per_second),
-            ("thin floor: a bare loop, one row and one message each", self.thin_floor_per_second),
-            ("baseline: one message at a time, the library's Application", self.baseline_per_second),
+            ("decided, projected, and out on Kafka", ours),
+            ("floor: a bare loop, the same rows and messages", self.floor),
+            ("thin floor: a bare loop, one row and one message each", self.thin_floor),
+            ("baseline: one message at a time, the library's Application", self.baseline),
         ]
         return [
-            {"what": what, "commands_per_s": round(each), "times": f"{rate / each:.2f}"}
-            for what, each in rows
+            {
+                "what": what,
+                "commands_per_s": round(cost.per_second),
+                "ours_to_it": f"{ours.per_second / cost.per_second:.2f}",
+                "cpu_us": round(cost.cpu_microseconds),
+                "its_cpu_to_ours": f"{cost.cpu_microseconds / ours.cpu_microseconds:.2f}",
+            }
+            for what, cost in rows
         ]
 
 
@@ -97,19 +102,19 @@ async def spine(folder: Path, commands: int, accounts: int = 200, past: int = 0)
         wrong = await _wrong(stage, stream, before["position"])
         wrong["broken sums"] = await _broken_sums(stage) - broken_before
         made = await stage.connection.fetchval("select position from head") - before["position"]
-        floor_seconds = await floor(stage, stream, accounts, before["position"])
+        floor_cost = await floor(stage, stream, accounts, before["position"])
         wrong["the floor's rows"] = await _missing_in_floor(stage, before["position"])
-        thin_floor_seconds = await thin_floor(stage, stream, accounts)
+        thin_floor_cost = await thin_floor(stage, stream, accounts)
         few = min(len(stream), BASELINE_COMMANDS_MAX) // 100
-        baseline_seconds = await baseline(stage, few, BASELINE_ACCOUNTS)
+        baseline_cost = await baseline(stage, few, BASELINE_ACCOUNTS)
         return Spine(
             commands=len(stream),
             events=made,
             decided_seconds=(decided_at - began_at).total_seconds(),
             whole_seconds=whole,
-            floor_per_second=len(stream) / floor_seconds,
-            thin_floor_per_second=len(stream) / thin_floor_seconds,
-            baseline_per_second=few * 100 / baseline_seconds,
+            floor=floor_cost,
+            thin_floor=thin_floor_cost,
+            baseline=baseline_cost,
             worker_megabytes=megabytes,
             cpu_microseconds=cpu,
             wrong=wrong,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,15 @@ select $1::bigint + n, 'past/P' || n % $3::bigint, 'past/payment-' || n, 1, topi
     gen_random_uuid(), meta, occurred_at, recorded_at, true
 from generate_series(1, $2::bigint) n, (select * from log where topic = 'account.registered.v1' limit 1) one
 """
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one of the bare things does, and takes: it runs in our own process."""
+
+    per_second: float
+    cpu_microseconds: float
+    """Of ours, PostgreSQL and the broker together, per command."""
 
 
 class Stage:
@@ -122,6 +132,15 @@ class Stage:
             yield {name: child.process.pid for name, child in supervisor.children.items() if child.process}
         finally:
             await supervisor.stop()
+
+    async def costs(self, count: int, running: Callable[[], Awaitable[None]]) -> Cost:
+        """Run it for so many commands, in our own process."""
+        used, ours = sum(cpu_seconds(self.server_pids).values()), time.process_time()
+        began = time.perf_counter()
+        await running()
+        taken = time.perf_counter() - began
+        cpu = sum(cpu_seconds(self.server_pids).values()) - used + time.process_time() - ours
+        return Cost(count / taken, cpu * 1e6 / count)
 
     async def read_topic(self, topic: str, seen: Callable[[Any], None]) -> None:
         """Every record of a topic, once, from its beginning."""

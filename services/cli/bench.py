@@ -66,7 +66,9 @@ def _tell(told: Any, output: Output) -> None:
 
 def _tell_spine(told: Spine) -> None:
     cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
-    console.print(f"{told.commands} commands, {told.events} events; CPU per command, in µs: {cpu}")
+    decided = round(told.commands / told.decided_seconds)
+    console.print(f"{told.commands} commands, {told.events} events; {decided} commands/s decided and durable")
+    console.print(f"CPU per command, in µs: {cpu}")
     console.print(f"the worker's memory at its peak: {told.worker_megabytes:.0f} MB")
     wrong = {name: count for name, count in told.wrong.items() if count}
     console.print(f"[red]wrong: {wrong}[/red]" if wrong else f"looked up, all right: {', '.join(told.wrong)}")

@@ -86,6 +86,22 @@ class PaymentHoldReleased:
     reason: str | None = None
 
 
+@fact("account.application_rules_run.v1")
+class ApplicationRulesRun:
+    """What the tenant's application rules have settled on the account, in one go."""
+
+    rules: tuple[str, ...]
+    payment_applications: int
+    credit_applications: int
+    payments_fetched: int
+    credits_fetched: int
+    invoices_fetched: int
+    all_considered: bool
+    """False where there were so many invoices that only the first rule ran."""
+    locked_invoices: tuple[str, ...] = ()
+    """Passed over, since a process holds them; at most 100 are named."""
+
+
 @fact("account.closed.v1")
 class AccountClosed:
     reason: str | None = None
@@ -110,5 +126,6 @@ AccountEvent = (
     | PaymentHoldPlaced
     | PaymentHoldReleased
     | AccountClosed
+    | ApplicationRulesRun
     | PersonalDataErased
 )

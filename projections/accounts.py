@@ -114,6 +114,7 @@ def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 
 
 @accounts.on(
+    facts.ApplicationRulesRun,
     facts.PaymentMethodsReordered,
     facts.AutomaticPaymentsSkipped,
     facts.AutomaticPaymentsResumed,

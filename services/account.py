@@ -15,6 +15,7 @@ from events.account import (
     AccountClosed,
     AccountEvent,
     AccountRegistered,
+    ApplicationRulesRun,
     AutomaticPaymentsResumed,
     AutomaticPaymentsSkipped,
     BillingProfileDefined,
@@ -83,6 +84,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.hold = event
         case PaymentHoldReleased():
             account.hold = None
+        case ApplicationRulesRun():
+            pass
         case AccountClosed():
             account.status = "CLOSED"
         case PersonalDataErased():

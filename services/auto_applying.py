@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from services import application, spreading, tenant_settings
+from services import application, rule_applying, spreading, tenant_settings
 from services import invoice as invoices
 from services import payment as payments
 from services.application import Why
@@ -34,7 +34,14 @@ class AutoApplyPayment:
     payment_id: Id
 
 
+def applies(settings: tenant_settings.TenantSettings) -> bool:
+    return settings["rule_based_application"] or any(settings[name] for name in ON_POSTING)
+
+
 def needed_on_posting(states: States, settings: tenant_settings.TenantSettings, context: Context) -> Needs:
+    if settings["rule_based_application"]:
+        yield from rule_applying.needed(states, context)
+        return
     kinds = [kind for setting, kind in ON_POSTING.items() if settings[setting]]
     if kinds:
         yield Documents(context.account_id)
@@ -50,7 +57,10 @@ def on_posting(
     settings: tenant_settings.TenantSettings,
     context: Context,
 ) -> None:
-    """What the account holds settles its new invoice: each kind that is switched on, in the set order."""
+    """What the account holds settles its new invoice: by rules, or each kind that is switched on, in turn."""
+    if settings["rule_based_application"]:
+        rule_applying.run(draft, states, settings, context, also=[invoice_id])
+        return
     steps: list[Callable[[Draft, States, str, str, Context], None]] = []
     if settings["auto_apply_payments_to_posted_invoices"] and not draft.get(Invoice, invoice_id).excluded:
         steps.append(_apply_payments)

@@ -131,7 +131,7 @@ def post(states: States, command: PostInvoice, context: Context) -> Changes:
         posted = replace(posted, original_invoice_id=_invoiced_before(states, command, context))
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
-    settles = posted.total.amount_minor > 0 and any(settings[name] for name in auto_applying.ON_POSTING)
+    settles = posted.total.amount_minor > 0 and auto_applying.applies(settings)
     mark = _mark(command, posted, context)
     if not converts and not settles:
         return [Change(Invoice, invoice_id, posted), *mark]

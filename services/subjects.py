@@ -33,6 +33,7 @@ from services import (
     refund_outcomes,
     refunding,
     returning,
+    rule_applying,
     subscription,
     tenant_settings,
 )
@@ -58,7 +59,14 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         payment.Payment,
         payment.evolve,
-        (*paying.RULES, *drafting.RULES, *returning.RULES, *auto_applying.RULES, *method_choice.RULES),
+        (
+            *paying.RULES,
+            *drafting.RULES,
+            *returning.RULES,
+            *auto_applying.RULES,
+            *rule_applying.RULES,
+            *method_choice.RULES,
+        ),
     ),
     Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),

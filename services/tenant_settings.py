@@ -18,6 +18,8 @@ from services.errors import Rejected
 
 FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
 
+APPLICATION_RULES = ("MATCH_ID", "MATCH_BALANCE", "OLDEST_INVOICE", "HIGHEST_BALANCE")
+
 DEFAULTS: dict[str, Any] = {
     "application_level": "INVOICE_LINE",
     "convert_negative_lines": False,
@@ -25,7 +27,9 @@ DEFAULTS: dict[str, Any] = {
     "issue_refunds_and_settle_balances": False,
     "auto_apply_credits_to_posted_invoices": False,
     "auto_apply_payments_to_posted_invoices": False,
+    "rule_based_application": False,
     "application_order": "PAYMENTS_FIRST",
+    "application_rules": (),
     "offset_before_refund": "NONE",
     "refund_unapply_strategy": "FULL_THEN_REAPPLY",
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
@@ -57,13 +61,14 @@ def _one_of(*allowed: str) -> Callable[[Any], bool]:
     return lambda value: value in allowed
 
 
-def _are_fallbacks(value: Any) -> bool:
-    options = _listed(value)
-    return (
-        options is not None
-        and all(option in FALLBACKS for option in options)
-        and len(set(options)) == len(options)
-    )
+def _some_of(*allowed: str) -> Callable[[Any], bool]:
+    """A list of some of these, each at most once, in the order that counts."""
+
+    def some(value: Any) -> bool:
+        options = _listed(value)
+        return options is not None and set(options) <= set(allowed) and len(set(options)) == len(options)
+
+    return some
 
 
 def _are_delays(value: Any) -> bool:
@@ -89,7 +94,8 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "application_order": _one_of("PAYMENTS_FIRST", "CREDITS_FIRST"),
     "offset_before_refund": _one_of("NONE", "ACCOUNT"),
     "refund_unapply_strategy": _one_of("FULL_THEN_REAPPLY", "PARTIAL"),
-    "refund_failure_fallback": _are_fallbacks,
+    "application_rules": _some_of(*APPLICATION_RULES),
+    "refund_failure_fallback": _some_of(*FALLBACKS),
     "refund_approval_threshold": _is_threshold,
     "unknown_outcome_poll": _are_delays,
 }
@@ -151,7 +157,18 @@ def change(states: States, command: ChangeTenantSettings, context: Context) -> C
             raise Rejected(
                 "MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"data.changes.{name}"
             )
+    _check_rules(states, command, context)
     return _changed(states, context, dict(command.changes), None)
+
+
+def _check_rules(states: States, command: ChangeTenantSettings, context: Context) -> None:
+    after = {**of(states, context).values, **command.changes}
+    if after["rule_based_application"] and not after["application_rules"]:
+        raise Rejected(
+            "MALFORMED_REQUEST",
+            "application by rules needs at least one of application_rules",
+            field="data.changes.rule_based_application",
+        )
 
 
 def apply_preset(states: States, command: ApplySettingsPreset, context: Context) -> Changes:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 import events
 import services.subjects
 from events.catalog import FACTS
+from services import data_model
 from services.commands import COMMANDS, Body
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -32,12 +33,18 @@ def documents() -> Iterator[tuple[str, bytes]]:
         schema = TypeAdapter(fact).json_schema(mode="serialization")
         yield f"events/{topic}.json", _json(_titled(schema, f"payments.{topic}", fact))
     yield "asyncapi.json", _json(asyncapi())
+    yield "data-model.md", data_model.page().encode()
+
+
+def files(root: Path = CONTRACTS) -> set[Path]:
+    """What is committed now."""
+    return {path for path in root.rglob("*") if path.suffix in (".json", ".md")}
 
 
 def write(root: Path = CONTRACTS) -> int:
     """Write every contract, remove the files of contracts that are gone; how many there are."""
     written = {root / path: content for path, content in documents()}
-    for stale in set(root.rglob("*.json")) - set(written):
+    for stale in files(root) - set(written):
         stale.unlink()
     for path, content in written.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ GOLDEN = Path(__file__).parent / "golden"
 
 def test_the_committed_contracts_are_those_of_the_code() -> None:
     made = {contracts.CONTRACTS / path: content for path, content in contracts.documents()}
-    committed = {path: path.read_bytes() for path in contracts.CONTRACTS.rglob("*.json")}
+    committed = {path: path.read_bytes() for path in contracts.files()}
     stale = sorted(
         str(path.name) for path in made.keys() | committed.keys() if made.get(path) != committed.get(path)
     )

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
-    "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "demo", "doctor", "door",
+    "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "data_model", "demo", "doctor", "door",
     "embedded", "handler", "http", "importing", "intake", "kafka_admin", "keys", "lease", "lifeline",
     "logs", "loop", "metrics", "prepare", "process_runner", "relay", "roles", "settings", "stack", "store",
     "supervisor", "unparking", "verify", "workers",

@@ -15,7 +15,7 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
 from gateways.credentials import Credential
-from gateways.http import Answer, ask, client, failed
+from gateways.http import Answer, client, failed
 from gateways.outcomes import UNREADABLE, not_sent, seconds, unknown, unreadable, unsupported
 from gateways.protocol import RESULT_CODES, InvalidSignature, Notification
 from gateways.simulator.translation import CAPABILITIES, to_outcome, to_request
@@ -47,7 +47,7 @@ class SimulatorAdapter:
             return unsupported(request.operation, "the simulator")
         try:
             return _of(
-                await ask(self._http, "POST", "/v1/operations", content=orjson.dumps(to_request(request)))
+                await self._http.ask("POST", "/v1/operations", content=orjson.dumps(to_request(request)))
             )
         except httpx.HTTPError as error:
             return failed(error)
@@ -56,7 +56,7 @@ class SimulatorAdapter:
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:
         try:
-            answer = await ask(self._http, "GET", f"/v1/operations/{quote(request.idempotency_key, safe='')}")
+            answer = await self._http.ask("GET", f"/v1/operations/{quote(request.idempotency_key, safe='')}")
             return None if answer.status == 404 else _of(answer)
         except httpx.HTTPError as error:
             return unknown(type(error).__name__)

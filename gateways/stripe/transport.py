@@ -10,7 +10,7 @@ from typing import Any
 
 import stripe
 
-from gateways.http import ask, client
+from gateways.http import client
 
 CONNECTIONS = 1000
 
@@ -25,7 +25,7 @@ class Transport(stripe.HTTPClient):
     async def request_async(
         self, method: str, url: str, headers: Mapping[str, str], post_data: Any = None
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        answer = await ask(self._http, method, url, headers=dict(headers), content=post_data or None)
+        answer = await self._http.ask(method, url, headers=dict(headers), content=post_data or None)
         return answer.body, answer.status, answer.headers
 
     async def close_async(self) -> None:

@@ -12,6 +12,7 @@ import orjson
 from cyclopts import App
 
 from services import loop
+from services.bench.gateway import gateway as measure_gateway
 from services.bench.latency import latency as measure_latency
 from services.bench.reading import reading as measure_reading
 from services.bench.spine import Spine
@@ -47,6 +48,20 @@ def latency(*, rate: int = 200, seconds: int = 15, output: Output = "table") -> 
 def reading(*, commands: int = 20_000, output: Output = "table") -> None:
     """Read models made anew, and asked over HTTP, beside COPY and a bare handler."""
     _tell(_on_a_stack(lambda folder: measure_reading(folder, commands)), output)
+
+
+@bench.command
+def gateway(
+    *, in_air: int = 1_000, delay_milliseconds: int = 200, seconds: int = 15, output: Output = "table"
+) -> None:
+    """Gateway calls in the air from one worker, beside what the gateway's own time allows."""
+    told = _on_a_stack(lambda folder: measure_gateway(folder, in_air, delay_milliseconds, seconds))
+    _tell(told, output)
+    if output == "table":
+        console.print(
+            f"at most {told.most} in the air; {told.worker_microseconds:.0f} µs of a core for each call; "
+            f"memory {told.worker_megabytes_before:.0f} MB once warm, {told.worker_megabytes:.0f} MB at most"
+        )
 
 
 def _on_a_stack(measure: Callable[[Path], Awaitable[T]]) -> T:

@@ -13,6 +13,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 
 from events.gateway import Capabilities
@@ -21,7 +22,7 @@ from events.money import EXPONENTS, Money
 from events.shapes import Outcome
 from gateways.conformance import run_all
 from gateways.conformance.rig import Rig
-from gateways.http import Answer
+from gateways.http import Answer, client
 from gateways.outcomes import not_sent
 from gateways.protocol import Notification
 from tests.fixtures.template import AcmePay, AcmePayRig, template
@@ -92,15 +93,20 @@ class RaisesOnNonsense(AcmePay):
 class FollowsRedirections(AcmePay):
     def __init__(self, settings: Any, connect_ms: int, read_ms: int, credential: Any) -> None:
         super().__init__(settings, connect_ms, read_ms, credential)
-        self._http.follow_redirects = True
+        self._http = client(connect_ms, read_ms, base_url=settings["base_url"], follow_redirects=True)
 
 
 class ReadsWithoutEnd(AcmePay):
     """The whole body, whatever its length."""
 
+    def __init__(self, settings: Any, connect_ms: int, read_ms: int, credential: Any) -> None:
+        super().__init__(settings, connect_ms, read_ms, credential)
+        self._url = settings["base_url"]
+
     async def _send(self, request: GatewayCallPlanned) -> Answer:
         headers = self._signed_in() | {"idempotency-key": request.idempotency_key}
-        response = await self._http.post("/operations", headers=headers, content=b"{}")
+        async with httpx.AsyncClient() as http:
+            response = await http.post(f"{self._url}/operations", headers=headers, content=b"{}")
         return Answer(response.status_code, response.headers, response.content)
 
 

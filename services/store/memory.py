@@ -97,8 +97,9 @@ class MemoryStore:
         self._erased.update(batch.erased)
         self._record_verdicts(batch, first - 1)
         self._write_queues(batch)
-        moved, self._moved = self._moved, asyncio.Event()
-        moved.set()
+        if batch.events or batch.verdicts or batch.outbox:
+            moved, self._moved = self._moved, asyncio.Event()
+            moved.set()
         return Appended(len(self._log), self._verdict_position, first)
 
     def _check(self, batch: Batch) -> None:

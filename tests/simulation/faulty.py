@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from services.intake import Partition
@@ -39,9 +39,11 @@ class FaultyStore:
 
     def __getattr__(self, name: str) -> Any:
         inner = getattr(self._store, name)
-        if name == "wakeups":
-            return inner
+        asked = inner if name == "wakeups" else self._behind_the_line(inner)
+        setattr(self, name, asked)
+        return asked
 
+    def _behind_the_line(self, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def asked(*arguments: Any, **more: Any) -> Any:
             moment = self._weather.chosen.random() * 0.008 - 0.004
             if self._weather.storm and moment > 0:  # in between, anybody else may come first
@@ -96,6 +98,10 @@ class Bus:
         if self._weather.strikes("record on another partition", 0.03):
             place = self._weather.chosen.randrange(PARTITIONS)
         self.partitions[place].append(message)
+        self.stir()
+
+    def stir(self) -> None:
+        """Have every worker look again what there is for it."""
         moved, self.arrived = self.arrived, asyncio.Event()
         moved.set()
 
@@ -116,10 +122,17 @@ class Consumer:
     def seek(self, partition: Partition, offset: int | None) -> None:
         self.places[partition] = offset or 0
 
+    def is_behind(self) -> bool:
+        return any(
+            offset < len(self._bus.partitions[place.partition]) for place, offset in self.places.items()
+        )
+
     def poll(self) -> list[Record]:
         """Some of what is there; now and then it is read again, or comes late."""
         found: list[Record] = []
         for place, offset in list(self.places.items()):
+            if offset >= len(self._bus.partitions[place.partition]):
+                continue
             if self._weather.strikes("partition delayed", 0.2):
                 continue
             waiting = self._bus.partitions[place.partition][

@@ -7,9 +7,9 @@ threads in it: waiting for the outside would be waiting for ever, and is reporte
 from __future__ import annotations
 
 import asyncio
-import selectors
 from collections.abc import Coroutine
 from datetime import UTC, datetime, timedelta
+from heapq import heappop, heappush
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -21,30 +21,42 @@ class Deadlock(AssertionError):
     """Every task waits, and no timer is set."""
 
 
-class _NoSockets(selectors.SelectSelector):
-    """Instead of waiting for sockets, moves the loop's clock."""
-
-    loop: VirtualLoop
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise Deadlock("every task waits, and no timer is set")
-        self.loop.elapsed += max(timeout, 0.0)
-        return []
-
-
 class VirtualLoop(asyncio.SelectorEventLoop):
+    """asyncio's loop without its waiting: callbacks that are ready run, then the next timer is due."""
+
     def __init__(self) -> None:
+        super().__init__()
         self.elapsed = 0.0
-        selector = _NoSockets()
-        selector.loop = self
-        super().__init__(selector)
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._made = 0
 
     def time(self) -> float:
         return self.elapsed
 
     def now(self) -> datetime:
         return START + timedelta(seconds=self.elapsed)
+
+    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+        timer = asyncio.TimerHandle(when, callback, args, self, context)
+        self._made += 1
+        heappush(self._timers, (when, self._made, timer))
+        return timer
+
+    def _run_once(self) -> None:
+        """One round of the loop; asyncio's own looks at sockets, and sorts its timers in Python."""
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2]._cancelled:
+            heappop(timers)
+        if not ready and not timers:
+            raise Deadlock("every task waits, and no timer is set")
+        if not ready:
+            self.elapsed = max(self.elapsed, timers[0][0])
+        while timers and timers[0][0] <= self.elapsed:
+            ready.append(heappop(timers)[2])
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
 
 
 class VirtualClock:

@@ -225,7 +225,7 @@ class World:
             records = consumer.poll()
             if records:
                 await intake.take(records, consumer)
-            elif not self.weather.storm:
+            elif not consumer.is_behind():
                 await arrived.wait()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -244,6 +244,7 @@ class World:
             intake, consumer = self._consumers[owner]
             if place not in consumer.places:
                 await intake.assigned([place], consumer)
+                self.bus.stir()
 
     async def kill(self, name: str) -> None:
         task = self._running.pop(name)

@@ -192,7 +192,7 @@ def settle(states: States, report: Report, context: Context) -> tuple[GatewayCal
 def _settled(news: _News) -> Settled:
     call, report, outcome = news.call, news.report, news.report.result
     if news.code == "Reversed":
-        return Settled("REVERSED" if call.status == "SUCCEEDED" else "NOTHING", outcome, [])
+        return _came_back(call, report)
     if call.known:
         return _after_the_end(call, report)
     if news.code == "Success":
@@ -205,6 +205,17 @@ def _settled(news: _News) -> Settled:
     if _is_not_executed(news):
         return _not_sent(news)
     return _unknown(news) if call.status == "PLANNED" else _still_unknown(news)
+
+
+def _came_back(call: GatewayCall, report: Report) -> Settled:
+    """Its money was sent, and returned: that it was sent may be news, too."""
+    if call.status == "FAILED":  # taken for failed, its money is where it would be now
+        return Settled("NOTHING", report.result, [])
+    sent = replace(
+        report, result=replace(report.result, result_code="Success", raw_code=None, raw_message=None)
+    )
+    changes = [] if call.status == "SUCCEEDED" else [_ended(call, sent, GatewayCallSucceeded)]
+    return Settled("REVERSED", report.result, changes)
 
 
 def _after_the_end(call: GatewayCall, report: Report) -> Settled:

@@ -97,9 +97,7 @@ def _returned(
     outcome, id = settled.outcome, refund.refund_id
     match settled.verdict:
         case "PROCESSED":
-            _processed(draft, refund, settled, report, late=False)
-            if refund.orchestration_id:
-                legs.leg_succeeded(draft, refund, context)
+            _went_out(draft, refund, settled, report, context)
         case "LATE_SUCCESS":
             _late(draft, refund, settled, report, context)
         case "FAILED":
@@ -137,7 +135,9 @@ def _returned(
             message = f"{report.source} says {outcome.result_code} after success"
             draft.record(*exceptions.raised(context, "CONTRADICTED_OUTCOME", "refund", id, message))
         case "REVERSED":
-            _reversed(draft, refund, outcome.raw_code, context)
+            if refund.in_flight:
+                _went_out(draft, refund, settled, report, context)
+            _reversed(draft, draft.get(Refund, id), outcome.raw_code, context)
         case _:
             pass
 
@@ -145,6 +145,12 @@ def _returned(
 def _awaited(draft: Draft, refund: Refund) -> None:
     if refund.orchestration_id:
         legs.leg_pending(draft, refund)
+
+
+def _went_out(draft: Draft, refund: Refund, settled: Settled, report: Report, context: Context) -> None:
+    _processed(draft, refund, settled, report, late=False)
+    if refund.orchestration_id:
+        legs.leg_succeeded(draft, refund, context)
 
 
 def _processed(draft: Draft, refund: Refund, settled: Settled, report: Report, late: bool) -> None:

@@ -178,6 +178,24 @@ def test_a_refund_that_comes_back_reopens_its_leg() -> None:
     j.check_settled()
 
 
+def test_a_refund_that_came_back_before_anybody_heard_that_it_went_out_is_both() -> None:
+    j = Refunding()
+    assert j.say(UNKNOWN) == []
+    assert j.say(REVERSED) == ["ChooseRefundFallback", "ChooseRefundFallback"]
+    assert j.orchestration.status == "COMPLETED_WITH_OPEN_CREDIT"
+    assert (j.payment("P")["refunded"], j.payment("P")["applied"]) == ("0.00", "100.00")
+    assert j.say(SUCCESS) == []  # what was late is no news
+    j.check_settled()
+
+
+def test_what_was_taken_for_failed_and_came_back_is_where_it_was() -> None:
+    j = Refunding()
+    j.say(CARD_CLOSED)
+    assert j.say(REVERSED) == []
+    assert j.orchestration.status == "COMPLETED_WITH_OPEN_CREDIT"
+    j.check_settled()
+
+
 def test_a_payout_that_comes_back_becomes_open_credit() -> None:
     j = Refunding(refund_failure_fallback=["UNREFERENCED"])
     j.say(CARD_CLOSED)

@@ -8,6 +8,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from projections.folding import Keys, Rows
+from projections.rows import MemoryRows
 from services.intake import Partition
 from services.messages import Message
 from services.store.memory import MemoryStore
@@ -56,6 +58,26 @@ class FaultyStore:
             return answer
 
         return asked
+
+
+class FaultyRows(MemoryRows):
+    """Read models behind a connection of their own, which is lost now and then."""
+
+    def __init__(self, weather: Weather) -> None:
+        super().__init__()
+        self._weather = weather
+
+    async def load(self, schema: str, keys: Keys) -> Rows:
+        if self._weather.strikes("rows lost before", 0.005):
+            raise OSError("the connection was lost before the rows were read")
+        return await super().load(schema, keys)
+
+    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
+        if self._weather.strikes("rows lost before", 0.01):
+            raise OSError("the connection was lost before the rows were written")
+        await super().write(schema, changed, new, expected, position)
+        if self._weather.strikes("rows lost after", 0.01):
+            raise OSError("the connection was lost before it answered")
 
 
 class Record:

@@ -1,210 +1,647 @@
-"""What a seed's users do: accounts, cards that misbehave, invoices, payments, credits, refunds, mistakes."""
+"""What a seed's users do: accounts, cards that misbehave, invoices, payments, credits, refunds.
+
+They look at what the log says now and do something about it, as people before a screen do; and what
+they see may have changed before their command arrives.  Mistakes and decisions are in modules of
+their own.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from datetime import date
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any, NamedTuple
 
 from events import ids
-from events.gateway import Capabilities
+from events.invoice import Product
 from events.money import Money
-from gateways.simulator.translation import CAPABILITIES
-from services.account import RegisterAccount
-from services.applying import ApplyPayment, UnapplyPayment
-from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
-from services.commands import TYPES
-from services.gateway import RegisterGateway, RegisterGatewayProvider
-from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
-from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.account import (
+    CloseAccount,
+    DefineBillingProfile,
+    PlacePaymentHold,
+    RegisterAccount,
+    ReleasePaymentHold,
+    SetAutomaticPayments,
+    UpdateBillingProfile,
+)
+from services.applying import (
+    ApplyCreditMemo,
+    ApplyCreditMemoLine,
+    ApplyPayment,
+    LineTarget,
+    Target,
+    UnapplyCreditMemo,
+    UnapplyPayment,
+)
+from services.authorizing import (
+    AuthorizePayment,
+    CancelAuthorization,
+    CapturePayment,
+    PostAuthorize,
+    RecordExternalAuthorization,
+    ReverseAuthorization,
+)
+from services.converting import ConvertNegativeInvoice
+from services.credit_memo import CreditMemo
+from services.crediting import (
+    CreateCreditMemo,
+    CreditedLine,
+    CreditInvoice,
+    MemoTax,
+    NewLine,
+    PostCreditMemo,
+    RecoverCreditMemo,
+    VoidCreditMemo,
+)
+from services.gateway import (
+    ActivateGateway,
+    DeactivateGateway,
+    PublishRawCodeMap,
+    RegisterGateway,
+    RegisterGatewayProvider,
+    RestrictGateway,
+    RotateGatewayCredential,
+)
+from services.invoice import Invoice
+from services.method_choice import (
+    ClearDefaultPaymentMethod,
+    DeletePaymentMethod,
+    ReorderPaymentMethods,
+    SetDefaultPaymentMethod,
+)
+from services.paying import ApplyTo, CancelPayment, OneTimeMethod, ProcessPayment, RecordExternalPayment
+from services.payment import Payment
+from services.payment_group import NewGroup
 from services.payment_method import SavePaymentMethod
-from services.posting import Line, Original, PostInvoice, TaxLine
-from services.refunding import IssueRefund
+from services.posting import ExcludeInvoiceFromPayments, Line, Original, PostInvoice, TaxLine
+from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+from tests.simulation.bank import MAIN, STRICT, Bank
 from tests.simulation.virtual_loop import START
+from tests.simulation.watch import Watch
 
 TENANT = "t"
-ACCOUNTS = 5
+ACCOUNTS = tuple(f"A{n}" for n in range(5))
+PASSING = "A9"
+"""An account that comes and goes."""
 CURRENCIES = ("GBP", "JPY")
+DAY = date(2026, 1, 5)
 TOKENS = (
-    "tok_ok",
-    "tok_ok",
-    "tok_soft_funds",
-    "tok_hard_lost",
-    "tok_timeout_before",
-    "tok_timeout_after",
-    "tok_async_ok",
-    "tok_async_fail",
-    "tok_system_error_2",
-    "tok_system_error_9",
-    "tok_rate_limit_1",
-    "tok_unmapped",
-    "tok_refund_closed",
-    "tok_refund_soft_1",
-    "tok_refund_async",
-    "tok_refund_async_fail",
-    "tok_refund_timeout_after",
-    "tok_refund_timeout_before",
-    "tok_slow_900",
-)
-
-Said = tuple[object, str, str]
-"""A command, its account, and the key that identifies it."""
+    "tok_ok tok_ok tok_ok tok_soft_funds tok_hard_lost tok_timeout_before tok_timeout_after tok_async_ok "
+    "tok_async_fail tok_system_error_2 tok_system_error_9 tok_rate_limit_1 tok_unmapped tok_refund_closed "
+    "tok_refund_closed tok_refund_soft_1 tok_refund_soft_9 tok_refund_async tok_refund_async_fail "
+    "tok_refund_timeout_after tok_refund_timeout_before tok_slow_900 tok_review tok_action tok_short "
+    "tok_refund_reversed"
+).split()
+LATELY = 24
+"""Of how many of each kind people still think."""
 
 
-def setup(capabilities: Capabilities = CAPABILITIES) -> Iterator[Said]:
-    yield ApplySettingsPreset("recommended"), ids.tenant_home("settings", TENANT), "preset"
-    polls = ChangeTenantSettings({"unknown_outcome_poll": (5, 10, 30, 60, 120, 600)})
-    yield polls, ids.tenant_home("settings", TENANT), "polls"
-    provider = RegisterGatewayProvider("sim", "Simulator", "simulator", capabilities)
-    yield provider, ids.tenant_home("gateway_provider", "sim"), "provider"
-    gateway = RegisterGateway("gw", "Main", "sim", "env:NONE", "m1", "TEST")
-    yield gateway, ids.tenant_home("gateway", "gw"), "gateway"
+class Said(NamedTuple):
+    """A command, its account, and the key that identifies it."""
+
+    command: object
+    account: str
+    key: str
+    envelope: dict[str, Any] = {}
+    """What its record holds besides; under `data`, what replaces parts of the command."""
+
+    @property
+    def is_dry_run(self) -> bool:
+        return bool(self.envelope.get("dry_run"))
+
+
+def home_of(command: Any) -> str:
+    """The `account_id` of a command about the tenant itself."""
+    match command:
+        case ApplySettingsPreset() | ChangeTenantSettings():
+            return ids.tenant_home("settings", TENANT)
+        case RegisterGatewayProvider() | PublishRawCodeMap():
+            return ids.tenant_home("gateway_provider", command.provider_id)
+        case _:
+            return ids.tenant_home("gateway", command.gateway_id)
+
+
+def setup(bank: Bank) -> Iterator[Said]:
+    commands: list[object] = [
+        ApplySettingsPreset("recommended"),
+        ChangeTenantSettings({"unknown_outcome_poll": (5, 10, 30, 60, 120, 600)}),
+    ]
+    for gateway_id, steps in ((MAIN, None), (STRICT, {"GBP": 5})):
+        can = bank.capabilities[gateway_id]
+        commands += [
+            RegisterGatewayProvider(gateway_id, gateway_id, "simulator", can),
+            RegisterGateway(
+                gateway_id, gateway_id, gateway_id, "env:NONE", f"m-{gateway_id}", "TEST",
+                external_reference=f"ref-{gateway_id}", minor_unit_overrides=steps,
+            ),
+        ]  # fmt: skip
+    for n, command in enumerate(commands):
+        yield Said(command, home_of(command), f"setup {n}")
+
+
+Say = Callable[["Users", str], object | None]
 
 
 class Users:
-    """Seeded: the same seed says the same, whatever the answers were."""
+    """Seeded; `command` says what comes next, from what they see."""
 
-    def __init__(self, seed: int) -> None:
-        self._chosen = random.Random(seed)
-        self._invoices: list[tuple[str, str, str, int]] = []
-        """External id, account, currency, amount."""
-        self._payments: list[tuple[str, str, str, int]] = []
-        self._authorizations: list[tuple[str, str, str]] = []
-        self._applied: list[tuple[str, str, str, str]] = []
-        """Payment, account, invoice, and the id that its application to line 0 has, if it has one."""
-        self._said: list[Said] = []
+    def __init__(self, seed: int, watch: Watch, bank: Bank) -> None:
+        self.chosen = random.Random(seed)
+        self.seen, self.bank = watch, bank
+        self.said: list[Said] = []
+        self.number = 0
 
-    def commands(self, count: int) -> Iterator[Said]:
-        accounts = [f"A{n}" for n in range(ACCOUNTS)]
-        for account in accounts:
-            yield RegisterAccount(account), account, f"register {account}"
+    def beginnings(self) -> Iterator[Said]:
+        for account in ACCOUNTS:
+            yield Said(RegisterAccount(account), account, f"register {account}")
             for n in range(3):
-                token = self._chosen.choice(TOKENS)
-                card = SavePaymentMethod("gw", token, "card", f"card-{account}-{n}")
-                yield card, account, f"card {account} {n}"
-        kinds = (
-            self._post,
-            self._pay,
-            self._post_and_pay,
-            self._reduce,
-            self._apply,
-            self._refund,
-            self._odd,
+                token = self.chosen.choice(TOKENS)
+                yield Said(self.card(account, n, token), account, f"card {account} {n}")
+        token, mine = self.chosen.choice(TOKENS), self.chosen.choice(ACCOUNTS)
+        strict = SavePaymentMethod(STRICT, token, "card", f"strict-{mine}", expiry_month=12, expiry_year=2030)
+        yield Said(strict, mine, f"strict card {mine}")
+
+    def next(self, ways: dict[Say, int]) -> Said:
+        """One of several ways, by weight; where one has nothing to do, an invoice is posted."""
+        account = self.chosen.choice(ACCOUNTS)
+        self.number += 1
+        way = self.chosen.choices(list(ways), list(ways.values()))[0]
+        said = way(self, account) or post(self, account)
+        if not isinstance(said, Said):
+            said = Said(said, account, f"{type(said).__name__} {self.number}")
+        self.said.append(said)
+        return said
+
+    # -- what they see
+
+    def pick(self, kind: str, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
+        """One of the latest of a kind that is as wanted, or None."""
+        found = [one for one in list(self.seen.of[kind].values())[-LATELY:] if wanted(one)]
+        return self.chosen.choice(found) if found else None
+
+    def pick_id(self, kind: str, wanted: Callable[[Any], bool] = lambda _: True) -> str | None:
+        """Likewise, of what does not know its own id."""
+        found = [id for id, one in list(self.seen.of[kind].items())[-LATELY:] if wanted(one)]
+        return self.chosen.choice(found) if found else None
+
+    def part(self, amount: int) -> int:
+        return max(1, amount // self.chosen.choice((1, 1, 2, 3)))
+
+    def method(self, account: str) -> str:
+        name = f"card-{account}-{self.chosen.randrange(3)}"
+        return ids.method_id(TENANT, account, f"m-{MAIN}", name)
+
+    def card(self, account: str, n: int, token: str, **more: Any) -> SavePaymentMethod:
+        return SavePaymentMethod(MAIN, token, "card", f"card-{account}-{n}", **more)
+
+
+def money(amount: int, currency: str) -> Money:
+    return Money(amount, currency)
+
+
+def unpaid(account: str, currency: str | None = None) -> Callable[[Invoice], bool]:
+    return lambda i: (
+        i.account_id == account and i.balance > 0 and i.locked_by is None and currency in (None, i.currency)
+    )
+
+
+# -- invoices
+
+
+def post(users: Users, account: str) -> Said:
+    currency, chosen, number = chosen_currency(users), users.chosen, users.number
+    lines = tuple(
+        Line(
+            str(n),
+            money(chosen.randint(0, 5000), currency),
+            (TaxLine(money(chosen.randint(0, 300), currency)),),
         )
-        for number in range(count):
-            account = self._chosen.choice(accounts)
-            said = self._chosen.choices(kinds, (4, 3, 5, 6, 2, 2, 4))[0](number, account)
-            self._said.append(said)
-            yield said
+        for n in range(chosen.randint(1, 4))
+    )
+    if chosen.random() < 0.08:
+        lines += (Line("off", money(-chosen.randint(1, 900), currency)),)
+    return Said(PostInvoice(f"inv-{number}", currency, lines), account, f"post {number}")
 
-    def _method(self, account: str) -> str:
-        return ids.method_id(TENANT, account, "m1", f"card-{account}-{self._chosen.randrange(3)}")
 
-    def _post(self, number: int, account: str) -> Said:
-        currency, chosen = self._chosen.choice(CURRENCIES), self._chosen
-        lines = tuple(
-            Line(
-                str(n),
-                Money(chosen.randint(0, 5000), currency),
-                (TaxLine(Money(chosen.randint(0, 300), currency)),),
+def chosen_currency(users: Users) -> str:
+    return users.chosen.choice(CURRENCIES)
+
+
+def reduce(users: Users, account: str) -> Said | None:
+    """A negative invoice on an earlier one, now and then with a positive line of its own."""
+    paid = users.chosen.random() < 0.6
+    original: Invoice | None = users.pick("invoice", lambda i: i.total > 0 and (i.applications or not paid))
+    if original is None:
+        return None
+    amount = max(1, original.total // users.chosen.choice((1, 2, 4, 10)))
+    reference = Original(external_id=original.external_id, line_id="0")
+    lines = [Line("n", money(-amount, original.currency), reference=reference)]
+    if users.chosen.random() < 0.2:
+        lines.append(Line("p", money(amount // 2, original.currency)))
+    number = users.number
+    said = PostInvoice(f"neg-{number}", original.currency, tuple(lines))
+    return Said(said, original.account_id, f"reduce {number}")
+
+
+def convert(users: Users, account: str) -> Said | None:
+    return of(users, users.pick("invoice", _is_unconverted), lambda i: ConvertNegativeInvoice(i.invoice_id))
+
+
+def _is_unconverted(invoice: Invoice) -> bool:
+    return any(x.line.line_total.amount_minor < 0 and not x.converted for x in invoice.lines.values())
+
+
+def exclude(users: Users, account: str) -> Said | None:
+    return of(users, users.pick("invoice"), lambda i: ExcludeInvoiceFromPayments(i.invoice_id, "disputed"))
+
+
+def of(users: Users, found: Any, say: Callable[[Any], object]) -> Said | None:
+    """A command about something that was found, for its account."""
+    if found is None:
+        return None
+    command = say(found)
+    return Said(command, found.account_id, f"{type(command).__name__} {users.number}")
+
+
+# -- payments
+
+
+def pay(users: Users, account: str) -> Said | None:
+    invoice: Invoice | None = users.pick("invoice", lambda i: i.balance > 0)
+    if invoice is None:
+        return None
+    chosen, account, number = users.chosen, invoice.account_id, users.number
+    amount = users.part(invoice.balance)
+    targets = [ApplyTo(invoice.invoice_id)]
+    match chosen.randrange(8):
+        case 0:
+            targets = [ApplyTo(invoice.invoice_id, money(amount, invoice.currency))]
+        case 1:
+            line = chosen.choice(list(invoice.lines.values()))
+            targets = [ApplyTo(invoice.invoice_id, line_id=line.line.line_id)]
+        case 2:
+            other = users.pick("invoice", unpaid(account, invoice.currency))
+            targets += [ApplyTo(other.invoice_id)] if other and other is not invoice else []
+        case 3:
+            targets = []
+    sum = money(amount, invoice.currency)
+    if chosen.random() < 0.15:
+        cash = RecordExternalPayment(sum, "CASH", "till", DAY, f"P{number}", tuple(targets[:1]))
+        return Said(cash, account, f"cash {number}")
+    return Said(_sale(users, account, sum, tuple(targets)), account, f"pay {number}")
+
+
+def _sale(users: Users, account: str, amount: Money, targets: tuple[ApplyTo, ...]) -> ProcessPayment:
+    chosen, number = users.chosen, users.number
+    sale = ProcessPayment(amount, f"P{number}", apply_to=targets)
+    match chosen.randrange(12):
+        case 0:
+            return sale  # with the account's default method, if it has one
+        case 1:
+            once = OneTimeMethod("card", chosen.choice(TOKENS))
+            return replace(sale, method=once, gateway_id=MAIN)
+        case 2:
+            return replace(
+                sale, method_id=users.method(account), new_payment_group=NewGroup(f"G-{account}", "order")
             )
-            for n in range(chosen.randint(1, 4))
-        )
-        total = sum(line.charge.amount_minor + line.taxes[0].amount.amount_minor for line in lines)
-        self._invoices.append((f"inv-{number}", account, currency, total))
-        return PostInvoice(f"inv-{number}", currency, lines), account, f"post {number}"
+        case 3:
+            return replace(sale, method_id=users.method(account), payment_group_id=f"G-{account}")
+        case _:
+            return replace(sale, method_id=users.method(account))
 
-    def _pay(self, number: int, account: str) -> Said:
-        if not self._invoices:
-            return self._post(number, account)
-        external_id, account, currency, total = self._chosen.choice(self._invoices[-12:])
-        amount = max(1, self._chosen.choice((total, total, total // 2, total // 3)))
-        self._payments.append((f"P{number}", account, currency, amount))
-        target = ApplyTo(ids.invoice_id(TENANT, external_id))
-        if self._chosen.random() < 0.15:
-            cash = RecordExternalPayment(
-                Money(amount, currency), "CASH", "till", date(2026, 1, 5), f"P{number}", (target,)
+
+def strict_pay(users: Users, account: str) -> Said | None:
+    """With the gateway that can do little: it takes pounds, in steps of five pence."""
+    method = users.pick("spm", lambda m: m.gateway_id == STRICT and m.status == "ACTIVE")
+    if method is None:
+        return None
+    number, invoice = users.number, users.pick("invoice", unpaid(method.account_id, "GBP"))
+    targets = (ApplyTo(invoice.invoice_id),) if invoice else ()
+    amount = money(5 * users.chosen.randint(1, 400), "GBP")
+    return of(users, method, lambda m: ProcessPayment(amount, f"P{number}", m.method_id, apply_to=targets))
+
+
+def apply(users: Users, account: str) -> Said | None:
+    payment: Payment | None = users.pick("payment", lambda p: p.unapplied > 0)
+    if payment is None:
+        return None
+    wanted = unpaid(payment.account_id, payment.currency) if users.chosen.random() < 0.8 else lambda _: True
+    invoice: Invoice | None = users.pick("invoice", wanted)
+    if invoice is None:
+        return None
+    most, line_id = min(payment.unapplied, max(invoice.balance, 1)), None
+    if users.chosen.random() < 0.3:
+        line = users.chosen.choice(list(invoice.lines.values()))
+        most, line_id = min(most, max(line.balance, 1)), line.line.line_id
+    amount = money(users.part(most), payment.currency)
+    return of(users, payment, lambda p: ApplyPayment(p.payment_id, invoice.invoice_id, amount, line_id))
+
+
+def unapply(users: Users, account: str) -> Said | None:
+    payment: Payment | None = users.pick("payment", lambda p: p.applications)
+    if payment is None:
+        return None
+    application = users.chosen.choice(list(payment.applications))
+    return of(users, payment, lambda p: UnapplyPayment(p.payment_id, application))
+
+
+def cancel(users: Users, account: str) -> Said | None:
+    payment = users.pick("payment", lambda p: p.unapplied and not p.applied) or users.pick("payment")
+    return of(users, payment, lambda p: CancelPayment(p.payment_id))
+
+
+# -- credit
+
+
+def new_memo(users: Users, account: str) -> CreateCreditMemo:
+    currency, chosen, number = chosen_currency(users), users.chosen, users.number
+    lines = tuple(
+        NewLine(
+            str(n), money(chosen.randint(1, 3000), currency), Product(name="thing"), _taxes(users, currency)
+        )
+        for n in range(chosen.randint(1, 3))
+    )
+    return CreateCreditMemo(currency, lines, "GOODWILL", f"M{number}", draft=chosen.random() < 0.4)
+
+
+def _taxes(users: Users, currency: str) -> tuple[MemoTax, ...]:
+    return (MemoTax(money(users.chosen.randint(0, 90), currency)),) if users.chosen.random() < 0.5 else ()
+
+
+def draft_memo(users: Users, account: str) -> Said | None:
+    """What becomes of a draft: it is posted, or given up."""
+    say = users.chosen.choice((PostCreditMemo, PostCreditMemo, RecoverCreditMemo))
+    return of(users, users.pick("cm", lambda m: m.status == "DRAFT"), lambda m: say(m.credit_memo_id))
+
+
+def void_memo(users: Users, account: str) -> Said | None:
+    unused = users.pick("cm", lambda m: m.status == "POSTED" and m.balance == m.total)
+    return of(users, unused, lambda m: VoidCreditMemo(m.credit_memo_id))
+
+
+def credit_lines(users: Users, account: str) -> Said | None:
+    invoice: Invoice | None = users.pick("invoice", lambda i: i.balance > 0)
+    if invoice is None:
+        return None
+    line = users.chosen.choice(list(invoice.lines.values()))
+    amount = money(
+        users.part(max(min(line.balance - max(line.tax, 0), line.line.charge.amount_minor), 1)),
+        invoice.currency,
+    )
+    credited = (CreditedLine(line.line.line_id, amount),)
+    return of(users, invoice, lambda i: CreditInvoice(i.invoice_id, credited, "GOODWILL"))
+
+
+def apply_memo(users: Users, account: str) -> Said | None:
+    memo: CreditMemo | None = users.pick("cm", lambda m: m.balance > 0)
+    if memo is None:
+        return None
+    found = {
+        invoice.invoice_id: invoice
+        for _ in range(users.chosen.randint(1, 2))
+        if (invoice := users.pick("invoice", unpaid(memo.account_id, memo.currency)))
+    }
+    if not found:
+        return None
+    if users.chosen.random() < 0.4:
+        return _apply_memo_line(users, memo, next(iter(found.values())))
+    left, targets = memo.balance, list[Target]()
+    for invoice in found.values():
+        amount = users.part(min(max(left, 1), invoice.balance))
+        left -= amount
+        targets.append(Target(invoice.invoice_id, money(amount, memo.currency)))
+    return of(users, memo, lambda m: ApplyCreditMemo(m.credit_memo_id, tuple(targets)))
+
+
+def _apply_memo_line(users: Users, memo: CreditMemo, invoice: Invoice) -> Said | None:
+    mine, its = (users.chosen.choice(list(lines.values())) for lines in (memo.lines, invoice.lines))
+    amount = money(users.part(max(min(mine.balance, its.balance), 1)), memo.currency)
+    target = LineTarget(invoice.invoice_id, its.line.line_id, amount)
+    return of(users, memo, lambda m: ApplyCreditMemoLine(m.credit_memo_id, mine.line.line_id, (target,)))
+
+
+def unapply_memo(users: Users, account: str) -> Said | None:
+    memo: CreditMemo | None = users.pick("cm", lambda m: m.applications)
+    if memo is None:
+        return None
+    application = users.chosen.choice(list(memo.applications))
+    return of(users, memo, lambda m: UnapplyCreditMemo(m.credit_memo_id, application))
+
+
+# -- refunds
+
+
+def refund(users: Users, account: str) -> Said | None:
+    source: Any = users.chosen.choice(("UNAPPLIED", "REOPEN_INVOICES"))
+    free = (lambda p: p.unapplied) if source == "UNAPPLIED" else (lambda p: p.refundable)
+    payment: Payment | None = users.pick("payment", lambda p: free(p) > 0) or users.pick("payment")
+    if payment is None:
+        return None
+    amount, id = money(users.part(max(free(payment), 1)), payment.currency), f"R{users.number}"
+    return of(users, payment, lambda p: IssueRefund(p.payment_id, amount, "asked", source, id))
+
+
+def pay_out(users: Users, account: str) -> Said | None:
+    memo: CreditMemo | None = users.pick("cm", lambda m: m.balance > 0)
+    if memo is None:
+        return None
+    amount, id = money(users.part(memo.balance), memo.currency), f"R{users.number}"
+    method = users.method(memo.account_id) if users.chosen.random() < 0.7 else None
+    return of(users, memo, lambda m: IssueUnreferencedRefund(m.credit_memo_id, amount, "asked", method, id))
+
+
+def refund_outside(users: Users, account: str) -> Said | None:
+    id, chosen = f"R{users.number}", users.chosen
+    payment = users.pick("payment", lambda p: p.unapplied > 0)
+    if payment and chosen.random() < 0.6:
+        amount = money(users.part(payment.unapplied), payment.currency)
+        paid = RecordExternalRefund(amount, "CASH", "till", DAY, "asked", payment.payment_id, refund_id=id)
+        return of(users, payment, lambda p: paid)
+    memo = users.pick("cm", lambda m: m.balance > 0)
+    if memo is None:
+        return None
+    amount = money(users.part(memo.balance), memo.currency)
+    paid = RecordExternalRefund(
+        amount, "CHECK", "no 7", DAY, "asked", credit_memo_id=memo.credit_memo_id, refund_id=id
+    )
+    return of(users, memo, lambda m: paid)
+
+
+# -- authorizations
+
+
+def authorize(users: Users, account: str) -> Said:
+    number, currency = users.number, chosen_currency(users)
+    amount, id = money(5000, currency), f"H{number}"
+    ref = f"x{number}"
+    match users.chosen.randrange(6):
+        case 0:
+            users.bank.hold(ref, amount)
+            soon = START + timedelta(seconds=users.chosen.uniform(5, 200))
+            known: object = PostAuthorize(amount, MAIN, "card", "tok_ok", ref, START, id, soon)
+        case 1:
+            users.bank.hold(ref, amount)
+            known = RecordExternalAuthorization(amount, MAIN, "card", "tok_ok", ref, START, id)
+        case _:
+            known = AuthorizePayment(amount, MAIN, users.method(account), START, id)
+    return Said(known, account, f"authorize {number}")
+
+
+def strict_authorize(users: Users, account: str) -> Said | None:
+    method = users.pick("spm", lambda m: m.gateway_id == STRICT)
+    id, amount = f"H{users.number}", money(5000, "GBP")
+    return of(users, method, lambda m: AuthorizePayment(amount, STRICT, m.method_id, START, id))
+
+
+def capture(users: Users, account: str) -> Said | None:
+    held = users.pick("auth", lambda a: a.balance > 0)
+    if held is None:
+        return None
+    invoice = users.pick("invoice", unpaid(held.account_id, held.currency))
+    targets = (invoice.invoice_id,) if invoice else ()
+    amount = money(users.chosen.choice((1000, 3000, held.balance)), held.currency)
+    final, id = users.chosen.random() < 0.3, f"P{users.number}"
+    return of(users, held, lambda a: CapturePayment(a.authorization_id, amount, id, final, targets))
+
+
+def let_go(users: Users, account: str) -> Said | None:
+    held = users.pick("auth", lambda a: a.balance > 0)
+    if held is None:
+        return None
+    if users.chosen.random() < 0.5:
+        return of(users, held, lambda a: CancelAuthorization(a.authorization_id))
+    amount = money(users.part(held.balance), held.currency)
+    return of(users, held, lambda a: ReverseAuthorization(a.authorization_id, amount))
+
+
+# -- methods, accounts, the tenant
+
+
+def methods(users: Users, account: str) -> object:
+    chosen, active = users.chosen, "ACTIVE"
+    mine = [m for m in users.seen.of["spm"].values() if m.account_id == account and m.status == active]
+    match chosen.randrange(6):
+        case 0:
+            return SetDefaultPaymentMethod(users.method(account))
+        case 1:
+            return ClearDefaultPaymentMethod()
+        case 2 if mine:
+            order = [m.method_id for m in mine]
+            chosen.shuffle(order)
+            return ReorderPaymentMethods(tuple(order))
+        case 3:
+            return users.card(
+                account, chosen.randrange(3), chosen.choice(TOKENS), nickname=f"n{users.number}"
             )
-            return cash, account, f"pay {number}"
-        sale = ProcessPayment(
-            Money(amount, currency), f"P{number}", self._method(account), apply_to=(target,)
+        case 4:
+            return users.card(account, chosen.randrange(3), "tok_ok", usage="ON_SESSION")
+        case _:
+            return DeletePaymentMethod(users.method(account))
+
+
+def profiles(users: Users, account: str) -> object:
+    chosen, name = users.chosen, f"p{users.chosen.randrange(2)}"
+    match chosen.randrange(5):
+        case 0:
+            return DefineBillingProfile(name, name, 1, is_default=chosen.random() < 0.5)
+        case 1:
+            return UpdateBillingProfile(name, "new", 2, is_default=chosen.random() < 0.5)
+        case 2:
+            return SetAutomaticPayments(name, chosen.random() < 0.5)
+        case 3:
+            return PlacePaymentHold("he asked")
+        case _:
+            return ReleasePaymentHold()
+
+
+def passing(users: Users, account: str) -> Said:
+    """An account with nothing in it comes, and is closed."""
+    say = users.chosen.choice((RegisterAccount("passing"), CloseAccount()))
+    return Said(say, PASSING, f"passing {users.number}")
+
+
+def office(users: Users, account: str) -> Said:
+    """The tenant changes its mind, and its gateways: every rule below is changed in mid-stream."""
+    chosen = users.chosen
+    name = chosen.choice(
+        (
+            "production",
+            "application_level",
+            "refund_failure_fallback",
+            "convert_negative_lines",
+            "apply_converted_credit_to_source_invoice",
+            "auto_apply_credits_to_posted_invoices",
+            "auto_promote_backup",
+            "level2_level3_data",
+            "gateway",
+            "gateway",
         )
-        return sale, account, f"pay {number}"
+    )
+    command: object
+    if name == "gateway":
+        command = _gateway(users)
+    elif name == "application_level":
+        command = ChangeTenantSettings({name: chosen.choice(("INVOICE", "INVOICE_LINE"))})
+    elif name == "refund_failure_fallback":
+        options = chosen.choice(
+            (
+                ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
+                ("UNREFERENCED", "MANUAL"),
+                ("MANUAL",),
+                ("OTHER_PAYMENT", "UNREFERENCED", "OPEN_CREDIT"),
+            )
+        )
+        command = ChangeTenantSettings({name: options})
+    else:
+        command = ChangeTenantSettings({name: chosen.random() < 0.7})
+    return Said(command, home_of(command), f"office {users.number}")
 
-    def _post_and_pay(self, number: int, account: str) -> Said:
-        return self._pay(number, account) if number % 2 else self._post(number, account)
 
-    def _reduce(self, number: int, account: str) -> Said:
-        """A negative invoice on an earlier one, now and then with a positive line of its own."""
-        if not self._invoices:
-            return self._post(number, account)
-        external_id, account, currency, total = self._chosen.choice(self._invoices[-12:])
-        amount = max(1, total // self._chosen.choice((1, 2, 4, 10)))
-        lines = [
-            Line("n", Money(-amount, currency), reference=Original(external_id=external_id, line_id="0"))
-        ]
-        if self._chosen.random() < 0.2:
-            lines.append(Line("p", Money(amount // 2, currency)))
-        return PostInvoice(f"neg-{number}", currency, tuple(lines)), account, f"reduce {number}"
+def _gateway(users: Users) -> object:
+    chosen = users.chosen
+    match chosen.randrange(7):
+        case 0:
+            return DeactivateGateway(STRICT)
+        case 1:
+            return RestrictGateway(STRICT, chosen.choice(("RESTRICTED", "RESTRICTED_SOON")))
+        case 2:
+            return RestrictGateway(STRICT, "REJECTED")
+        case 3:
+            return RotateGatewayCredential(MAIN, "env:OTHER")
+        case 4:
+            return PublishRawCodeMap(MAIN, {"zz_unheard_of": ("PaymentProcessing", "S")})
+        case _:
+            return ActivateGateway(STRICT)
 
-    def _apply(self, number: int, account: str) -> Said:
-        if not self._payments or not self._invoices:
-            return self._post(number, account)
-        payment_id, account, currency, amount = self._chosen.choice(self._payments[-12:])
-        external_id = self._chosen.choice(self._invoices[-12:])[0]
-        money = Money(max(1, amount // self._chosen.choice((1, 2, 5))), currency)
-        invoice_id, key = ids.invoice_id(TENANT, external_id), f"apply {number}"
-        command_id = ids.command_id(TENANT, TYPES[ApplyPayment], key)
-        application_id = ids.part_id(command_id, f"{payment_id}/{invoice_id}/0/None")
-        self._applied.append((payment_id, account, invoice_id, application_id))
-        return ApplyPayment(payment_id, invoice_id, money), account, key
 
-    def _refund(self, number: int, account: str) -> Said:
-        if not self._payments:
-            return self._post(number, account)
-        payment_id, account, currency, amount = self._chosen.choice(self._payments[-12:])
-        money = Money(max(1, amount // self._chosen.choice((1, 1, 2))), currency)
-        source: Any = self._chosen.choice(("UNAPPLIED", "REOPEN_INVOICES"))
-        return IssueRefund(payment_id, money, "asked", source, f"R{number}"), account, f"refund {number}"
-
-    def _odd(self, number: int, account: str) -> Said:
-        """Repeats, misused keys, cancellations, authorizations, and what cannot be."""
-        chosen = self._chosen
-        match chosen.randrange(10):
-            case 0 if self._said:
-                return chosen.choice(self._said)
-            case 1 if self._said:
-                _, account, key = chosen.choice(self._said)
-                return RegisterAccount("somebody else"), account, key
-            case 2 if self._payments:
-                payment_id, account, _, _ = chosen.choice(self._payments[-12:])
-                return CancelPayment(payment_id), account, f"cancel {number}"
-            case 3:
-                currency = chosen.choice(CURRENCIES)
-                self._authorizations.append((f"H{number}", account, currency))
-                hold = AuthorizePayment(
-                    Money(5000, currency), "gw", self._method(account), START, f"H{number}"
-                )
-                return hold, account, f"authorize {number}"
-            case 4 if self._authorizations:
-                held, account, currency = chosen.choice(self._authorizations)
-                capture = CapturePayment(
-                    held, Money(chosen.choice((1000, 3000, 6000)), currency), f"P{number}"
-                )
-                self._payments.append((f"P{number}", account, currency, 1000))
-                return capture, account, f"capture {number}"
-            case 5 if self._authorizations:
-                held, account, currency = chosen.choice(self._authorizations)
-                return ReverseAuthorization(held, Money(1500, currency)), account, f"reverse {number}"
-            case 6:
-                return SetDefaultPaymentMethod(self._method(account)), account, f"default {number}"
-            case 7:
-                return DeletePaymentMethod(self._method(account)), account, f"delete {number}"
-            case 8 if self._applied:
-                payment_id, account, _, application_id = chosen.choice(self._applied)
-                return UnapplyPayment(payment_id, application_id), account, f"unapply {number}"
-            case _:
-                application = UnapplyPayment(f"P{number // 2}", "no-such-application")
-                return application, account, f"unapply {number}"
+JOURNEY: dict[Say, int] = {
+    post: 24,
+    pay: 44,
+    reduce: 30,
+    convert: 3,
+    exclude: 1,
+    strict_pay: 5,
+    apply: 14,
+    unapply: 5,
+    cancel: 4,
+    new_memo: 5,
+    draft_memo: 3,
+    void_memo: 2,
+    credit_lines: 5,
+    apply_memo: 6,
+    unapply_memo: 4,
+    refund: 10,
+    pay_out: 4,
+    refund_outside: 3,
+    authorize: 6,
+    strict_authorize: 1,
+    capture: 7,
+    let_go: 4,
+    methods: 7,
+    profiles: 3,
+    passing: 1,
+    office: 6,
+}
+"""How often, in parts of their sum."""

@@ -1,0 +1,167 @@
+"""After the storm: what is left over, what the gateway says, what was told, and what the read models show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from events import ids
+from events.log import Recorded
+from events.operations import ExceptionRaised
+from gateways.simulator.behaviour import REFUNDS
+from projections.accounts import account_balances
+from projections.folding import Folder, Rows
+from projections.ledger import ledger_balances
+from projections.models import TABLES
+from projections.queries import net_balance
+from services.authorization import Authorization
+from services.credit_memo import CreditMemo
+from services.orchestration import ENDED, RefundOrchestration
+from services.payment import Payment
+from services.refund import Refund
+from services.store.memory import MemoryStore
+from tests.simulation.bank import Bank, key_of
+from tests.simulation.watch import Broken, Watch
+
+
+def nothing_left_over(watch: Watch) -> None:
+    """Everything has ended: outcomes are known, orchestrations over, and nothing is held for nobody."""
+    for kind in ("payment", "refund", "auth", "cm", "ro"):
+        for state in watch.of[kind].values():
+            if not _has_ended(state, watch):
+                raise Broken(f"left over: {state}")
+
+
+def _has_ended(state: Any, watch: Watch) -> bool:
+    match state:
+        case Payment():
+            return not state.in_flight and not state.cancellation_key and _are_awaited(state, watch)
+        case CreditMemo():
+            return _are_awaited(state, watch) and _is_rightly_locked(state, watch)
+        case Refund() | Authorization():
+            return not state.in_flight
+        case RefundOrchestration():
+            ended = state.status in ENDED | {"MANUAL_ACTION"}
+            return ended and (not state.legs or state.refunded + state.open_credit <= state.amount)
+        case _:
+            raise AssertionError(state)
+
+
+def _are_awaited(source: Payment | CreditMemo, watch: Watch) -> bool:
+    """Whether a refund may still take what is reserved for it: itself, or what a person decides."""
+    for refund_id in source.reservations:
+        refund: Refund = watch.of["refund"][refund_id]
+        if not refund.orchestration_id:
+            return False
+        if watch.of["ro"][refund.orchestration_id].status != "MANUAL_ACTION":
+            return False
+    return True
+
+
+def _is_rightly_locked(memo: CreditMemo, watch: Watch) -> bool:
+    if memo.locked_by is None:
+        return True
+    holder, _, id = memo.locked_by.partition(":")
+    return holder == "refunding" and watch.of["ro"][id].status == "MANUAL_ACTION"
+
+
+def verdicts_are_true(memory: MemoryStore, sent: Iterable[str]) -> None:
+    """Every command that was sent has a verdict; what a verdict says is in the log, under its command."""
+    verdicts = {str(id): verdict for id, verdict in memory._verdicts.items()}
+    unanswered = set(sent) - verdicts.keys()
+    if unanswered:
+        raise Broken(f"no verdict: {sorted(unanswered)[:3]}")
+    written: dict[str, dict[str, int]] = {}
+    last: dict[str, int] = {}
+    for event in memory._log:
+        id = str(event.command_id)
+        written.setdefault(id, {})[event.stream] = event.version
+        last[id] = event.position
+    for id, verdict in verdicts.items():
+        claimed = orjson.loads(verdict.outcome).get("streams", {})
+        if verdict.status == "PARKED":
+            raise Broken(f"parked: {verdict.outcome!r}")
+        if claimed != written.get(id, {}) or (id in last and verdict.position != last[id]):
+            raise Broken(f"the verdict of {id} says {claimed}, {verdict.position}; the log {written.get(id)}")
+    if written.keys() - verdicts.keys():
+        raise Broken(f"events without a verdict: {written.keys() - verdicts.keys()}")
+
+
+def gateway_agrees(watch: Watch, log: list[Recorded], bank: Bank) -> None:
+    """The gateway's ledger and ours name the same movements, each once.
+
+    A refund that was taken for failed and went out after all is not booked where its money has found
+    another place since: it is shown to a person instead.
+    """
+    ours, shown = _ours(watch, log)
+    theirs = Counter(
+        (key_of(entry), entry.amount_minor)
+        for entry in bank.simulator.entries.values()
+        if entry.status == "EXECUTED" and entry.operation in REFUNDS | {"SALE", "CAPTURE"}
+    )
+    lacking = {movement: count for movement, count in (theirs - ours).items() if movement[0] not in shown}
+    if ours - theirs or lacking:
+        raise Broken(f"ours but not theirs {ours - theirs}, theirs but not ours {lacking}")
+    _never_more_given_back_than_taken(bank)
+
+
+def _ours(watch: Watch, log: list[Recorded]) -> tuple[Counter[tuple[str, int]], set[str]]:
+    moved: Counter[tuple[str, int]] = Counter()
+    shown: set[str] = set()
+    for event, fact in zip(log, watch.facts, strict=True):
+        id = ids.parts(event.stream)[2]
+        if event.topic == "payment.processed.v1":
+            payment = watch.of["payment"][id]
+            moved[_key(watch, payment, ("SALE", "CAPTURE")), fact.processed_amount.amount_minor] += 1
+        elif event.topic == "refund.processed.v1":
+            moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] += 1
+        elif event.topic == "refund.reversed.v1":
+            moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] -= 1
+        elif (
+            isinstance(fact, ExceptionRaised)
+            and fact.type == "LATE_SUCCESS"
+            and fact.subject_kind == "refund"
+        ):
+            shown.add(watch.of["refund"][fact.subject_id].operation_key)
+    return +moved, shown
+
+
+def _key(watch: Watch, payment: Payment, operations: tuple[str, ...]) -> str:
+    """The key of a payment's own call; its latest may be that of a void."""
+    return next(
+        key
+        for key, call in watch.of["gwcall"].items()
+        if call.planned.target_id == payment.payment_id and call.planned.operation in operations
+    )
+
+
+def _never_more_given_back_than_taken(bank: Bank) -> None:
+    """Whatever the gateway would have let us do."""
+    given_back: Counter[str] = Counter()
+    for entry in bank.simulator.entries.values():
+        if entry.status == "EXECUTED" and entry.operation in ("REFUND", "VOID"):
+            given_back[entry.of] += entry.amount_minor
+    taken = {entry.ref: entry.amount_minor for entry in bank.simulator.entries.values()}
+    for ref, amount in given_back.items():
+        if amount > taken.get(ref, 0):
+            raise Broken(f"{amount} given back of {ref}, which took {taken.get(ref, 0)}")
+
+
+def projections_agree(log: list[Recorded], kept: Rows) -> None:
+    """The read models equal a fold from zero; and the ledger agrees with the balances."""
+    measure = Folder(TABLES).from_zero(log)
+    for table, rows in measure.items():
+        held: Mapping[Any, Any] = kept.get(table, {})
+        if rows != held:
+            differing = [key for key in rows.keys() | held.keys() if rows.get(key) != held.get(key)]
+            raise Broken(f"{table.name} differs from a fold from zero: {differing[:3]}")
+    net: Counter[tuple[Any, ...]] = Counter()
+    for key, row in measure[ledger_balances].items():
+        if row["ledger_account"] in ("Accounts receivable", "Unapplied cash", "Customer credits"):
+            net[key[:3]] += row["debit"] - row["credit"]
+    for key, row in measure[account_balances].items():
+        if net[key] != net_balance(row):
+            raise Broken(f"the ledger says {net[key]} for {key}, the balances {net_balance(row)}")

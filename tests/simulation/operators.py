@@ -1,0 +1,146 @@
+"""What the tenant's people decide: outcomes that nobody could find out, refunds that got stuck, news.
+
+They say only what is true: before they give their word on an operation, they ask the gateway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from services.authorizing import ResolveReview
+from services.calling import GatewayCall
+from services.exceptions import ResolveException
+from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
+from services.orchestrating import AutomateRefund, CancelRefundOrchestration
+from services.orchestration import PLANNABLE, RefundOrchestration
+from services.paying import ResolvePaymentOutcome
+from services.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
+from services.workers import REPORTS
+from tests.simulation.bank import Fact, key_of
+from tests.simulation.workload import Said, Say, Users, of
+
+DOUBTFUL = ("INDETERMINATE", "REQUIRES_REVIEW", "REQUIRES_ACTION", "PENDING")
+
+
+def resolve(users: Users, account: str) -> Said | None:
+    """Give one's word on an operation whose outcome is not known; the gateway's people decide theirs."""
+    users.bank.decide(users.chosen)
+    kind = users.chosen.choice(("payment", "refund", "auth"))
+    return _resolve(users, users.pick(kind, lambda one: one.status in DOUBTFUL))
+
+
+def _resolve(users: Users, doubtful: Any) -> Said | None:
+    if doubtful is None:
+        return None
+    call: GatewayCall = users.seen.of["gwcall"][doubtful.operation_key]
+    outcome, ref = users.bank.truth(doubtful.operation_key)
+    if outcome is None and call.status == "REVIEW":
+        outcome = "FAILED"  # the gateway has never seen it, and nobody will send it any more
+    if outcome is None:
+        return None
+    match doubtful.KIND:
+        case "payment":
+            command: Any = ResolvePaymentOutcome(doubtful.payment_id, outcome, "he called them", ref)
+        case "refund":
+            command = ResolveRefundOutcome(doubtful.refund_id, outcome, "he called them")
+        case _:
+            command = ResolveReview(doubtful.authorization_id, outcome, "he called them", ref)
+    return of(users, doubtful, lambda _: command)
+
+
+def close_case(users: Users, account: str) -> Said | None:
+    """A case of the exceptions inbox is looked at."""
+    id = users.pick_id("exception", lambda case: not case.resolved)
+    if id is None:
+        return None
+    case = users.seen.of["exception"][id]
+    return of(users, case, lambda _: ResolveException(id, "LOOKED_AT", "nothing to do"))
+
+
+def automate(users: Users, account: str) -> Said | None:
+    memo = users.pick("cm", lambda m: m.balance > 0 and m.reference_invoice_id and not m.locked_by)
+    return of(users, memo, lambda m: AutomateRefund(m.credit_memo_id))
+
+
+def call_off(users: Users, account: str) -> Said | None:
+    ro = users.pick("ro", lambda ro: ro.status in PLANNABLE)
+    return of(users, ro, lambda ro: CancelRefundOrchestration(ro.orchestration_id))
+
+
+def step_in(users: Users, account: str) -> Said | None:
+    """A leg that has failed: a person tries it again, places it otherwise, or says what he did."""
+    ro: RefundOrchestration | None = users.pick("ro", lambda ro: _stuck(ro))
+    if ro is None:
+        return None
+    leg = users.chosen.choice(_stuck(ro))
+    match users.chosen.randrange(5):
+        case 0:
+            command: Any = RetryRefundLeg(ro.orchestration_id, leg)
+        case 1 | 2:
+            options: Any = ("OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
+            command = ChooseRefundFallback(ro.orchestration_id, leg, users.chosen.choice(options))
+        case 3:
+            command = ResolveManualAction(
+                ro.orchestration_id, leg, "REFUNDED_EXTERNALLY", "a check", "CHECK", "no 12"
+            )
+        case _:
+            command = ResolveManualAction(ro.orchestration_id, leg, "OPEN_CREDIT", "he keeps it")
+    return of(users, ro, lambda _: command)
+
+
+def _stuck(ro: RefundOrchestration) -> list[int]:
+    return [leg.no for leg in ro.legs.values() if leg.status in ("FAILED", "MANUAL")]
+
+
+def hear(users: Users, account: str) -> Said | None:
+    """News of the gateway: an outcome again, out of order, or contradicting what was known."""
+    fact = users.bank.news(users.chosen, lambda key: users.seen.of["gwcall"][key].status == "SUCCEEDED")
+    return _reported(users, fact, f"news {users.number}") if fact else None
+
+
+def hear_of_returns(users: Users, account: str) -> Said | None:
+    return next(_returns(users), None)
+
+
+def _returns(users: Users) -> Iterator[Said]:
+    """Refunds that came back, and that Tender does not know of yet."""
+    for fact in users.bank.came_back():
+        call = users.seen.of["gwcall"][key_of(fact.entry)]
+        if users.seen.of["refund"][call.planned.target_id].status not in ("REVERSED", "FAILED"):
+            yield _reported(users, fact, f"came back {fact.entry.key}")
+
+
+def _reported(users: Users, fact: Fact, key: str) -> Said:
+    operation_key = key_of(fact.entry)
+    report = REPORTS[fact.entry.operation](operation_key, "NOTIFICATION", fact.outcome)
+    if fact.outcome.result_code == "Reversed":
+        report = RecordRefundOutcome(operation_key, "NOTIFICATION", fact.outcome)
+    planned = users.seen.of["gwcall"][operation_key].planned
+    return Said(report, planned.account_id, key)
+
+
+def last_word(users: Users) -> Iterator[Said]:
+    """After the storm, everything that waits for a person is decided by one."""
+    users.bank.decide(users.chosen, all_of_them=True)
+    for kind in ("payment", "refund", "auth"):
+        for doubtful in list(users.seen.of[kind].values()):
+            users.number += 1
+            operation = users.seen.of["gwcall"].get(getattr(doubtful, "operation_key", ""))
+            if doubtful.status in DOUBTFUL and operation and operation.status == "REVIEW":
+                said = _resolve(users, doubtful)
+                if said:
+                    yield said
+    yield from _returns(users)
+
+
+DECISIONS: dict[Say, int] = {
+    resolve: 5,
+    close_case: 2,
+    automate: 3,
+    call_off: 3,
+    step_in: 9,
+    hear: 10,
+    hear_of_returns: 2,
+}
+"""How often, in the same parts as the users' ways."""

@@ -117,18 +117,23 @@ class Bank:
             entry.code = "" if entry.status == "EXECUTED" else "fraudulent"
             self.weather.happened["review decided"] += 1
 
-    def truth(self, key: str) -> tuple[Any, str | None]:
+    def truth(self, key: str, asked: int) -> tuple[Any, str | None]:
         """What became of an operation, and its reference, for somebody who calls them.
 
-        PROCESSED or FAILED; None where they do not know it either.
+        PROCESSED, FAILED or UNSEEN; None where they do not know it either.  What they had taken too
+        little of they take whole: his word will stand for all of it.
         """
         found = [entry for entry in self.simulator.entries.values() if key_of(entry) == key]
         for entry in found:
             self.simulator.answer(entry, self._clock.now())
         executed = [entry.ref for entry in found if entry.status == "EXECUTED"]
         if executed:
+            for entry in found:
+                entry.amount_minor = asked
             return "PROCESSED", executed[-1]
-        return "FAILED" if found and {entry.status for entry in found} == {"DECLINED"} else None, None
+        if not found:
+            return "UNSEEN", None
+        return "FAILED" if {entry.status for entry in found} == {"DECLINED"} else None, None
 
     def news(self, chosen: Any, is_known: Callable[[str], bool]) -> Fact | None:
         """Something that a gateway might notify: an outcome again, a wrong one, or one that has changed.

@@ -19,6 +19,8 @@ from projections.models import TABLES
 from projections.queries import net_balance
 from services.authorization import Authorization
 from services.credit_memo import CreditMemo
+from services.dispute import Dispute
+from services.invoice import Invoice
 from services.orchestration import ENDED, RefundOrchestration
 from services.payment import Payment
 from services.refund import Refund
@@ -29,43 +31,27 @@ from tests.simulation.watch import Broken, Watch
 
 def nothing_left_over(watch: Watch) -> None:
     """Everything has ended: outcomes are known, orchestrations over, and nothing is held for nobody."""
-    for kind in ("payment", "refund", "auth", "cm", "ro"):
+    for kind in ("payment", "refund", "auth", "cm", "invoice", "ro", "dispute"):
         for state in watch.of[kind].values():
-            if not _has_ended(state, watch):
+            if not _has_ended(state):
                 raise Broken(f"left over: {state}")
 
 
-def _has_ended(state: Any, watch: Watch) -> bool:
+def _has_ended(state: Any) -> bool:
     match state:
         case Payment():
-            return not state.in_flight and not state.cancellation_key and _are_awaited(state, watch)
-        case CreditMemo():
-            return _are_awaited(state, watch) and _is_rightly_locked(state, watch)
+            return not state.in_flight and not state.cancellation_key and not state.reservations
+        case CreditMemo() | Invoice():
+            return state.locked_by is None and not getattr(state, "reservations", ())
         case Refund() | Authorization():
             return not state.in_flight
+        case Dispute():
+            return not state.open
         case RefundOrchestration():
-            ended = state.status in ENDED | {"MANUAL_ACTION"}
-            return ended and (not state.legs or state.refunded + state.open_credit <= state.amount)
+            placed = state.refunded + state.open_credit
+            return state.status in ENDED and (not state.legs or placed <= state.amount)
         case _:
             raise AssertionError(state)
-
-
-def _are_awaited(source: Payment | CreditMemo, watch: Watch) -> bool:
-    """Whether a refund may still take what is reserved for it: itself, or what a person decides."""
-    for refund_id in source.reservations:
-        refund: Refund = watch.of["refund"][refund_id]
-        if not refund.orchestration_id:
-            return False
-        if watch.of["ro"][refund.orchestration_id].status != "MANUAL_ACTION":
-            return False
-    return True
-
-
-def _is_rightly_locked(memo: CreditMemo, watch: Watch) -> bool:
-    if memo.locked_by is None:
-        return True
-    holder, _, id = memo.locked_by.partition(":")
-    return holder == "refunding" and watch.of["ro"][id].status == "MANUAL_ACTION"
 
 
 def verdicts_are_true(memory: MemoryStore, sent: Iterable[str]) -> None:

@@ -31,6 +31,7 @@ from services.crediting import (
     PostCreditMemo,
     VoidCreditMemo,
 )
+from services.disputing import SubmitDisputeEvidence
 from services.exceptions import ResolveException
 from services.gateway import RegisterGateway
 from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
@@ -47,6 +48,7 @@ from services.payment_method import SavePaymentMethod
 from services.posting import Line, PostInvoice
 from services.refund_outcomes import ResolveRefundOutcome
 from services.refunding import IssueRefund, IssueUnreferencedRefund
+from services.returning import WriteOffOverdraft
 from services.tenant_settings import ChangeTenantSettings
 from tests.simulation.bank import MAIN, STRICT
 from tests.simulation.virtual_loop import START
@@ -362,6 +364,23 @@ def payout_without_a_method(users: Users, account: str) -> Said | None:
         memo,
         lambda m: IssueUnreferencedRefund(m.credit_memo_id, money(1, m.currency), "x"),
     )
+
+
+@provokes("DISPUTE_NOT_FOUND")
+def unknown_dispute(users: Users, account: str) -> SubmitDisputeEvidence:
+    return SubmitDisputeEvidence("no-such", "x")
+
+
+@provokes("PAYMENT_DISPUTED")
+def refund_what_is_disputed(users: Users, account: str) -> Said | None:
+    payment = users.pick("payment", lambda p: p.disputes and p.gateway_id == MAIN)
+    return of(users, payment, lambda p: IssueRefund(p.payment_id, money(1, p.currency), "x"))
+
+
+@provokes("NOTHING_TO_CHANGE")
+def write_off_nothing(users: Users, account: str) -> Said | None:
+    payment = users.pick("payment", lambda p: not p.overdrawn)
+    return of(users, payment, lambda p: WriteOffOverdraft(p.payment_id, "x"))
 
 
 @provokes("PAYMENT_NOT_GATEWAY_LINKED")

@@ -6,18 +6,24 @@ They say only what is true: before they give their word on an operation, they as
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
+from events.money import Money
 from services.authorizing import ResolveReview
 from services.calling import GatewayCall
+from services.dispute import Dispute
+from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome, SubmitDisputeEvidence
 from services.exceptions import ResolveException
 from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
 from services.orchestrating import AutomateRefund, CancelRefundOrchestration
-from services.orchestration import PLANNABLE, RefundOrchestration
+from services.orchestration import PLANNABLE, Leg, RefundOrchestration
 from services.paying import ResolvePaymentOutcome
 from services.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
+from services.returning import RecordPaymentReturn, WriteOffOverdraft
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, key_of
+from tests.simulation.virtual_loop import START
 from tests.simulation.workload import Said, Say, Users, of
 
 DOUBTFUL = ("INDETERMINATE", "REQUIRES_REVIEW", "REQUIRES_ACTION", "PENDING")
@@ -34,9 +40,9 @@ def _resolve(users: Users, doubtful: Any) -> Said | None:
     if doubtful is None:
         return None
     call: GatewayCall = users.seen.of["gwcall"][doubtful.operation_key]
-    outcome, ref = users.bank.truth(doubtful.operation_key)
-    if outcome is None and call.status == "REVIEW":
-        outcome = "FAILED"  # the gateway has never seen it, and nobody will send it any more
+    outcome, ref = users.bank.truth(doubtful.operation_key, call.planned.amount.amount_minor)
+    if outcome == "UNSEEN":  # where nobody will send it any more, it has failed
+        outcome = "FAILED" if call.status == "REVIEW" else None
     if outcome is None:
         return None
     match doubtful.KIND:
@@ -80,13 +86,17 @@ def step_in(users: Users, account: str) -> Said | None:
         case 1 | 2:
             options: Any = ("OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
             command = ChooseRefundFallback(ro.orchestration_id, leg, users.chosen.choice(options))
-        case 3:
-            command = ResolveManualAction(
-                ro.orchestration_id, leg, "REFUNDED_EXTERNALLY", "a check", "CHECK", "no 12"
-            )
         case _:
-            command = ResolveManualAction(ro.orchestration_id, leg, "OPEN_CREDIT", "he keeps it")
+            command = _done_by_hand(users, ro, ro.legs[leg])
     return of(users, ro, lambda _: command)
+
+
+def _done_by_hand(users: Users, ro: RefundOrchestration, leg: Leg) -> ResolveManualAction:
+    if leg.source_kind == "payment" and users.chosen.random() < 0.5:
+        return ResolveManualAction(
+            ro.orchestration_id, leg.no, "REFUNDED_EXTERNALLY", "a check", "CHECK", "no 12"
+        )
+    return ResolveManualAction(ro.orchestration_id, leg.no, "OPEN_CREDIT", "he keeps it")
 
 
 def _stuck(ro: RefundOrchestration) -> list[int]:
@@ -120,6 +130,56 @@ def _reported(users: Users, fact: Fact, key: str) -> Said:
     return Said(report, planned.account_id, key)
 
 
+# -- the payers' banks
+
+
+def dispute(users: Users, account: str) -> Said | None:
+    """A payer's bank takes a payment back for now, and somebody deals with it."""
+    known = users.pick("dispute", lambda d: d.open)
+    chosen, number = users.chosen, users.number
+    if known is None or chosen.random() < 0.3:
+        payment = users.pick("payment", lambda p: p.status == "PROCESSED")
+        if payment is None:
+            return None
+        amount = Money(users.part(payment.received), payment.currency)
+        due = START + timedelta(days=7) if chosen.random() < 0.5 else None
+        opened = RecordDisputeOpened(
+            f"D{number}", payment.payment_id, amount, "fraud", "NOTIFICATION", evidence_due_at=due
+        )
+        return of(users, payment, lambda p: opened)
+    fee = Money(15, known.currency) if chosen.random() < 0.5 else None
+    match chosen.randrange(4):
+        case 0:
+            command: Any = SubmitDisputeEvidence(known.dispute_id, "a signature")
+        case 1:
+            command = AcceptDispute(known.dispute_id, "not worth it", fee)
+        case _:
+            command = _decided(users, known)
+    return of(users, known, lambda _: command)
+
+
+def _decided(users: Users, known: Dispute) -> RecordDisputeOutcome:
+    return RecordDisputeOutcome(known.dispute_id, users.chosen.choice(("WON", "LOST")), "NOTIFICATION")
+
+
+def take_back(users: Users, account: str) -> Said | None:
+    """A payer's bank returns a payment, for good."""
+    payment = users.pick("payment", lambda p: p.status == "PROCESSED")
+    code: Any = users.chosen.choice((("R01", "CardLimit", False), ("R07", "PaymentInformation", True)))
+    return of(
+        users,
+        payment,
+        lambda p: RecordPaymentReturn(
+            p.payment_id, code[0], "NOTIFICATION", START, category=code[1], never_retry=code[2]
+        ),
+    )
+
+
+def write_off(users: Users, account: str) -> Said | None:
+    overdrawn = users.pick("payment", lambda p: p.overdrawn > 0)
+    return of(users, overdrawn, lambda p: WriteOffOverdraft(p.payment_id, "gone"))
+
+
 def last_word(users: Users) -> Iterator[Said]:
     """After the storm, everything that waits for a person is decided by one."""
     users.bank.decide(users.chosen, all_of_them=True)
@@ -131,6 +191,15 @@ def last_word(users: Users) -> Iterator[Said]:
                 said = _resolve(users, doubtful)
                 if said:
                     yield said
+    for ro in users.seen.of["ro"].values():
+        for leg in ro.legs.values():
+            if leg.status == "MANUAL":
+                users.number += 1
+                yield Said(_done_by_hand(users, ro, leg), ro.account_id, f"by hand {users.number}")
+    for known in users.seen.of["dispute"].values():
+        if known.open:
+            users.number += 1
+            yield Said(_decided(users, known), known.account_id, f"decided {users.number}")
     yield from _returns(users)
 
 
@@ -142,5 +211,8 @@ DECISIONS: dict[Say, int] = {
     step_in: 9,
     hear: 10,
     hear_of_returns: 2,
+    dispute: 4,
+    take_back: 1,
+    write_off: 1,
 }
 """How often, in the same parts as the users' ways."""

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from events.money import Money
+from events.shapes import Outcome
 from services.authorizing import ResolveReview
 from services.calling import GatewayCall
 from services.dispute import Dispute
@@ -191,6 +192,7 @@ def last_word(users: Users) -> Iterator[Said]:
                 said = _resolve(users, doubtful)
                 if said:
                     yield said
+    yield from _voids_and_reversals(users)
     for ro in users.seen.of["ro"].values():
         for leg in ro.legs.values():
             if leg.status == "MANUAL":
@@ -201,6 +203,20 @@ def last_word(users: Users) -> Iterator[Said]:
             users.number += 1
             yield Said(_decided(users, known), known.account_id, f"decided {users.number}")
     yield from _returns(users)
+
+
+def _voids_and_reversals(users: Users) -> Iterator[Said]:
+    """What has no command of its own is told as news, by a person who asked."""
+    for key, call in users.seen.of["gwcall"].items():
+        planned = call.planned
+        if call.status != "REVIEW" or planned.operation not in ("VOID", "REVERSE"):
+            continue
+        outcome, ref = users.bank.truth(key, planned.amount.amount_minor)
+        known = Outcome("Success" if outcome == "PROCESSED" else "Decline", gateway_ref=ref)
+        if outcome:
+            users.number += 1
+            report = REPORTS[planned.operation](key, "OPERATOR", known, evidence="he called them")
+            yield Said(report, planned.account_id, f"asked {users.number}")
 
 
 DECISIONS: dict[Say, int] = {

@@ -18,8 +18,8 @@ from tests.simulation.reach import missing
 from tests.simulation.watch import Told
 from tests.simulation.world import simulate
 
-SEED_CPU_SECONDS = 15.0
-"""A hundred times what a seed takes."""
+SEED_CPU_SECONDS = 10.0
+"""Far more than a seed takes."""
 REACHING_SEEDS = 300
 """Together, so many seeds reach everything that can be reached."""
 
@@ -27,17 +27,21 @@ REACHING_SEEDS = 300
 def survive(seed: int) -> tuple[int, Told | None, str]:
     logging.disable()  # lost connections are part of the story
     signal.signal(signal.SIGVTALRM, _give_up)
-    signal.setitimer(signal.ITIMER_VIRTUAL, SEED_CPU_SECONDS)
+    signal.setitimer(signal.ITIMER_VIRTUAL, SEED_CPU_SECONDS, 1.0)
     try:
         return seed, simulate(seed), ""
-    except Exception as broken:
+    except (Exception, RoundForEver) as broken:
         return seed, None, f"{type(broken).__name__}: {broken}"[:500]
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 
 
+class RoundForEver(KeyboardInterrupt):
+    """A seed that does not end; nothing of ours may catch this, and the loop lets it pass."""
+
+
 def _give_up(number: int, frame: object) -> None:
-    raise TimeoutError(f"it goes round for ever: more than {SEED_CPU_SECONDS} s of the processor")
+    raise RoundForEver(f"more than {SEED_CPU_SECONDS} s of the processor")
 
 
 def main(first: int, seeds: int, jobs: int) -> int:

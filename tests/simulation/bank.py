@@ -186,11 +186,11 @@ class Line:
 
     async def call(self, request: GatewayCallPlanned) -> Outcome:
         weather = self._bank.weather
-        await asyncio.sleep(weather.chosen.random() * 2)
+        await asyncio.sleep(weather.chosen.random())
         reply = self._bank.simulator.request(to_request(request), self._clock.now())
         if weather.strikes("gateway answer lost", 0.05):
             return unknown("the line was cut")
-        await asyncio.sleep(reply.delay_seconds + weather.chosen.random() * 0.2)
+        await asyncio.sleep(reply.delay_seconds + weather.chosen.random())
         return of_reply(reply)
 
     async def query(self, request: GatewayCallPlanned) -> Outcome | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -54,18 +55,17 @@ def _has_ended(state: Any) -> bool:
             raise AssertionError(state)
 
 
-def verdicts_are_true(memory: MemoryStore, sent: Iterable[str]) -> None:
+def verdicts_are_true(memory: MemoryStore, sent: Iterable[UUID]) -> None:
     """Every command that was sent has a verdict; what a verdict says is in the log, under its command."""
-    verdicts = {str(id): verdict for id, verdict in memory._verdicts.items()}
+    verdicts = memory._verdicts
     unanswered = set(sent) - verdicts.keys()
     if unanswered:
-        raise Broken(f"no verdict: {sorted(unanswered)[:3]}")
-    written: dict[str, dict[str, int]] = {}
-    last: dict[str, int] = {}
+        raise Broken(f"no verdict: {list(unanswered)[:3]}")
+    written: dict[UUID, dict[str, int]] = {}
+    last: dict[UUID, int] = {}
     for event in memory._log:
-        id = str(event.command_id)
-        written.setdefault(id, {})[event.stream] = event.version
-        last[id] = event.position
+        written.setdefault(event.command_id, {})[event.stream] = event.version
+        last[event.command_id] = event.position
     for id, verdict in verdicts.items():
         claimed = orjson.loads(verdict.outcome).get("streams", {})
         if verdict.status == "PARKED":

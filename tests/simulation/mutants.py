@@ -155,6 +155,30 @@ MUTANTS = (
         "        messages += [command_message(command, self._topics.commands) for command in due]\n",
         "        messages += [command_message(command, self._topics.commands) for command in due[:-1]]\n",
     ),
+    Mutant(
+        "apply twice",
+        "services/applying.py",
+        "    return application.place(payment, invoice, shares, why, context)\n",
+        "    return application.place(payment, invoice, shares, why, context) * 2\n",
+    ),
+    Mutant(
+        "a locked invoice is anybody's",
+        "services/applying.py",
+        "def _check_unlocked(invoice: Invoice) -> None:\n    if invoice.locked_by is not None:\n",
+        "def _check_unlocked(invoice: Invoice) -> None:\n    if False:\n",
+    ),
+    Mutant(
+        "a locked memo is anybody's",
+        "services/applying.py",
+        '["POSTED"])\n    if memo.locked_by is not None:\n',
+        '["POSTED"])\n    if False:\n',
+    ),
+    Mutant(
+        "a refund that came back is no news before it went out",
+        "services/calling.py",
+        "        return _came_back(call, report)\n",
+        "        return Settled('REVERSED' if call.status == 'SUCCEEDED' else 'NOTHING', outcome, [])\n",
+    ),
 )
 
 
@@ -217,6 +241,8 @@ def main(seeds: int, only: str | None, jobs: int) -> int:
         for mutant, how in pool.map(lambda one: caught(one, seeds), chosen):
             escaped += how is None
             print(f"{'caught ' if how else 'ESCAPED'} {mutant.name}: {how or f'{seeds} seeds'}", flush=True)
+            if how is None:
+                print(f'    python -m tests.simulation.mutants --seeds {seeds} --only "{mutant.name}"')
     print(f"{len(chosen) - escaped} of {len(chosen)} mutants caught")
     return 1 if escaped else 0
 

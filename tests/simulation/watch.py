@@ -214,8 +214,10 @@ class Watch:
             self._check_reserved(stream, state, touched)
 
     def _is_of_sibling(self, state: Any, touched: Any) -> bool:
-        """A refund that came back opens its orchestration again, whoever has the invoice by then."""
-        others = (self.of["ro"][ids.parts(stream)[2]] for stream in touched if "/ro-" in stream)
+        """A refund that came back opens its orchestration again, whoever has its invoice or memo by then."""
+        others = [self.of["ro"][ids.parts(stream)[2]] for stream in touched if "/ro-" in stream]
+        if isinstance(state, CreditMemo):
+            return any(ro.credit_memo_id == state.credit_memo_id for ro in others)
         return isinstance(state, Invoice) and any(ro.original_invoice_id == state.invoice_id for ro in others)
 
     def _check_reserved(self, stream: str, state: Payment | CreditMemo, touched: Any) -> None:

@@ -10,6 +10,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Coroutine
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -36,7 +37,7 @@ from tests.simulation.watch import Broken, Told, Watch, WatchedStore
 from tests.simulation.workload import JOURNEY, TENANT, Said, Users, setup
 
 COMMANDS = 200
-STORM_SECONDS = 90.0
+STORM_SECONDS = 60.0
 SETTLE_SECONDS = 6 * 3_600.0
 CALM_SECONDS = 365 * 86_400.0
 TIMERS_POLL_SECONDS = 4 * 3_600.0
@@ -46,7 +47,7 @@ WORKERS = 2
 HEEDLESS_EVERY = 3
 """Every so many seeds, the gateway knows no idempotency keys and refuses no refund."""
 RESTART_SECONDS = 0.5
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
 WAYS = {**JOURNEY, **DECISIONS, mistake: 32}
@@ -70,7 +71,7 @@ class World:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._lives: Counter[str] = Counter()
         self._consumers: dict[str, tuple[Intake, Consumer]] = {}
-        self._sent: dict[str, tuple[str, Message]] = {}
+        self._sent: dict[UUID, Message] = {}
         self._senseless: list[bytes] = []
 
     # -- the processes, each of which may be killed at any await, and is started again
@@ -193,6 +194,7 @@ class World:
         await asyncio.gather(chaos, return_exceptions=True)
         self.weather.storm = False
         await self._all_up(names)
+        await self._rebalance()  # the last one may have ended in the middle
         await self._until_quiet()
         await self._misuse_an_identity()
         self._check()
@@ -239,16 +241,15 @@ class World:
             body = orjson.dumps({**sent, **more})
         headers = [("ce_type", type.encode())]
         message = Message(TOPICS.commands, f"{TENANT}/{said.account}".encode(), body, headers)
-        command_id = str(ids.command_id(TENANT, type, said.key))
         if not said.is_dry_run:
-            self._sent.setdefault(command_id, (type, message))
+            self._sent.setdefault(ids.command_id(TENANT, type, said.key), message)
         self.bus.produce(message)
         self.told.commands += 1
 
     async def _chaos(self, names: list[str]) -> None:
         chosen = self.weather.chosen
         while True:
-            await asyncio.sleep(chosen.uniform(1, 6))
+            await asyncio.sleep(chosen.uniform(0.5, 4))
             match chosen.randrange(8):
                 case 0:
                     await self._rebalance()
@@ -258,7 +259,7 @@ class World:
                 case _:
                     name = chosen.choice(names)
                     await self.kill(name)
-                    await asyncio.sleep(chosen.random() * 3)
+                    await asyncio.sleep(chosen.random() * 2)
                     self.start(name)
 
     async def _new_broker(self, names: list[str]) -> None:
@@ -272,9 +273,8 @@ class World:
         self._resend()
 
     def _resend(self) -> None:
-        answered = {str(id) for id in self.memory._verdicts}
-        for command_id, (_, message) in self._sent.items():
-            if command_id not in answered:
+        for command_id, message in self._sent.items():
+            if command_id not in self.memory._verdicts:
                 self.bus.produce(message)
 
     async def _all_up(self, names: list[str]) -> None:
@@ -323,8 +323,7 @@ class World:
 
     def _open(self) -> str:
         memory = self.memory
-        answered = {str(id) for id in memory._verdicts}
-        unanswered = [id for id in self._sent if id not in answered]
+        unanswered = self._sent.keys() - memory._verdicts.keys()
         due = [row for row in memory._outbox.values() if row.command.due_at <= self.clock.now()]
         behind = len(memory._log) - self.rows._position
         if unanswered or due or memory._work or behind:

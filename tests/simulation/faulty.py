@@ -72,10 +72,10 @@ class FaultyRows(MemoryRows):
             raise OSError("the connection was lost before the rows were read")
         return await super().load(schema, keys)
 
-    async def write(self, schema: str, changed: Rows, new: Keys, expected: int, position: int) -> None:
+    async def write(self, *what: Any) -> None:
         if self._weather.strikes("rows lost before", 0.01):
             raise OSError("the connection was lost before the rows were written")
-        await super().write(schema, changed, new, expected, position)
+        await super().write(*what)
         if self._weather.strikes("rows lost after", 0.01):
             raise OSError("the connection was lost before it answered")
 

@@ -37,6 +37,7 @@ from tests.simulation.watch import Broken, Told, Watch, WatchedStore
 from tests.simulation.workload import JOURNEY, TENANT, Said, Users, setup
 
 COMMANDS = 200
+FAULTS_MIN = 20
 STORM_SECONDS = 60.0
 SETTLE_SECONDS = 6 * 3_600.0
 CALM_SECONDS = 365 * 86_400.0
@@ -354,6 +355,8 @@ class World:
                 code = orjson.loads(message.value).get("code")
                 self.told.rejections.update([code] if code else [])
         self.told.rejections.update(letter.code for letter in self.memory._dead_letters.values())
+        if self.told.commands < COMMANDS or self.told.faults.total() < FAULTS_MIN:
+            raise Broken(f"too little happened: {self.told.commands} commands, {self.told.faults}")
 
     def _check_dead_letters(self) -> None:
         """What was no command is kept, and told; unless its broker forgot it before anybody read it."""

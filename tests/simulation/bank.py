@@ -94,7 +94,9 @@ class Bank:
         self.simulator = Heedless(seed) if heedless else Simulator(seed)
         self.heedless, self.weather, self._clock = heedless, weather, clock
         self.capabilities = {
-            MAIN: replace(CAPABILITIES, idempotency=not heedless),
+            MAIN: replace(
+                CAPABILITIES, idempotency=not heedless, level2=True, level3=True, level3_max_lines=2
+            ),
             STRICT: replace(STRICT_CAPABILITIES, idempotency=not heedless),
         }
         self.dark: dict[str, datetime] = {}

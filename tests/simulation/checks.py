@@ -44,7 +44,9 @@ def _has_ended(state: Any) -> bool:
             return not state.in_flight and not state.cancellation_key and not state.reservations
         case CreditMemo() | Invoice():
             return state.locked_by is None and not getattr(state, "reservations", ())
-        case Refund() | Authorization():
+        case Refund():
+            return not state.in_flight and not state.awaits_approval
+        case Authorization():
             return not state.in_flight
         case Dispute():
             return not state.open

@@ -21,6 +21,7 @@ from services.applying import (
     UnapplyCreditMemo,
     UnapplyPayment,
 )
+from services.approving import ApproveRefund
 from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
 from services.converting import ConvertNegativeInvoice
 from services.crediting import (
@@ -411,6 +412,17 @@ def not_in_its_currency(users: Users, account: str) -> Said | None:
 def while_it_is_off(users: Users, account: str) -> Said | None:
     off = users.seen.of["gw"][STRICT].status not in ("ACTIVE", "RESTRICTED_SOON")
     return _strict(users, money(100, "GBP")) if off else None
+
+
+@provokes("GATEWAY_CIRCUIT_OPEN")
+def while_it_does_not_answer(users: Users, account: str) -> Any:
+    dark = next((id for id, gateway in users.seen.of["gw"].items() if gateway.circuit_open_until), None)
+    return _sale(users, account) if dark == MAIN else _strict(users, money(100, "GBP")) if dark else None
+
+
+@provokes("SELF_APPROVAL_FORBIDDEN")
+def approve_ones_own(users: Users, account: str) -> Said | None:
+    return of(users, users.pick("refund", lambda r: r.awaits_approval), lambda r: ApproveRefund(r.refund_id))
 
 
 @provokes("GATEWAY_CAPABILITY_MISSING")

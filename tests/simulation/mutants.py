@@ -80,8 +80,8 @@ MUTANTS = (
     Mutant(
         "a leg releases its money before the fallback",
         "services/refund_outcomes.py",
-        "            else:\n                _release(draft, refund)\n",
-        "            _release(draft, refund)\n",
+        "            else:\n                release(draft, refund)\n",
+        "            release(draft, refund)\n",
     ),
     Mutant(
         "a refund reserves nothing",
@@ -98,7 +98,7 @@ MUTANTS = (
     Mutant(
         "a failed refund keeps its reservation",
         "services/refund_outcomes.py",
-        "            else:\n                _release(draft, refund)\n",
+        "            else:\n                release(draft, refund)\n",
         "            else:\n                pass\n",
     ),
     Mutant(

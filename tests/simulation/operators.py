@@ -11,6 +11,7 @@ from typing import Any
 
 from events.money import Money
 from events.shapes import Outcome
+from services.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.authorizing import ResolveReview
 from services.calling import GatewayCall
 from services.dispute import Dispute
@@ -131,6 +132,23 @@ def _reported(users: Users, fact: Fact, key: str) -> Said:
     return Said(report, planned.account_id, key)
 
 
+def approve(users: Users, account: str) -> Said | None:
+    """Somebody else looks at a refund that is large, or whoever asked for it takes it back."""
+    return _judged(users, users.pick("refund", lambda r: r.awaits_approval))
+
+
+def _judged(users: Users, refund: Any) -> Said | None:
+    if refund is None:
+        return None
+    id = refund.refund_id
+    command = users.chosen.choice(
+        (ApproveRefund(id), ApproveRefund(id), RejectRefund(id, "no"), CancelRefund(id))
+    )
+    return of(users, refund, lambda _: command)._replace(envelope=BOSS)
+
+
+BOSS = {"actor": {"type": "USER", "id": "boss"}}
+
 # -- the payers' banks
 
 
@@ -193,6 +211,10 @@ def last_word(users: Users) -> Iterator[Said]:
                 if said:
                     yield said
     yield from _voids_and_reversals(users)
+    for refund in users.seen.of["refund"].values():
+        if refund.awaits_approval:
+            users.number += 1
+            yield of(users, refund, lambda r: RejectRefund(r.refund_id, "too late"))._replace(envelope=BOSS)
     for ro in users.seen.of["ro"].values():
         for leg in ro.legs.values():
             if leg.status == "MANUAL":
@@ -227,6 +249,7 @@ DECISIONS: dict[Say, int] = {
     step_in: 9,
     hear: 10,
     hear_of_returns: 2,
+    approve: 4,
     dispute: 4,
     take_back: 1,
     write_off: 1,

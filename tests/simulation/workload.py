@@ -56,7 +56,9 @@ from services.crediting import (
 )
 from services.gateway import (
     ActivateGateway,
+    CloseCircuit,
     DeactivateGateway,
+    OpenCircuit,
     PublishRawCodeMap,
     RegisterGateway,
     RegisterGatewayProvider,
@@ -549,7 +551,8 @@ def profiles(users: Users, account: str) -> object:
         case 1:
             return UpdateBillingProfile(name, "new", 2, is_default=chosen.random() < 0.5)
         case 2:
-            return SetAutomaticPayments(name, chosen.random() < 0.5)
+            known = users.seen.of["account"].get(account)
+            return SetAutomaticPayments(next(iter(known.profiles), name), chosen.random() < 0.5)
         case 3:
             return PlacePaymentHold("he asked")
         case _:
@@ -568,6 +571,7 @@ def office(users: Users, account: str) -> Said:
     name = chosen.choice(
         (
             "production",
+            "refund_approval_threshold",
             "application_level",
             "refund_failure_fallback",
             "convert_negative_lines",
@@ -584,6 +588,8 @@ def office(users: Users, account: str) -> Said:
         command = _gateway(users)
     elif name == "application_level":
         command = ChangeTenantSettings({name: chosen.choice(("INVOICE", "INVOICE_LINE"))})
+    elif name == "refund_approval_threshold":
+        command = ChangeTenantSettings({name: chosen.choice((None, None, money(2000, "GBP")))})
     elif name == "refund_failure_fallback":
         options = chosen.choice(
             (
@@ -601,9 +607,13 @@ def office(users: Users, account: str) -> Said:
 
 def _gateway(users: Users) -> object:
     chosen = users.chosen
-    match chosen.randrange(7):
+    match chosen.randrange(9):
         case 0:
             return DeactivateGateway(STRICT)
+        case 5:
+            return OpenCircuit(chosen.choice((MAIN, STRICT)), "it does not answer", seconds=10)
+        case 6:
+            return CloseCircuit(STRICT)
         case 1:
             return RestrictGateway(STRICT, chosen.choice(("RESTRICTED", "RESTRICTED_SOON")))
         case 2:
@@ -640,7 +650,7 @@ JOURNEY: dict[Say, int] = {
     capture: 7,
     let_go: 4,
     methods: 7,
-    profiles: 3,
+    profiles: 5,
     passing: 1,
     office: 6,
 }

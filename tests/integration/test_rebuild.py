@@ -24,7 +24,8 @@ from services.posting import Line, PostInvoice
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS
-from tests.simulation.workload import TENANT, Users, setup
+from tests.simulation.dictation import command_of, dictation
+from tests.simulation.workload import TENANT
 
 ROUNDS = 2_000 if os.environ.get("TENDER_TEST_FULL") else 1
 """How often the seeded users live through their 250 commands: the full run has about a million events."""
@@ -78,10 +79,11 @@ async def opened(database_url: str) -> AsyncIterator[Shop]:
 @pytest.fixture
 async def shop(database_url: str) -> AsyncIterator[Shop]:
     async with opened(database_url) as shop:
-        await shop.handler.handle([a_command(*said) for said in setup()])
         for round_ in range(ROUNDS):
-            said = [a_command(c, f"{a}", f"{round_}/{key}") for c, a, key in Users(round_).commands(250)]
-            await shop.handler.handle(said)
+            tenant, users = await dictation(round_, 250)
+            said = users if round_ else [*tenant, *users]
+            keyed = [command_of(each._replace(key=f"{round_}/{each.key}")) for each in said]
+            await shop.handler.handle([command for command in keyed if not command.dry_run])
         await shop.project()
         yield shop
 

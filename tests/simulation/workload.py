@@ -13,6 +13,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any, NamedTuple
 
+import orjson
+
 from events import ids
 from events.invoice import Product
 from events.money import Money
@@ -42,6 +44,7 @@ from services.authorizing import (
     RecordExternalAuthorization,
     ReverseAuthorization,
 )
+from services.commands import Actor, encode
 from services.converting import ConvertNegativeInvoice
 from services.credit_memo import CreditMemo
 from services.crediting import (
@@ -112,6 +115,22 @@ class Said(NamedTuple):
     @property
     def is_dry_run(self) -> bool:
         return bool(self.envelope.get("dry_run"))
+
+
+def record(said: Said) -> tuple[str, bytes]:
+    """The type and the value of its record."""
+    type, body = encode(
+        said.command,
+        tenant=TENANT,
+        account_id=said.account,
+        actor=Actor("USER", "sim"),
+        idempotency_key=said.key,
+    )
+    if said.envelope:
+        sent = orjson.loads(body)
+        more = {**said.envelope, "data": {**sent["data"], **said.envelope.get("data", {})}}
+        body = orjson.dumps({**sent, **more})
+    return type, body
 
 
 def home_of(command: Any) -> str:
@@ -552,7 +571,8 @@ def profiles(users: Users, account: str) -> object:
             return UpdateBillingProfile(name, "new", 2, is_default=chosen.random() < 0.5)
         case 2:
             known = users.seen.of["account"].get(account)
-            return SetAutomaticPayments(next(iter(known.profiles), name), chosen.random() < 0.5)
+            mine = next(iter(known.profiles), name) if known else name
+            return SetAutomaticPayments(mine, chosen.random() < 0.5)
         case 3:
             return PlacePaymentHold("he asked")
         case _:

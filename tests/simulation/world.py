@@ -18,7 +18,7 @@ from events import ids
 from projections.models import TABLES
 from projections.runner import ProjectionRunner
 from services.account import RegisterAccount
-from services.commands import COMMAND_BYTES_MAX, Actor, encode
+from services.commands import COMMAND_BYTES_MAX
 from services.handler import Handler
 from services.intake import Intake, Partition
 from services.messages import Message, Topics
@@ -34,7 +34,7 @@ from tests.simulation.mistakes import mistake
 from tests.simulation.operators import DECISIONS, last_word
 from tests.simulation.virtual_loop import VirtualClock, VirtualLoop, run
 from tests.simulation.watch import Broken, Told, Watch, WatchedStore
-from tests.simulation.workload import JOURNEY, TENANT, Said, Users, setup
+from tests.simulation.workload import JOURNEY, TENANT, Said, Users, record, setup
 
 COMMANDS = 200
 FAULTS_MIN = 20
@@ -229,17 +229,7 @@ class World:
         self.bus.produce(Message(TOPICS.commands, f"{TENANT}/A0".encode(), value.encode(), headers))
 
     def _say(self, said: Said) -> None:
-        type, body = encode(
-            said.command,
-            tenant=TENANT,
-            account_id=said.account,
-            actor=Actor("USER", "sim"),
-            idempotency_key=said.key,
-        )
-        if said.envelope:
-            sent = orjson.loads(body)
-            more = {**said.envelope, "data": {**sent["data"], **said.envelope.get("data", {})}}
-            body = orjson.dumps({**sent, **more})
+        type, body = record(said)
         headers = [("ce_type", type.encode())]
         message = Message(TOPICS.commands, f"{TENANT}/{said.account}".encode(), body, headers)
         if not said.is_dry_run:

@@ -23,6 +23,7 @@ from services.applying import (
 )
 from services.approving import ApproveRefund
 from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
+from services.canceling import CancelRefundOrchestration
 from services.converting import ConvertNegativeInvoice
 from services.crediting import (
     CreateCreditMemo,
@@ -36,7 +37,7 @@ from services.disputing import SubmitDisputeEvidence
 from services.exceptions import ResolveException
 from services.gateway import RegisterGateway
 from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
-from services.orchestrating import AutomateRefund, CancelRefundOrchestration
+from services.orchestrating import AutomateRefund
 from services.paying import (
     ApplyTo,
     CancelPayment,

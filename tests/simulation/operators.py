@@ -14,11 +14,12 @@ from events.shapes import Outcome
 from services.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.authorizing import ResolveReview
 from services.calling import GatewayCall
+from services.canceling import CancelRefundOrchestration
 from services.dispute import Dispute
 from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome, SubmitDisputeEvidence
 from services.exceptions import ResolveException
 from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
-from services.orchestrating import AutomateRefund, CancelRefundOrchestration
+from services.orchestrating import AutomateRefund
 from services.orchestration import PLANNABLE, Leg, RefundOrchestration
 from services.paying import ResolvePaymentOutcome
 from services.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome

@@ -36,7 +36,6 @@ UNREACHED: dict[str, str] = {
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
     "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
     "ro FAILED": "for a plan that cannot be made: nobody makes that fact yet",
-    "spm EXPIRED": "for a run over cards at the end of the month: nobody makes that fact yet",
 }
 """Codes, states and facts of the journey that no seed can reach, and why."""
 

@@ -181,7 +181,7 @@ class Users:
                 token = self.chosen.choice(TOKENS)
                 yield Said(self.card(account, n, token), account, f"card {account} {n}")
         token, mine = self.chosen.choice(TOKENS), self.chosen.choice(ACCOUNTS)
-        strict = SavePaymentMethod(STRICT, token, "card", f"strict-{mine}", expiry_month=12, expiry_year=2030)
+        strict = SavePaymentMethod(STRICT, token, "card", f"strict-{mine}", expiry_month=1, expiry_year=2026)
         yield Said(strict, mine, f"strict card {mine}")
 
     def next(self, ways: dict[Say, int]) -> Said:

@@ -35,6 +35,7 @@ from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnav
 
 PAUSE_SECONDS = 0.5
 MIN_ALARM_SECONDS = 0.01
+GATHER_SECONDS = 0.005
 ANSWERS_MAX = 500
 ACTOR = Actor("SYSTEM", "gateway-worker")
 
@@ -78,7 +79,7 @@ class GatewayWorker:
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._claims = 0
         self._calls: set[asyncio.Task[None]] = set()
-        self._due = asyncio.Event()
+        self._due, self._room = asyncio.Event(), asyncio.Event()
         self._answers = Answers(store)
         self._alarm: asyncio.TimerHandle | None = None
 
@@ -116,9 +117,13 @@ class GatewayWorker:
             lane.begin(now)
             call = asyncio.create_task(self._work(work, lane, lease), name=f"{work.mode} {work.key}")
             self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
+            call.add_done_callback(self._ended)
         self._set_alarm(now)
         return len(leased)
+
+    def _ended(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._room.set()
 
     async def idle(self) -> None:
         """Return once nothing is in the air."""
@@ -151,8 +156,11 @@ class GatewayWorker:
             self._alarm = asyncio.get_running_loop().call_later(seconds, self._due.set)
 
     async def _until_free(self) -> None:
+        """Wait for room, and for a moment more: what ends together is made up for in one claim."""
         if len(self._calls) >= self._concurrency:
-            await asyncio.wait(self._calls, return_when=asyncio.FIRST_COMPLETED)
+            self._room.clear()
+            await self._room.wait()
+            await asyncio.sleep(GATHER_SECONDS)
 
     async def _work(self, work: Work, lane: Lane, lease: str) -> None:
         planned = decode("gateway_call.planned.v1", work.request)

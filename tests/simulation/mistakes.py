@@ -641,8 +641,9 @@ def at_the_other_level(users: Users, account: str) -> Said | None:
 
 @provokes("TOO_MANY_TARGETS")
 def name_one_twice(users: Users, account: str) -> Said | None:
-    memo, invoice = users.pick("cm"), users.pick("invoice")
-    if memo is None or invoice is None:
+    memo = users.pick("cm", lambda m: m.balance > 0 and not m.locked_by)
+    invoice = memo and users.pick("invoice", unpaid(memo.account_id, memo.currency))
+    if not invoice:
         return None
     target = Target(invoice.invoice_id, money(1, memo.currency))
     return of(users, memo, lambda m: ApplyCreditMemo(m.credit_memo_id, (target, target)))

@@ -212,6 +212,10 @@ def last_word(users: Users) -> Iterator[Said]:
                 if said:
                     yield said
     yield from _voids_and_reversals(users)
+    for ro in users.seen.of["ro"].values():
+        if ro.status == "FAILED":
+            users.number += 1
+            yield of(users, ro, lambda ro: CancelRefundOrchestration(ro.orchestration_id, "never posted"))
     for refund in users.seen.of["refund"].values():
         if refund.awaits_approval:
             users.number += 1

@@ -35,7 +35,22 @@ FAULTS = frozenset(
 UNREACHED: dict[str, str] = {
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
     "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
-    "ro FAILED": "for a plan that cannot be made: nobody makes that fact yet",
+    **dict.fromkeys(
+        (
+            "payment DRAFT",
+            "payment DELETED",
+            "payment.drafted.v1",
+            "payment.draft_edited.v1",
+            "payment.draft_deleted.v1",
+            "ACCOUNT_ON_HOLD",
+            "PERSONAL_DATA_ERASED",
+            "account.personal_data_erased.v1",
+            "REFUND_BALANCE_EXCEEDED",
+            "gateway_call.replay_planned.v1",
+            "subscription.invoiced.v1",
+        ),
+        "its users do not know how to do it yet: unit tests",
+    ),
 }
 """Codes, states and facts of the journey that no seed can reach, and why."""
 

@@ -235,11 +235,15 @@ class Watch:
         self._reserved[stream] = now
 
     def _check_orchestration(self, ro: RefundOrchestration) -> None:
-        """Its money: sent back, still to be placed by its legs, or kept; never more than its memo gave."""
-        if ro.refunded > ro.amount or min(ro.refunded, ro.open_credit) < 0:
+        """Its money: sent back, still to be placed by its legs, or kept; never more than its memo has.
+
+        What it was asked for may have grown by then: a refund of the same memo may have come back.
+        """
+        memo: CreditMemo = self.of["cm"][ro.credit_memo_id]
+        if ro.refunded > memo.total or min(ro.refunded, ro.open_credit) < 0:
             raise Broken(f"an orchestration sent back what it had not: {ro}")
         for leg in ro.legs.values():
-            if leg.status in ("REQUESTED", "FAILED", "MANUAL"):
+            if leg.status in ("REQUESTED", "PENDING", "FAILED", "MANUAL"):
                 source = self.of[leg.source_kind][leg.source_id]
                 if _minor(source.reservations.get(leg.refund_id, 0)) != leg.amount:
                     raise Broken(f"leg {leg.no} of {ro.orchestration_id} does not hold its money: {leg}")

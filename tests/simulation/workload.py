@@ -257,7 +257,8 @@ def reduce(users: Users, account: str) -> Said | None:
     if original is None:
         return None
     amount = max(1, original.total // users.chosen.choice((1, 2, 4, 10)))
-    reference = Original(external_id=original.external_id, line_id="0")
+    known = users.chosen.random() < 0.97
+    reference = Original(external_id=original.external_id if known else "never-posted", line_id="0")
     lines = [Line("n", money(-amount, original.currency), reference=reference)]
     if users.chosen.random() < 0.2:
         lines.append(Line("p", money(amount // 2, original.currency)))
@@ -585,12 +586,21 @@ def passing(users: Users, account: str) -> Said:
     return Said(say, PASSING, f"passing {users.number}")
 
 
+ORDERS = {
+    "application_order": ("PAYMENTS_FIRST", "CREDITS_FIRST"),
+    "offset_before_refund": ("NONE", "ACCOUNT"),
+    "refund_unapply_strategy": ("FULL_THEN_REAPPLY", "PARTIAL"),
+}
+
+
 def office(users: Users, account: str) -> Said:
     """The tenant changes its mind, and its gateways: every rule below is changed in mid-stream."""
     chosen = users.chosen
     name = chosen.choice(
         (
             "production",
+            *ORDERS,
+            "auto_apply_payments_to_posted_invoices",
             "refund_approval_threshold",
             "application_level",
             "refund_failure_fallback",
@@ -608,6 +618,8 @@ def office(users: Users, account: str) -> Said:
         command = _gateway(users)
     elif name == "application_level":
         command = ChangeTenantSettings({name: chosen.choice(("INVOICE", "INVOICE_LINE"))})
+    elif name in ORDERS:
+        command = ChangeTenantSettings({name: chosen.choice(ORDERS[name])})
     elif name == "refund_approval_threshold":
         command = ChangeTenantSettings({name: chosen.choice((None, None, money(2000, "GBP")))})
     elif name == "refund_failure_fallback":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hashlib import sha1
+import re
+from hashlib import sha1, sha256
 from uuid import UUID
 
 TENDER = UUID("6f2d8a0e-3c41-5b7a-9e55-7b1f0c7a9d10")
@@ -56,6 +57,13 @@ def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprin
     return _derived(_NAMESPACE, f"{tenant}/spm/{account_id}/{merchant_account_id}/{fingerprint}")
 
 
+def inbox_id(gateway_id: str, event_id: str) -> str:
+    """The id of a gateway's notification: what follows the last `-` is the event's, so no two ids meet."""
+    plain = re.fullmatch(r"[A-Za-z0-9._:~-]{1,100}", event_id)
+    name = event_id.replace("-", "%2D") if plain else sha256(event_id.encode()).hexdigest()
+    return f"{gateway_id}-{name}"
+
+
 def part_id(whole: UUID | str, part: str) -> str:
     """The id of something that a command or an object makes once: its application, its refund."""
     return Parts(whole).id(part)
@@ -76,6 +84,11 @@ def parts(stream: str) -> tuple[str, str, str]:
 def home(tenant: str, account_id: str) -> str:
     """The key that commands and events of one account share: Kafka's key, the order, the parking."""
     return f"{tenant}/{account_id}"
+
+
+def notification_home(inbox: str) -> str:
+    """A notification has a home of its own: it waits for no other, and parks none."""
+    return tenant_home("notification", part_id(inbox, "home"))
 
 
 def tenant_home(kind: str, id: str) -> str:

@@ -1,8 +1,7 @@
-"""What people who run the service see: exceptions that need someone, groups, notifications, parking."""
+"""What people who run the service see: exceptions that need someone, groups, parking."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID
 
 from events.catalog import fact
@@ -36,29 +35,6 @@ class ExceptionRaised:
 class ExceptionResolved:
     resolution: str
     note: str
-
-
-@fact("notification.received.v1")
-class NotificationReceived:
-    """A gateway's notification (stream `inbox-{gateway}-{event id or digest}`): the first version wins."""
-
-    gateway_id: str
-    provider_event_id: str
-    type: str
-    gateway_ref: str | None
-    operation_key: str | None
-    received_at: datetime
-
-
-@fact("notification.matched.v1")
-class NotificationMatched:
-    target_kind: str
-    target_id: str
-
-
-@fact("notification.unmatched.v1")
-class NotificationUnmatched:
-    reason: str
 
 
 @fact("parked_command.dropped.v1")

@@ -39,12 +39,17 @@ class MappedGateway:
         return None if found is None else await self._read(found)
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
-        """By the map as the last call saw it."""
+        """By the map as the last call, or `refresh`, saw it."""
         news = self._gateway.parse_notification(headers, body)
         return [
             each._replace(outcome=remapped(_without_card_numbers(each.outcome), self._latest))
             for each in news
         ]
+
+    async def refresh(self) -> None:
+        """Look the map up, where no call has done so."""
+        published = await self._published()
+        self._latest = self._latest if published is None else published
 
     async def close(self) -> None:
         await self._gateway.close()
@@ -52,8 +57,7 @@ class MappedGateway:
     async def _read(self, told: Outcome) -> Outcome:
         outcome = _without_card_numbers(told)
         if outcome.result_code in REFUSALS:
-            published = await self._published()
-            self._latest = self._latest if published is None else published
+            await self.refresh()
         return remapped(outcome, self._latest)
 
 

@@ -42,14 +42,23 @@ class Notification(NamedTuple):
     """A gateway's own news about an operation."""
 
     event_id: str
+    """The gateway's own id of it; empty where it has none."""
     type: str
+    """The operation that it is about, or what else it is: DISPUTE, DISPUTE_WON,
+    DISPUTE_LOST, MANDATE, …"""
     operation_key: str | None
     gateway_ref: str | None
     outcome: Outcome
+    merchant_reference: str | None = None
+    """Our own number of it (PAY-000042), where the gateway gives that back."""
 
 
 class InvalidSignature(Exception):
     """The notification is not the gateway's, or not of now."""
+
+
+class StaleNotification(InvalidSignature):
+    """It was signed by the gateway, but too long ago: it may be an old one that somebody sends again."""
 
 
 class Gateway(Protocol):
@@ -71,7 +80,7 @@ class Gateway(Protocol):
         ...
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
-        """Raises `InvalidSignature`."""
+        """Raises `InvalidSignature`, or `StaleNotification` for one of more than five minutes ago."""
         ...
 
     async def close(self) -> None: ...

@@ -13,7 +13,7 @@ from projections.operations import sentence
 
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
-    "exception", "settings",
+    "exception", "inbox", "settings",
 )  # fmt: skip
 
 

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from projections import accounts, credits, disputes, invoices, ledger, operations, payments, refunds
+from projections import (
+    accounts,
+    credits,
+    disputes,
+    invoices,
+    ledger,
+    notifications,
+    operations,
+    payments,
+    refunds,
+)
 from projections.table import Table
 
 TABLES: tuple[Table, ...] = (
@@ -13,5 +23,6 @@ TABLES: tuple[Table, ...] = (
     *refunds.TABLES,
     *disputes.TABLES,
     *operations.TABLES,
+    *notifications.TABLES,
     *ledger.TABLES,
 )

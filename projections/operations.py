@@ -38,6 +38,7 @@ gateway_log = Table(
         Column("sends", "int", 0),
         Column("queries", "int", 0),
         Column("hard", FLAG, False),
+        Column("is_notification", FLAG, False),
         Column("planned_at", INSTANT),
         Column("sent_at", INSTANT),
         Column("answered_at", INSTANT),

@@ -14,7 +14,17 @@ import orjson
 from events.ids import home
 from events.log import Log
 from events.personal import reveal
-from projections import accounts, credits, disputes, invoices, ledger, operations, payments, refunds
+from projections import (
+    accounts,
+    credits,
+    disputes,
+    invoices,
+    ledger,
+    notifications,
+    operations,
+    payments,
+    refunds,
+)
 from projections.rows import PostgresRows
 from projections.table import Table
 
@@ -155,9 +165,18 @@ QUERIES: dict[str, Query] = {
                 "category",
                 "result_code",
                 "target_id",
+                "is_notification",
             ),
             ("planned_at",),
             ("planned_at",),
+        ),
+        Query(
+            "notifications",
+            notifications.notifications,
+            "What gateways have told of their own",
+            ("gateway_id", "status", "type", "account_id", "target_id", "operation_key", "result_code"),
+            ("received_at",),
+            ("received_at",),
         ),
         Query(
             "exceptions",
@@ -200,6 +219,13 @@ async def one(rows: PostgresRows, query: Query, tenant: str, id: str) -> dict[st
     statement = f"select * from {schema}.{query.table.name} where tenant_id = $1 and {query.id} = $2"
     row = await rows.pool.fetchrow(statement, tenant, id)
     return None if row is None else shown(query.table, row)
+
+
+async def counted(rows: PostgresRows, table: Table, by: str) -> list[tuple[str, int]]:
+    """How many rows of all tenants there are, by a column."""
+    schema = await rows.active()
+    found = await rows.pool.fetch(f"select {by}, count(*) from {schema}.{table.name} group by 1")
+    return [(row[0], row[1]) for row in found]
 
 
 async def page(

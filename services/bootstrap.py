@@ -41,7 +41,9 @@ from services.bus import CommandBus
 from services.clock import Clock, SystemClock
 from services.door import Door
 from services.handler import Handler
+from services.hearing import Hearing
 from services.http.app import create_app
+from services.http.notifications import Notifications
 from services.intake import Intake
 from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
@@ -203,7 +205,11 @@ async def http(settings: Settings) -> None:
     async with store(settings) as opened, PostgresRows.connected(settings.database_url, TABLES) as rows:
         door = Door(opened, CLOCK.now)
         handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=10_000)
-        app = create_app(opened, rows, door, handler.dry_run, wait_seconds=settings.http_wait_seconds)
+        gateways, hearing = Gateways(opened, settings), Hearing(opened, CLOCK.now)
+        notifications = Notifications(hearing, gateways.heard, settings.notification_bytes_max)
+        app = create_app(
+            opened, rows, door, handler.dry_run, notifications, wait_seconds=settings.http_wait_seconds
+        )
         config = uvicorn.Config(
             app,
             host=settings.http_host,
@@ -213,7 +219,11 @@ async def http(settings: Settings) -> None:
             access_log=False,
             lifespan="off",
         )
-        await _until_one_ends(uvicorn.Server(config).serve(), door.run())
+        sweeping = hearing.sweep(settings.notification_raw_days)
+        try:
+            await _until_one_ends(uvicorn.Server(config).serve(), door.run(), sweeping)
+        finally:
+            await gateways.close()
 
 
 ROLES: dict[str, Callable[[Settings], Awaitable[None]]] = {
@@ -270,6 +280,16 @@ class Gateways:
     async def of(self, tenant: str, gateway_id: str) -> Gateway:
         """One that cannot be opened answers so itself, and is tried anew at the next call."""
         return (await self._look(tenant, gateway_id)).gateway
+
+    async def heard(self, tenant: str, gateway_id: str) -> Gateway | None:
+        """The same, to read its notifications by today's code map; None where none is registered."""
+        stream = ids.stream(tenant, "gw", gateway_id)
+        if (tenant, gateway_id) not in self._known and not await self._store.read_stream(stream):
+            return None
+        gateway = await self.of(tenant, gateway_id)
+        if isinstance(gateway, MappedGateway):
+            await gateway.refresh()
+        return gateway
 
     async def limits_of(self, tenant: str, gateway_id: str) -> tuple[Limits, datetime | None]:
         """How much it is sent at a time, and until when its circuit is open."""
@@ -331,6 +351,8 @@ class Gateways:
         }
         if registered.adapter_key == "simulator" and self._settings.simulator_url:
             given.setdefault("base_url", self._settings.simulator_url)
+            path = f"/v1/{tenant}/gateways/{registered.gateway_id}/notifications"
+            given.setdefault("notify_url", f"{self._settings.notifications_url}{path}")
         opened = adapter(registered.adapter_key)(
             given,
             registered.connect_timeout_ms,

@@ -33,7 +33,13 @@ class StateCache:
         self.streams: dict[str, Any] = {}
         self.documents: dict[str, dict[str, dict[str, None]]] = {}
         """Each home's open documents: each kind's ids, in order."""
+        self.references: dict[tuple[str, str, str], Sequence[str]] = {}
+        """Of one attempt only: what is not found now may be found at the next."""
         self.position = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.streams) + len(self.documents) + len(self.references)
 
     async def load(self, streams: Collection[str], homes: Collection[str]) -> None:
         """Fold what is not here yet."""
@@ -50,6 +56,12 @@ class StateCache:
                 self.documents[home] = {}
                 for stream in open_streams:
                     self.list_document(home, stream, True)
+
+    async def find(self, references: Collection[tuple[str, str, str]]) -> None:
+        """Look (tenant, gateway, reference) up."""
+        if references:
+            found = await self._store.references(list(references))
+            self.references |= {name: found.get(name, ()) for name in references}
 
     async def catch_up(self, keep: Collection[str] = ()) -> None:
         """Throw away what others have moved; `keep` names streams that we moved ourselves."""

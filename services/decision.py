@@ -52,7 +52,17 @@ class Documents(NamedTuple):
     account_id: str
 
 
-Needs = Iterable[Need | Documents]
+class References(NamedTuple):
+    """The gateway calls that a reference of a gateway's, or of ours there, may mean.
+
+    Each one that is found is for ever; one that is not found may come at any moment after.
+    """
+
+    gateway_id: str
+    reference: str
+
+
+Needs = Iterable[Need | Documents | References]
 
 
 class OpenDocument(NamedTuple):
@@ -116,6 +126,8 @@ class NumbersMissing(LookupError):
         self.prefix = prefix
 
 
+_NO_REFERENCES: Mapping[tuple[str, str, str], Sequence[str]] = {}
+
 Listed = Mapping[str, Iterable[str]]
 """Open documents: each kind's ids."""
 
@@ -126,7 +138,7 @@ class States:
     It keeps count of the streams, and of the homes' lists of documents, that anybody asks for.
     """
 
-    __slots__ = ("_documents", "_read_homes", "_read_streams", "_streams", "_tenant")
+    __slots__ = ("_documents", "_read_homes", "_read_streams", "_references", "_streams", "_tenant")
 
     def __init__(
         self,
@@ -135,10 +147,12 @@ class States:
         documents: Mapping[str, Listed],
         read_streams: set[str] | None = None,
         read_homes: set[str] | None = None,
+        references: Mapping[tuple[str, str, str], Sequence[str]] = _NO_REFERENCES,
     ) -> None:
         self._tenant, self._streams, self._documents = tenant, streams, documents
         self._read_streams = set[str]() if read_streams is None else read_streams
         self._read_homes = set[str]() if read_homes is None else read_homes
+        self._references = references
 
     def get(self, state: type[S], id: str) -> S:
         """The state of a stream; fresh (version 0) where nothing happened.  Raises `NotLoaded`."""
@@ -154,6 +168,17 @@ class States:
         stream = f"{self._tenant}/{state.KIND}-{id}"
         self._read_streams.add(stream)
         return self._streams.get(stream)
+
+    def references(self, gateway_id: str, reference: str) -> Sequence[str]:
+        """The idempotency keys of the calls that a reference may mean."""
+        try:
+            return self._references[self._tenant, gateway_id, reference]
+        except KeyError:
+            raise NotLoaded(f"reference {reference}") from None
+
+    def find_references(self, gateway_id: str, reference: str) -> Sequence[str]:
+        """The same, or none while they are not loaded: for `needs`."""
+        return self._references.get((self._tenant, gateway_id, reference), ())
 
     def documents(self, account_id: str, state: type[Any]) -> list[str]:
         """The ids of an account's open documents of one kind, for decisions.  Raises `NotLoaded`."""

@@ -34,6 +34,7 @@ from services.decision import (
     Need,
     NotLoaded,
     NumbersMissing,
+    References,
     Rule,
     States,
     Subject,
@@ -53,7 +54,7 @@ from services.store.protocol import (
     StoreConflict,
     StoreUnavailable,
 )
-from services.work import work_changes
+from services.work import references_of, work_changes
 
 ATTEMPTS_MAX = 20
 """How often a batch is decided anew after conflicts before its partition is given up for now."""
@@ -177,6 +178,7 @@ class Handler:
         batch, now = Batch(offsets=list(offsets), dead_letters=list(dead_letters)), self._clock.now()
         states: dict[str, States] = {}
         items: list[_Item] = []
+        self.cache.references.clear()
         for command in commands:
             tenant = command.tenant
             if tenant not in states:
@@ -189,7 +191,9 @@ class Handler:
     def _states(self, tenant: str, batch: Batch) -> States:
         """A tenant's cached states; what is read of them is the batch's read set."""
         cache = self.cache
-        return States(tenant, cache.streams, cache.documents, batch.read_streams, batch.read_homes)
+        return States(
+            tenant, cache.streams, cache.documents, batch.read_streams, batch.read_homes, cache.references
+        )
 
     def _evict(self, attempt: _Attempt) -> None:
         self.cache.evict(attempt.touched, {touched.home for touched in attempt.touched.values()})
@@ -219,10 +223,12 @@ class Handler:
         for _ in range(ROUNDS_MAX + 1):
             streams: set[str] = set()
             homes: set[str] = set()
-            items = [item for item in items if self._misses(item, streams, homes)]
+            references: set[tuple[str, str, str]] = set()
+            items = [item for item in items if self._misses(item, streams, homes, references)]
             if not items:
                 return
             await self.cache.load(streams, homes)
+            await self.cache.find(references)
             self._list_what_moved(homes, attempt)
         raise AssertionError(f"needs name new streams after {ROUNDS_MAX} rounds")
 
@@ -232,7 +238,9 @@ class Handler:
             if touched.home in homes:
                 self.cache.list_document(touched.home, stream, touched.is_open)
 
-    def _misses(self, item: _Item, streams: set[str], homes: set[str]) -> bool:
+    def _misses(
+        self, item: _Item, streams: set[str], homes: set[str], references: set[tuple[str, str, str]]
+    ) -> bool:
         """Collect what a command needs that is not here; whether there is anything."""
         if item.rule is None:
             return False
@@ -242,6 +250,11 @@ class Handler:
                 stream = f"{tenant}/{need.state.KIND}-{need.id}"
                 if stream not in cache.streams:
                     streams.add(stream)
+                    misses = True
+            elif isinstance(need, References):
+                name = tenant, need.gateway_id, need.reference
+                if name not in cache.references:
+                    references.add(name)
                     misses = True
             else:
                 home = f"{tenant}/{need.account_id}"
@@ -294,9 +307,9 @@ class Handler:
             try:
                 changes = rule.decide(item.states, command.data, item.context)
             except NotLoaded:
-                before = len(self.cache.streams) + len(self.cache.documents)
+                before = self.cache.size
                 await self._load_needs([item], attempt)
-                if len(self.cache.streams) + len(self.cache.documents) == before:
+                if self.cache.size == before:
                     raise
             except NumbersMissing as missing:
                 await self._reserve(command.tenant, missing.prefix)
@@ -376,6 +389,7 @@ class Handler:
         )
         if kind.KIND == "gwcall":
             attempt.batch.work.extend(work_changes(fact, id, home, context.now))
+            attempt.batch.references.extend(references_of(command.tenant, state.planned, fact))
         elif isinstance(fact, PersonalDataErased):
             attempt.batch.erased.append(home)
 

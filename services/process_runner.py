@@ -18,7 +18,7 @@ from events.mapper import decode
 from services.cache import StateCache
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
-from services.decision import Documents, States, Subject
+from services.decision import Documents, Need, States, Subject
 from services.lease import Lease
 from services.processes.process import Process, Send, Trigger
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
@@ -43,6 +43,7 @@ async def reactions(given: Sequence[Reaction], cache: StateCache) -> list[list[S
                 if isinstance(need, Documents):
                     homes.add(ids.home(trigger.tenant, need.account_id))
                 else:
+                    assert isinstance(need, Need), "what a reference means is decided at the door"
                     streams.add(ids.stream(trigger.tenant, need.state.KIND, need.id))
         missing = streams - cache.streams.keys(), homes - cache.documents.keys()
         if not any(missing):

@@ -149,6 +149,7 @@ def _awaited(draft: Draft, refund: Refund) -> None:
 
 def _went_out(draft: Draft, refund: Refund, settled: Settled, report: Report, context: Context) -> None:
     _processed(draft, refund, settled, report, late=False)
+    _check_amount(draft, refund, settled.outcome, context)
     if refund.orchestration_id:
         legs.leg_succeeded(draft, refund, context)
 
@@ -170,6 +171,15 @@ def _processed(draft: Draft, refund: Refund, settled: Settled, report: Report, l
     lines = memo.reservations.get(id) or requesting.largest_first(memo, amount)
     draft.record(CreditMemo, source, RefundAppliedToCreditMemo(id, amount, lines, reserved=not late))
     _unlock_own(draft, source, id)
+
+
+def _check_amount(draft: Draft, refund: Refund, outcome: Outcome, context: Context) -> None:
+    asked = Money(refund.amount, refund.currency)
+    done = outcome.processed_amount or asked
+    if done != asked:
+        message = f"asked for {asked}, the gateway gave back {done}"
+        id = refund.refund_id
+        draft.record(*exceptions.raised(context, "AMOUNT_MISMATCH", "refund", id, message, done))
 
 
 def _unlock_own(draft: Draft, memo_id: str, refund_id: str) -> None:

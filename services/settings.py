@@ -59,9 +59,18 @@ class Settings(BaseSettings):
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_wait_seconds: float = 2.0
 
+    notification_bytes_max: int = Field(default=256 * 1024, ge=1024)
+    """Of one delivery of a gateway's news; larger ones are refused."""
+    notification_raw_days: int = Field(default=30, ge=1)
+    """How long the bytes of notifications are kept; what they said is in the log."""
+
     simulator_url: str | None = None
     """Of a running gateway simulator; none: the embedded one."""
     simulator_seed: int = 7
+    simulator_mood: str = "mix"
+    """How the embedded one notifies: see `gateways/simulator/notifying.py`."""
+    public_url: str | None = None
+    """Where the simulator reaches our HTTP for its notifications; none: at `http_host` and `http_port`."""
     gateway_concurrency: int = Field(default=200, ge=1)
     """Calls in the air at a time, of one process with the role."""
     gateway_concurrency_each: int = Field(default=100, ge=1)
@@ -72,6 +81,10 @@ class Settings(BaseSettings):
     """Calls in a row without an answer that open a gateway's circuit; 0: only people open it."""
     gateway_lease_seconds: float = 180.0
     """Longer than any gateway's read timeout."""
+
+    @property
+    def notifications_url(self) -> str:
+        return self.public_url or f"http://{self.http_host.replace('0.0.0.0', '127.0.0.1')}:{self.http_port}"  # noqa: S104
 
     @property
     def embedded_database(self) -> bool:

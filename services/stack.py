@@ -142,6 +142,8 @@ async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
         "gateways.simulator",
         f"--port={port}",
         f"--seed={settings.simulator_seed}",
+        f"--notify-to={settings.notifications_url}/",
+        f"--mood={settings.simulator_mood}",
     ]
     await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
     return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})

@@ -18,9 +18,11 @@ from services import (
     exceptions,
     falling_back,
     gateway,
+    heeding,
     invoice,
     lining,
     method_choice,
+    notification,
     orchestrating,
     orchestration,
     parking,
@@ -38,7 +40,7 @@ from services import (
     tenant_settings,
 )
 from services.decision import Subject
-from services.processes import expiring, promoting
+from services.processes import expiring, notifying, promoting
 from services.processes import refunding as refunding_process
 from services.processes.process import Process
 
@@ -52,6 +54,7 @@ SUBJECTS: tuple[Subject, ...] = (
     authorizing.SUBJECT,
     payment_group.SUBJECT,
     exceptions.SUBJECT,
+    Subject(notification.Inbox, notification.evolve, (*notification.RULES, *heeding.RULES)),
     parking.SUBJECT,
     subscription.SUBJECT,
     crediting.DEBIT_MEMO,
@@ -85,4 +88,9 @@ SUBJECTS: tuple[Subject, ...] = (
 EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}
 RULES = {rule.command: rule for subject in SUBJECTS for rule in subject.rules}
 
-PROCESSES: tuple[Process, ...] = (refunding_process.PROCESS, expiring.PROCESS, promoting.PROCESS)
+PROCESSES: tuple[Process, ...] = (
+    refunding_process.PROCESS,
+    expiring.PROCESS,
+    promoting.PROCESS,
+    notifying.PROCESS,
+)

@@ -1,8 +1,8 @@
-"""The gateway work that follows from the facts of a gateway call."""
+"""What follows from the facts of a gateway call: work for its workers, and the names it goes by there."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from events.gateway_call import (
@@ -16,7 +16,7 @@ from events.gateway_call import (
     GatewayReplayPlanned,
     GatewayStatusQueried,
 )
-from services.store.protocol import WorkChange, WorkDone, WorkDue, WorkPlanned
+from services.store.protocol import Reference, WorkChange, WorkDone, WorkDue, WorkPlanned
 
 
 def work_changes(fact: object, key: str, home: str, now: datetime) -> Sequence[WorkChange]:
@@ -42,3 +42,21 @@ def work_changes(fact: object, key: str, home: str, now: datetime) -> Sequence[W
             return (WorkDone(key),)
         case _:
             return ()
+
+
+def references_of(tenant: str, planned: GatewayCallPlanned, fact: object) -> Iterable[Reference]:
+    """By which names the gateway may speak of the call from now on.
+
+    Ours is known with the intent, as is what a reversal or a void builds on; its own with its answer.
+    """
+    names: set[str | None] = set()
+    match fact:
+        case GatewayCallPlanned(operation="REVERSE" | "VOID"):
+            names = {fact.merchant_reference, fact.authorization_ref, fact.payment_ref}
+        case GatewayCallPlanned():
+            names = {fact.merchant_reference}
+        case GatewayCallSucceeded() | GatewayCallRejected() | GatewayCallPending() | GatewayOutcomeResolved():
+            names = {fact.outcome.gateway_ref}
+        case _:
+            pass
+    return [Reference(tenant, planned.gateway_id, name, planned.idempotency_key) for name in names if name]

@@ -23,13 +23,11 @@ from events.mapper import decode
 from events.shapes import Outcome
 from gateways.outcomes import not_sent, unknown
 from gateways.protocol import Gateway
-from services.authorizing import RecordAuthorizationOutcome, RecordReversalOutcome
 from services.calling import Report, Source
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.gateway import CloseCircuit, OpenCircuit
-from services.paying import RecordPaymentOutcome
-from services.refund_outcomes import RecordRefundOutcome
+from services.reports import REPORTS
 from services.safety import Lane, Limits, Signal
 from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnavailable, Work, WorkAnswered
 
@@ -38,16 +36,6 @@ MIN_ALARM_SECONDS = 0.01
 GATHER_SECONDS = 0.005
 ANSWERS_MAX = 500
 ACTOR = Actor("SYSTEM", "gateway-worker")
-
-REPORTS: dict[str, type[Report]] = {
-    "SALE": RecordPaymentOutcome,
-    "CAPTURE": RecordPaymentOutcome,
-    "VOID": RecordPaymentOutcome,
-    "AUTHORIZE": RecordAuthorizationOutcome,
-    "REVERSE": RecordReversalOutcome,
-    "REFUND": RecordRefundOutcome,
-    "UNREFERENCED_REFUND": RecordRefundOutcome,
-}
 
 TAKEN_OVER = Outcome(
     "Indeterminate", category="GatewayConnection", raw_message="the worker that sent it is gone"

@@ -26,8 +26,9 @@ OPERATIONS = {
     "REFUNDED_REVERSED": "REFUND",
     "NOTIFICATION_OF_CHARGEBACK": "DISPUTE",
     "CHARGEBACK": "DISPUTE",
-    "CHARGEBACK_REVERSED": "DISPUTE",
+    "CHARGEBACK_REVERSED": "DISPUTE_WON",
 }
+DISPUTES = ("DISPUTE", "DISPUTE_WON")
 REASONS = {
     "refused": "2",
     "referral": "3",
@@ -73,17 +74,17 @@ def read(item: Mapping[str, Any]) -> Notification | None:
         return None
     succeeded = str(item.get("success")).lower() == "true"
     operation = OPERATIONS[event]
-    ref = item.get("originalReference") if operation in ("CAPTURE", "DISPUTE") else item["pspReference"]
+    ref = item.get("originalReference") if operation in ("CAPTURE", *DISPUTES) else item["pspReference"]
     event_id = f"{item['pspReference']}:{event}:{str(succeeded).lower()}"
-    return Notification(
-        event_id, operation, _key(item, operation), ref, _outcome(item, event, succeeded, ref)
-    )
+    outcome, key = _outcome(item, event, succeeded, ref), _key(item, operation)
+    number = item.get("merchantReference") if operation in ("AUTHORIZE", *DISPUTES) else None
+    return Notification(event_id, operation, key, ref, outcome, number)
 
 
 def _key(item: Mapping[str, Any], operation: str) -> str | None:
     if operation == "AUTHORIZE":
         return (item.get("additionalData") or {}).get(f"metadata.{KEY}")
-    return None if operation == "DISPUTE" else item.get("merchantReference")
+    return None if operation in DISPUTES else item.get("merchantReference")
 
 
 def _outcome(item: Mapping[str, Any], event: str, succeeded: bool, ref: str | None) -> Outcome:
@@ -94,6 +95,6 @@ def _outcome(item: Mapping[str, Any], event: str, succeeded: bool, ref: str | No
         reason = str(item.get("reason") or "")
         code = REASONS.get(reason.strip().lower(), event.lower())
         return refused("adyen", code, reason or None, gateway_ref=ref)
-    code = event.lower() if OPERATIONS[event] == "DISPUTE" else None
+    code = event.lower() if OPERATIONS[event] in DISPUTES else None
     amount = money(item["amount"])
     return Outcome("Success", raw_code=code, gateway_ref=ref, processed_amount=amount, gateway_date=at)

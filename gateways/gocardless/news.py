@@ -22,6 +22,7 @@ RESULTS: dict[tuple[str, str], tuple[str, str]] = {
     ("payments", "customer_approval_denied"): ("SALE", "Decline"),
     ("payments", "cancelled"): ("SALE", "Decline"),
     ("payments", "charged_back"): ("DISPUTE", "Success"),
+    ("payments", "chargeback_cancelled"): ("DISPUTE_WON", "Success"),
     ("refunds", "paid"): ("REFUND", "Success"),
     ("refunds", "failed"): ("REFUND", "Decline"),
     ("refunds", "bounced"): ("REFUND", "Decline"),
@@ -46,7 +47,7 @@ def read(event: Mapping[str, Any]) -> Notification | None:
     if action == "cancelled" and kind == "payments" and told.get("origin") == "api":
         operation, result = "VOID", "Success"
     key = (event.get("resource_metadata") or {}).get(KEY)
-    ours = None if operation in ("DISPUTE", "MANDATE", "VOID") else key
+    ours = None if operation in ("DISPUTE", "DISPUTE_WON", "MANDATE", "VOID") else key
     return Notification(event["id"], operation, ours, ref, _outcome(event, told, result, ref))
 
 

@@ -1,14 +1,17 @@
 """The simulator's process: `python -m gateways.simulator --port 9321 --ledger FOLDER --seed 7`.
 
 Its ledger is a file of JSON lines, on disk before an answer leaves: neither a crash of its own nor
-one of Tender's forgets a charge.  It listens on loopback only.
+one of Tender's forgets a charge.  It listens on loopback only, and with `--notify-to PREFIX` tells what
+it does to the address that each request names, if that begins so.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,8 +23,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateways.simulator.adapter import NOTIFY_URL
 from gateways.simulator.behaviour import ScriptRule
 from gateways.simulator.core import Entry, Simulator, dumped, loaded
+from gateways.simulator.sending import Sending
 
 
 class Ledger:
@@ -42,9 +47,10 @@ class Ledger:
         os.fsync(self._file.fileno())
 
 
-def create_app(simulator: Simulator) -> Starlette:
+def create_app(simulator: Simulator, sending: Sending) -> Starlette:
     async def operate(request: Request) -> Response:
-        reply = simulator.request(orjson.loads(await request.body()), datetime.now(UTC))
+        url = request.headers.get(NOTIFY_URL, "")
+        reply = simulator.request(orjson.loads(await request.body()), datetime.now(UTC), url)
         await asyncio.sleep(reply.delay_seconds)
         if reply.kind == "BUSY":
             return Response(status_code=503, headers={"retry-after": str(reply.body["retry_after"])})
@@ -64,14 +70,22 @@ def create_app(simulator: Simulator) -> Starlette:
         simulator.script.extend(ScriptRule(**rule) for rule in orjson.loads(await request.body()))
         return _json({"rules": len(simulator.script)})
 
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        running = asyncio.create_task(sending.run(), name="send notifications")
+        yield
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
     return Starlette(
+        lifespan=lifespan,
         routes=[
             Route("/v1/operations", operate, methods=["POST"]),
             Route("/v1/operations/{key}", inquire),
             Route("/v1/ledger", ledger),
             Route("/v1/totals", totals),
             Route("/v1/script", script, methods=["POST"]),
-        ]
+        ],
     )
 
 
@@ -84,14 +98,15 @@ def main() -> None:
     arguments.add_argument("--port", type=int, required=True)
     arguments.add_argument("--ledger", type=Path, required=True)
     arguments.add_argument("--seed", type=int, default=7)
+    arguments.add_argument("--notify-to", default="", metavar="PREFIX")
+    arguments.add_argument("--mood", default="mix", help="how it notifies: see notifying.py")
     given = arguments.parse_args()
-    ledger = Ledger(given.ledger)
-    simulator = Simulator(given.seed, write=ledger.write)
+    ledger, sending = Ledger(given.ledger), Sending(given.notify_to, given.mood)
+    simulator = sending.simulator = Simulator(given.seed, write=ledger.write, tell=sending.tell)
     for entry in ledger.entries():
         simulator.restore(entry)
-    uvicorn.run(
-        create_app(simulator), host="127.0.0.1", port=given.port, log_level="warning", access_log=False
-    )
+    app = create_app(simulator, sending)
+    uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
-from typing import Any
+import time
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 
 import httpx
@@ -17,17 +17,21 @@ from events.shapes import Outcome
 from gateways.credentials import Credential
 from gateways.http import Answer, client, failed
 from gateways.outcomes import UNREADABLE, not_sent, seconds, unknown, unreadable, unsupported
-from gateways.protocol import RESULT_CODES, InvalidSignature, Notification
-from gateways.simulator.translation import CAPABILITIES, to_outcome, to_request
+from gateways.protocol import RESULT_CODES, InvalidSignature, Notification, StaleNotification
+from gateways.simulator.translation import CAPABILITIES, to_notification, to_outcome, to_request
 
 SIGNATURE = "x-simulator-signature"
+"""`t={seconds},v1={HMAC-SHA256 of "{seconds}.{body}" in hex}`: an old one cannot pass for one of now."""
+NOTIFY_URL = "x-simulator-notify-url"
+"""Where the simulator shall tell of an operation."""
+TOLERANCE_SECONDS = 300
 SAID = frozenset({*RESULT_CODES, "Reversed"})
 SECRET = b"anybody may sign as the simulator"
 """Signs notifications of a gateway that only pretends: no secret."""
 
 
 class SimulatorAdapter:
-    """`settings["base_url"]` is where the simulator listens."""
+    """`settings["base_url"]` is where the simulator listens; `notify_url` where it tells its news."""
 
     def __init__(
         self,
@@ -35,8 +39,11 @@ class SimulatorAdapter:
         connect_timeout_ms: int,
         read_timeout_ms: int,
         credential: Credential | None = None,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        self._http = client(connect_timeout_ms, read_timeout_ms, base_url=settings["base_url"])
+        self._now = now
+        told = {NOTIFY_URL: settings["notify_url"]} if settings.get("notify_url") else {}
+        self._http = client(connect_timeout_ms, read_timeout_ms, base_url=settings["base_url"], headers=told)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -65,20 +72,21 @@ class SimulatorAdapter:
 
     def parse_notification(self, headers: Mapping[str, str], body: bytes) -> list[Notification]:
         given = {name.lower(): value for name, value in headers.items()}.get(SIGNATURE, "")
-        if not hmac.compare_digest(given.encode(), sign(body).encode()):
+        at = given.partition(",")[0].removeprefix("t=")
+        if not at.isdigit() or not hmac.compare_digest(given.encode(), sign(body, int(at)).encode()):
             raise InvalidSignature("the signature is not the simulator's")
-        news: dict[str, Any] = orjson.loads(body)
-        if news["operation"] not in CAPABILITIES.operations:
-            return []
-        outcome = to_outcome(news["answer"])
-        return [Notification(news["event_id"], news["operation"], news["key"], outcome.gateway_ref, outcome)]
+        if abs(self._now() - int(at)) > TOLERANCE_SECONDS:
+            raise StaleNotification("the simulator signed it more than five minutes ago")
+        news = orjson.loads(body)
+        return [to_notification(news)] if news["operation"] in CAPABILITIES.operations else []
 
     async def close(self) -> None:
         await self._http.aclose()
 
 
-def sign(body: bytes) -> str:
-    return hmac.new(SECRET, body, hashlib.sha256).hexdigest()
+def sign(body: bytes, at: int) -> str:
+    """The header of a body that is signed at an instant, in seconds."""
+    return f"t={at},v1={hmac.new(SECRET, f'{at}.'.encode() + body, hashlib.sha256).hexdigest()}"
 
 
 def _of(answer: Answer) -> Outcome:

@@ -11,6 +11,8 @@ tok_refund_closed         charges; refunds fail hard    tok_refund_soft_{n}  ref
 tok_refund_async          refunds settle later          tok_refund_async_fail
 tok_refund_timeout_after  refunds lose their answer     tok_refund_timeout_before
 tok_refund_reversed       refunds come back later       tok_mix_{anything}   a realistic mix, by key and seed
+
+`tok_…+{mood}` says how it tells of it besides: see `notifying`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 CHARGES = frozenset({"SALE", "AUTHORIZE", "CAPTURE"})
 REFUNDS = frozenset({"REFUND", "UNREFERENCED_REFUND"})
@@ -26,11 +28,15 @@ REFUNDS = frozenset({"REFUND", "UNREFERENCED_REFUND"})
 
 @dataclass(frozen=True)
 class Behaviour:
-    """`name` is what happens; `code` a raw code, `count` how often, where they matter."""
+    """`name` is what happens; `code` a raw code, `count` how often, where they matter.
+
+    `mood` is how it is told of, where something has chosen that.
+    """
 
     name: str = "ok"
     code: str = ""
     count: int = 0
+    mood: str = ""
 
 
 @dataclass
@@ -43,6 +49,7 @@ class ScriptRule:
     key: str | None = None
     amount_minor: int | None = None
     times: int = 1
+    mood: str = ""
 
 
 OK = Behaviour()
@@ -76,7 +83,12 @@ def choose(
     for rule in script:
         if rule.times > 0 and _matches(rule, operation, token, key, amount_minor):
             rule.times -= 1
-            return _parsed(rule.behaviour)
+            return replace(_parsed(rule.behaviour), mood=rule.mood)
+    token, _, mood = token.partition("+")
+    return replace(_of_token(operation, token, key, seed), mood=mood)
+
+
+def _of_token(operation: str, token: str, key: str, seed: int) -> Behaviour:
     name = token.removeprefix("tok_") if token.startswith("tok_") else "ok"
     if name.startswith("mix"):
         name = _mixed(f"{seed}/{key}") if operation in CHARGES else "ok"

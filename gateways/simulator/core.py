@@ -16,6 +16,7 @@ import orjson
 
 from gateways.codes import classify
 from gateways.simulator.behaviour import CHARGES, REFUNDS, Behaviour, ScriptRule, choose
+from gateways.simulator.notifying import named_by
 
 SETTLE_SECONDS = 2.0
 """How long an acknowledged operation stays pending."""
@@ -41,6 +42,10 @@ class Entry:
     of: str = ""
     """The reference of the charge or the authorization that it builds on."""
     reversal_at: str = ""
+    merchant_reference: str = ""
+    mood: str = ""
+    """How it is told of; empty: as everything is."""
+    notify_url: str = ""
 
 
 @dataclass
@@ -58,9 +63,12 @@ class Simulator:
         seed: int = 7,
         script: list[ScriptRule] | None = None,
         write: Callable[[Entry], None] = lambda _: None,
+        tell: Callable[[Entry], None] = lambda _: None,
     ) -> None:
+        """`write` keeps an operation as it is now; `tell` is told of each change of one, after that."""
         self.seed, self.script = seed, script or []
         self.entries: dict[str, Entry] = {}
+        self._tell, self._changing = tell, set[str]()
         self._by_ref: dict[str, str] = {}
         self._behaviours: dict[str, Behaviour] = {}
         self._sends: dict[str, int] = {}
@@ -70,8 +78,9 @@ class Simulator:
         """Take up a line of the ledger again; a later line of a key replaces the earlier."""
         self.entries[entry.key] = entry
         self._by_ref[entry.ref] = entry.key
+        self._watch(entry)
 
-    def request(self, request: Mapping[str, Any], now: datetime) -> Reply:
+    def request(self, request: Mapping[str, Any], now: datetime, notify_url: str = "") -> Reply:
         """Carry out an operation, once per key; another body under the same key is refused."""
         key, digest = request["idempotency_key"], _digest(request)
         known = self.entries.get(key)
@@ -86,7 +95,7 @@ class Simulator:
                 return Reply("LOST")
             case "rate_limit" | "system_error" if self._sends[key] <= behaviour.count:
                 return Reply("BUSY", {"retry_after": 1 if behaviour.name == "rate_limit" else 0})
-        entry = self._execute(request, digest, behaviour, now)
+        entry = self._execute(request, digest, behaviour, now, notify_url)
         if behaviour.name == "timeout_after":
             return Reply("LOST")
         delay = behaviour.count / 1000 if behaviour.name == "slow" else 0.0
@@ -99,6 +108,23 @@ class Simulator:
     def answer(self, entry: Entry, now: datetime) -> dict[str, Any]:
         """What the gateway says about an operation now; time may have settled or reversed it."""
         self._let_time_pass(entry, now)
+        return self._said(entry)
+
+    def news(self, entry: Entry, mood: str) -> dict[str, Any]:
+        """A notification of an operation as it is now: the same id for the same state."""
+        place = f"{self.seed}/{entry.ref}/{entry.status}"
+        names = named_by(mood, place)
+        given = {"key": entry.key, "merchant_reference": entry.merchant_reference}
+        event_id = f"evt_{hashlib.sha256(place.encode()).hexdigest()[:24]}"
+        told = {"event_id": event_id, "operation": entry.operation, "answer": self._said(entry)}
+        return told | {name: given[name] for name in names if given.get(name)}
+
+    def let_time_pass(self, now: datetime) -> None:
+        """Settle and reverse what is due, so that it is told without being asked for."""
+        for key in list(self._changing):
+            self._let_time_pass(self.entries[key], now)
+
+    def _said(self, entry: Entry) -> dict[str, Any]:
         common = {
             "ref": entry.ref,
             "amount_minor": entry.amount_minor,
@@ -142,7 +168,9 @@ class Simulator:
             self._behaviours[key] = choose(operation, token, key, amount, self.seed, self.script)
         return self._behaviours[key]
 
-    def _execute(self, request: Mapping[str, Any], digest: str, behaviour: Behaviour, now: datetime) -> Entry:
+    def _execute(
+        self, request: Mapping[str, Any], digest: str, behaviour: Behaviour, now: datetime, notify_url: str
+    ) -> Entry:
         status, code = self._judge(request, behaviour)
         amount = request["amount_minor"] - (behaviour.name == "short")
         key = request["idempotency_key"]
@@ -158,6 +186,9 @@ class Simulator:
             status=status,
             code=code,
             of=request.get("of") or "",
+            merchant_reference=request.get("merchant_reference") or "",
+            mood=behaviour.mood,
+            notify_url=notify_url,
         )
         if behaviour.name == "reversed" and status == "EXECUTED":
             entry.reversal_at = _after(entry.at, seconds=REVERSE_SECONDS)
@@ -223,7 +254,14 @@ class Simulator:
     def _keep(self, entry: Entry) -> None:
         self.entries[entry.key] = entry
         self._by_ref[entry.ref] = entry.key
+        self._watch(entry)
         self._write(entry)
+        self._tell(entry)
+
+    def _watch(self, entry: Entry) -> None:
+        """Time will change what is pending, and what is to be reversed."""
+        changes = entry.status.startswith("PENDING") or (entry.reversal_at and entry.status == "EXECUTED")
+        (self._changing.add if changes else self._changing.discard)(entry.key)
 
 
 def dumped(entry: Entry) -> bytes:

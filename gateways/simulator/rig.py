@@ -15,7 +15,7 @@ from gateways.codes import MAPS
 from gateways.conformance.bank import Bank, Deed, Order
 from gateways.conformance.rig import Rig
 from gateways.conformance.wire import Answer, Asked
-from gateways.simulator.adapter import SECRET, SIGNATURE, SimulatorAdapter
+from gateways.simulator.adapter import SECRET, SIGNATURE, TOLERANCE_SECONDS, SimulatorAdapter
 from gateways.simulator.core import result_of
 
 RULES = {"NO_SUCH": "no_such_charge"}
@@ -33,6 +33,7 @@ class SimulatorRig(Rig):
     adapter = SimulatorAdapter
     codes = MAPS["stripe"]
     secrets = {"signs_news": SECRET.decode()}
+    stale_seconds = TOLERANCE_SECONDS
     charge_fates = ("ACTION", "REVIEW", "PENDING")
     not_processed = (429, 503)
 
@@ -64,10 +65,10 @@ class SimulatorRig(Rig):
         (deed,) = deeds
         order = deed.order
         news = {"event_id": f"evt-{deed.ref}-{deed.status}", "operation": order.operation, "key": order.key}
-        return _signed(news | {"answer": _answer(deed)}, secrets)
+        return _signed(news | {"answer": _answer(deed)}, secrets, at)
 
     def deliver_unknown(self, secrets: Mapping[str, str], at: datetime) -> tuple[dict[str, str], bytes]:
-        return _signed({"event_id": "evt-0", "operation": "PAYOUT", "key": "none", "answer": {}}, secrets)
+        return _signed({"event_id": "evt-0", "operation": "PAYOUT", "key": "none", "answer": {}}, secrets, at)
 
 
 def _answer(deed: Deed) -> dict[str, Any]:
@@ -79,7 +80,9 @@ def _answer(deed: Deed) -> dict[str, Any]:
     return {"result": result, **told, **({"code": code} if code else {})}
 
 
-def _signed(news: Mapping[str, Any], secrets: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    body = json.dumps(news).encode()
-    signature = hmac.new(secrets["signs_news"].encode(), body, hashlib.sha256).hexdigest()
-    return {SIGNATURE: signature}, body
+def _signed(
+    news: Mapping[str, Any], secrets: Mapping[str, str], at: datetime
+) -> tuple[dict[str, str], bytes]:
+    body, seconds = json.dumps(news).encode(), int(at.timestamp())
+    signed = hmac.new(secrets["signs_news"].encode(), f"{seconds}.".encode() + body, hashlib.sha256)
+    return {SIGNATURE: f"t={seconds},v1={signed.hexdigest()}"}, body

@@ -11,6 +11,7 @@ from events.money import Money
 from events.shapes import Outcome
 from gateways import codes
 from gateways.outcomes import not_sent, unknown
+from gateways.protocol import Notification
 from gateways.simulator.core import Reply
 
 CAPABILITIES = Capabilities(
@@ -56,6 +57,19 @@ def to_outcome(answer: dict[str, Any]) -> Outcome:
         gateway_date=datetime.fromisoformat(answer["at"]) if "at" in answer else None,
         expires_at=datetime.fromisoformat(answer["expires_at"]) if "expires_at" in answer else None,
         code_map_version=codes.VERSION if meaning else None,
+    )
+
+
+def to_notification(news: dict[str, Any]) -> Notification:
+    """What news means; our key and our number are not in all of it."""
+    outcome = to_outcome(news["answer"])
+    return Notification(
+        news["event_id"],
+        news["operation"],
+        news.get("key"),
+        outcome.gateway_ref,
+        outcome,
+        news.get("merchant_reference"),
     )
 
 

@@ -24,7 +24,7 @@ from gateways.outcomes import (
     unreadable,
     unsupported,
 )
-from gateways.protocol import InvalidSignature, Notification
+from gateways.protocol import InvalidSignature, Notification, StaleNotification
 from gateways.stripe import translation as words
 from gateways.stripe.news import read
 from gateways.stripe.transport import Transport
@@ -89,8 +89,14 @@ class StripeAdapter:
             )
         except CredentialMissing as missing:
             raise InvalidSignature(str(missing)) from None
-        except (stripe.SignatureVerificationError, UnicodeDecodeError):
-            raise InvalidSignature("the signature is not Stripe's, or not of now") from None
+        except stripe.SignatureVerificationError as error:
+            if "tolerance" in str(
+                error
+            ):  # the library checks the time last, and has no error of its own for it
+                raise StaleNotification("Stripe signed it more than five minutes ago") from None
+            raise InvalidSignature("the signature is not Stripe's") from None
+        except UnicodeDecodeError:
+            raise InvalidSignature("the signature is not Stripe's") from None
         return read(orjson.loads(body))
 
     async def close(self) -> None:

@@ -56,6 +56,12 @@ def _dispute(dispute: Mapping[str, Any]) -> Told:
     return "DISPUTE", None, dispute.get("payment_intent"), outcome
 
 
+def _closed(dispute: Mapping[str, Any]) -> Told:
+    """`warning_closed` is the end of an inquiry that never took any money."""
+    _, key, ref, outcome = _dispute(dispute)
+    return "DISPUTE_LOST" if dispute["status"] == "lost" else "DISPUTE_WON", key, ref, outcome
+
+
 READERS: dict[str, Callable[[Mapping[str, Any]], Told]] = {
     "payment_intent.succeeded": _intent,
     "payment_intent.payment_failed": _intent,
@@ -69,4 +75,5 @@ READERS: dict[str, Callable[[Mapping[str, Any]], Told]] = {
     "refund.updated": _refund,
     "refund.failed": _refund,
     "charge.dispute.created": _dispute,
+    "charge.dispute.closed": _closed,
 }

@@ -33,6 +33,7 @@ from projections.verify import verify as verify_all
 from services import bootstrap, contracts, loop
 from services.cli.bench import bench
 from services.cli.gateways import gateways
+from services.cli.notifications import notifications
 from services.cli.output import Output, console, errors, show
 from services.clock import SystemClock
 from services.commands import Actor
@@ -52,7 +53,7 @@ app = App(name="tender", help="Payments and refunds, event by event.", version="
 parked = App(name="parked", help="Commands that poisoned their key, and what waits behind them.")
 projections = App(name="projections", help="Read models: where they stand, and building them anew.")
 dead_letters = App(name="dead-letters", help="Records that were no commands.")
-for group in (parked, projections, dead_letters, gateways, bench):
+for group in (parked, projections, dead_letters, gateways, notifications, bench):
     app.command(group)
 
 DataDir = Annotated[Path | None, Parameter(help="Where the embedded stack keeps its data.")]

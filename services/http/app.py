@@ -16,12 +16,14 @@ from starlette.routing import Route
 
 from projections import queries
 from projections.explain import explain, why_balance, why_this_payment
+from projections.notifications import notifications as NOTIFICATIONS
 from projections.queries import QUERIES, BadQuery, Query
 from projections.rows import PostgresRows
 from projections.timeline import timeline
 from services.commands import Command
 from services.door import Door
 from services.errors import ReadModelBehind, Rejected, Undecodable, not_found
+from services.http.notifications import Notifications
 from services.http.openapi import openapi
 from services.http.problems import from_error, problem
 from services.http.sending import Sending, verdict_json
@@ -33,6 +35,7 @@ MIN_POSITION_SECONDS = 2.0
 REQUESTS = Counter("tender_http_requests_total", "HTTP requests", ("route", "status"))
 SECONDS = Histogram("tender_http_request_seconds", "Time to answer", ("route",))
 LOG_POSITION = Gauge("tender_log_position", "The last position of the log")
+INBOX = Gauge("tender_notifications_kept", "Gateways' notifications by what became of them", ("status",))
 READ_POSITION = Gauge("tender_read_models_position", "The position that the read models have reached")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,6 +46,7 @@ def create_app(
     rows: PostgresRows,
     door: Door,
     dry_run: Callable[[Command], Awaitable[Mapping[str, Any]]],
+    notifications: Notifications,
     *,
     wait_seconds: float,
 ) -> Starlette:
@@ -52,6 +56,11 @@ def create_app(
     routes = [
         Route("/v1/commands/{type}", _counted("commands", sending.post), methods=["POST"]),
         Route("/v1/commands/{command_id:uuid}", _counted("verdict", reads.verdict)),
+        Route(
+            "/v1/{tenant}/gateways/{gateway_id}/notifications",
+            _counted("notify", notifications.post),
+            methods=["POST"],
+        ),
         Route("/v1/{tenant}/invoices/{id}/why-balance", _counted("why-balance", reads.why_balance)),
         Route(
             "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment",
@@ -165,6 +174,7 @@ _NOT_FOUND = {
     "accounts": "ACCOUNT",
     "gateways": "GATEWAY",
     "exceptions": "EXCEPTION",
+    "notifications": "NOTIFICATION",
 }
 
 
@@ -191,6 +201,8 @@ class Operations:
     async def metrics(self, request: Request) -> Response:
         position, _ = await self._store.head()
         LOG_POSITION.set(position)
+        for status, count in await queries.counted(self._rows, NOTIFICATIONS, "status"):
+            INBOX.labels(status).set(count)
         READ_POSITION.set(await self._rows.position(await self._rows.active()))
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 

@@ -40,6 +40,7 @@ def openapi() -> dict[str, Any]:
         paths[f"/v1/{{tenant}}/{query.name}"] = _list_path(query)
         if len(query.table.key) == 2:
             paths[f"/v1/{{tenant}}/{query.name}/{{id}}"] = _one_path(query)
+    paths["/v1/{tenant}/gateways/{gateway_id}/notifications"] = _NOTIFICATIONS_PATH
     for path, about in _WHYS.items():
         paths[path] = {
             "get": {"summary": about, "parameters": [_TENANT, _ID], "responses": _ok({"type": "object"})}
@@ -110,6 +111,38 @@ def _ok(schema: dict[str, Any]) -> dict[str, Any]:
         "200": {"description": "Found", "content": {"application/json": {"schema": schema}}},
         "default": _problem("An error with a stable code"),
     }
+
+
+_NOTIFICATIONS_PATH = {
+    "post": {
+        "summary": "What a gateway tells of its own (its webhook)",
+        "description": "Kept as it came before anything is answered; told again, it changes nothing.",
+        "parameters": [_TENANT, {**_ID, "name": "gateway_id"}],
+        "requestBody": {
+            "required": True,
+            "description": "In the gateway's own words, signed as it signs them",
+            "content": {"*/*": {}},
+        },
+        "responses": {
+            "200": {
+                "description": "Kept, whatever becomes of it",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["notifications"],
+                            "properties": {"notifications": {"type": "integer"}},
+                        }
+                    }
+                },
+            },
+            "401": _problem("SIGNATURE_INVALID: not the gateway's, or of more than five minutes ago"),
+            "404": _problem("GATEWAY_NOT_FOUND"),
+            "413": _problem("BODY_TOO_LARGE"),
+            "503": _problem("Nothing was kept: send it again"),
+        },
+    }
+}
 
 
 def _command_path(type: str, about: str) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
 from events.personal import SubjectKey, has_personal_data, sealed
 from services.store.protocol import (
+    REFERENCES_MAX,
     Appended,
     Batch,
     ClaimTaken,
@@ -30,6 +31,7 @@ from services.store.protocol import (
     OffsetMoved,
     OutboxCommand,
     ParkedCommand,
+    RawNotification,
     ReadSetMoved,
     Room,
     TrackingMoved,
@@ -78,6 +80,8 @@ class MemoryStore:
         self._offsets: dict[tuple[str, str, int], int] = {}
         self._claims: dict[tuple[str, str, str], str] = {}
         self._outbox: dict[UUID, _Outbox] = {}
+        self._references: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+        self._raw: dict[tuple[str, str], RawNotification] = {}
         self._documents: dict[str, set[str]] = defaultdict(set)
         self._work: dict[str, _Work] = {}
         self._leases: dict[str, tuple[str, datetime]] = {}
@@ -212,12 +216,23 @@ class MemoryStore:
             (self._documents[document.home].add if document.open else self._documents[document.home].discard)(
                 document.stream
             )
+        for tenant, gateway_id, reference, key in batch.references:
+            self._references[tenant, gateway_id, reference].add(key)
+        for raw in batch.raw_notifications:
+            self._keep_raw(raw)
         for command in batch.outbox:
             self._seq += 1
             self._outbox.setdefault(command.command_id, _Outbox(command, self._seq))
         for command_id in [*(verdict.command_id for verdict in batch.verdicts), *batch.repeated]:
             self._outbox.pop(command_id, None)
         self._change_work(batch)
+
+    def _keep_raw(self, raw: RawNotification) -> None:
+        known = self._raw.get((raw.tenant, raw.raw_ref))
+        if known is not None:
+            standing = known.standing if known.standing == "VERIFIED" else raw.standing
+            raw = known._replace(deliveries=known.deliveries + 1, standing=standing)
+        self._raw[raw.tenant, raw.raw_ref] = raw
 
     def _change_work(self, batch: Batch) -> None:
         for key, holder in batch.answered_work:
@@ -318,6 +333,22 @@ class MemoryStore:
 
     async def claim_owners(self, claims: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
         return {name: self._claims[name] for name in claims if name in self._claims}
+
+    async def references(
+        self, asked: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], Sequence[str]]:
+        return {name: sorted(self._references.get(name, ()))[:REFERENCES_MAX] for name in asked}
+
+    async def raw_notification(self, tenant: str, raw_ref: str) -> RawNotification | None:
+        return self._raw.get((tenant, raw_ref))
+
+    async def forget_raw_notifications(self, before: datetime, limit: int) -> int:
+        old = sorted(
+            (raw.received_at, place) for place, raw in self._raw.items() if raw.received_at < before
+        )[:limit]
+        for _, place in old:
+            del self._raw[place]
+        return len(old)
 
     async def reserve_numbers(self, tenant: str, prefix: str, count: int) -> int:
         first = self._numbers[tenant, prefix]

@@ -22,6 +22,7 @@ from events.mapper import encode, topic_of
 from events.personal import SubjectKey, has_personal_data, sealed
 from services.keys import KeyEncryption
 from services.store.protocol import (
+    REFERENCES_MAX,
     Appended,
     Batch,
     Claim,
@@ -32,6 +33,7 @@ from services.store.protocol import (
     OffsetMoved,
     OutboxCommand,
     ParkedCommand,
+    RawNotification,
     ReadSetMoved,
     Room,
     StoreUnavailable,
@@ -257,6 +259,19 @@ class PostgresStore:
         rows = await self._rows("claim_owners", *_columns(claims, 3))
         return {(row["tenant"], row["kind"], row["key"]): row["owner"] for row in rows}
 
+    async def references(
+        self, asked: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], Sequence[str]]:
+        rows = await self._rows("find_references", *_columns(asked, 3), REFERENCES_MAX)
+        return {(row["tenant"], row["gateway_id"], row["reference"]): row["keys"] for row in rows}
+
+    async def raw_notification(self, tenant: str, raw_ref: str) -> RawNotification | None:
+        row = await self._row("raw_notification", tenant, raw_ref)
+        return _raw_notification(row) if row else None
+
+    async def forget_raw_notifications(self, before: datetime, limit: int) -> int:
+        return len(await self._rows("forget_raw_notifications", before, limit))
+
     async def reserve_numbers(self, tenant: str, prefix: str, count: int) -> int:
         return await self._value("reserve_numbers", tenant, prefix, count)
 
@@ -474,6 +489,10 @@ class _Writing:
             await self._execute("open_documents", *_columns(opened, 2))
         if closed:
             await self._execute("close_documents", *_columns(closed, 2))
+        if batch.references:
+            await self._execute("add_references", *_columns(batch.references, 4))
+        for raw in batch.raw_notifications:
+            await self._execute("add_raw_notification", *raw[:4], _headers_json(raw.headers), *raw[5:])
         if batch.outbox:
             await self._execute("add_outbox", *_columns(batch.outbox, 6))
         answered = [*(verdict.command_id for verdict in batch.verdicts), *batch.repeated]
@@ -538,6 +557,13 @@ def _parked(row: Any) -> ParkedCommand:
         _headers(row["headers"]),
         row["reason"],
         row["at"],
+    )
+
+
+def _raw_notification(row: Any) -> RawNotification:
+    raw_ref, tenant, gateway_id, standing, headers, body, received_at, deliveries = row
+    return RawNotification(
+        raw_ref, tenant, gateway_id, standing, _headers(headers), body, received_at, deliveries
     )
 
 

@@ -14,6 +14,9 @@ from uuid import UUID
 
 from events.log import Log, Recorded, RecordedVerdict
 
+REFERENCES_MAX = 20
+"""More calls than this never share one reference: a reversal and its repeats, some captures."""
+
 
 class NewEvent(NamedTuple):
     """An event about to be appended; `fact` is encoded only inside the write itself."""
@@ -58,6 +61,31 @@ class Claim(NamedTuple):
     kind: str
     key: str
     owner: str
+
+
+class Reference(NamedTuple):
+    """A name that a gateway may use for a gateway call: its own reference, or ours."""
+
+    tenant: str
+    gateway_id: str
+    reference: str
+    key: str
+    """The call's idempotency key."""
+
+
+class RawNotification(NamedTuple):
+    """The bytes of a gateway's notification as they came; kept for a while, in no event."""
+
+    raw_ref: str
+    """Follows from tenant, gateway and bytes: the same bytes again are counted, not kept twice."""
+    tenant: str
+    gateway_id: str
+    standing: Literal["VERIFIED", "SIGNATURE", "STALE", "UNREADABLE"]
+    """What was made of it; who was verified once stays so."""
+    headers: tuple[tuple[str, bytes], ...]
+    body: bytes
+    received_at: datetime
+    deliveries: int = 1
 
 
 class DocumentChange(NamedTuple):
@@ -187,6 +215,8 @@ class Batch:
     offsets: list[OffsetMove] = field(default_factory=list[OffsetMove])
     claims: list[Claim] = field(default_factory=list[Claim])
     released_claims: list[Claim] = field(default_factory=list[Claim])
+    references: list[Reference] = field(default_factory=list[Reference])
+    raw_notifications: list[RawNotification] = field(default_factory=list[RawNotification])
     documents: list[DocumentChange] = field(default_factory=list[DocumentChange])
     work: list[WorkChange] = field(default_factory=list[WorkChange])
     answered_work: list[WorkAnswered] = field(default_factory=list[WorkAnswered])
@@ -308,6 +338,18 @@ class Store(Log, Protocol):
 
     async def claim_owners(self, claims: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
         """Who holds (tenant, kind, key), where anyone does."""
+        ...
+
+    async def references(
+        self, asked: Sequence[tuple[str, str, str]]
+    ) -> dict[tuple[str, str, str], Sequence[str]]:
+        """The keys of at most `REFERENCES_MAX` calls that each (tenant, gateway, reference) may mean."""
+        ...
+
+    async def raw_notification(self, tenant: str, raw_ref: str) -> RawNotification | None: ...
+
+    async def forget_raw_notifications(self, before: datetime, limit: int) -> int:
+        """Delete at most `limit` that came before; how many those were."""
         ...
 
     async def reserve_numbers(self, tenant: str, prefix: str, count: int) -> int:

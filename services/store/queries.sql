@@ -230,3 +230,35 @@ select home, wrapped, kek_id from subject_keys where home = any($1);
 insert into subject_keys (home, destroyed_at) select home, $2 from unnest($1::text[]) home
 on conflict (home) do update set wrapped = null, kek_id = null, destroyed_at = excluded.destroyed_at
 where subject_keys.destroyed_at is null;
+
+-- name: add_references
+insert into gateway_references (tenant, gateway_id, reference, key)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
+order by 1, 2, 3, 4
+on conflict do nothing;
+
+-- name: find_references
+select r.tenant, r.gateway_id, r.reference, array(
+    select g.key from gateway_references g
+    where (g.tenant, g.gateway_id, g.reference) = (r.tenant, r.gateway_id, r.reference)
+    order by g.key limit $4
+) as keys
+from unnest($1::text[], $2::text[], $3::text[]) as r(tenant, gateway_id, reference);
+
+-- name: add_raw_notification
+insert into raw_notifications as n
+    (raw_ref, tenant, gateway_id, standing, headers, body, received_at, deliveries)
+values ($1, $2, $3, $4, $5, $6, $7, $8)
+on conflict (tenant, raw_ref) do update set
+    deliveries = n.deliveries + 1,
+    standing = case when n.standing = 'VERIFIED' then n.standing else excluded.standing end;
+
+-- name: raw_notification
+select raw_ref, tenant, gateway_id, standing, headers, body, received_at, deliveries
+from raw_notifications where (tenant, raw_ref) = ($1, $2);
+
+-- name: forget_raw_notifications
+delete from raw_notifications where (tenant, raw_ref) in (
+    select tenant, raw_ref from raw_notifications where received_at < $1 order by received_at limit $2
+)
+returning 1;

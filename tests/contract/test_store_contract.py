@@ -31,7 +31,9 @@ from services.store.protocol import (
     OffsetMoved,
     OutboxCommand,
     ParkedCommand,
+    RawNotification,
     ReadSetMoved,
+    Reference,
     Room,
     Store,
     Tracking,
@@ -431,3 +433,32 @@ async def test_a_key_can_be_destroyed_before_it_was_ever_needed(store: Store) ->
     await store.commit(command([("t/account-A", 1)], home="t/A", erased=["t/A"]))
     await store.commit(command([("t/account-A", 2)], home="t/A", known_position=1, erased=["t/A"]))
     assert await store.subject_keys(["t/A"]) == {"t/A": None}
+
+
+async def test_a_reference_names_the_calls_of_its_tenant_and_gateway(store: Store) -> None:
+    named = [Reference("t", "gw", "pi_1", "k2"), Reference("t", "gw", "pi_1", "k1")]
+    others = [Reference("t", "other", "pi_1", "k3"), Reference("u", "gw", "pi_1", "k4")]
+    await store.commit(command([("t/a-1", 1)], references=[*named, *others]))
+    await store.commit(command([("t/a-1", 2)], known_position=1, references=named))
+    asked = ("t", "gw", "pi_1"), ("t", "gw", "pi_2")
+    found = await store.references(asked)
+    assert {name: list(found.get(name, ())) for name in asked} == {asked[0]: ["k1", "k2"], asked[1]: []}
+
+
+async def test_the_bytes_of_a_notification_are_kept_once_and_counted(store: Store) -> None:
+    body = b"\x00\xff not even text"
+    raw = RawNotification("r1", "t", "gw", "SIGNATURE", (("x-signature", b"\xfe"),), body, NOW)
+    for standing in ("SIGNATURE", "VERIFIED", "STALE"):
+        await store.commit(Batch(raw_notifications=[raw._replace(standing=standing)]))
+    assert await store.raw_notification("t", "r1") == raw._replace(standing="VERIFIED", deliveries=3)
+    assert await store.raw_notification("u", "r1") is None
+
+
+async def test_the_bytes_of_notifications_are_forgotten_oldest_first(store: Store) -> None:
+    for n in range(3):
+        raw = RawNotification(f"r{n}", "t", "gw", "VERIFIED", (), b"{}", NOW + timedelta(days=n))
+        await store.commit(Batch(raw_notifications=[raw]))
+    assert await store.forget_raw_notifications(NOW + timedelta(days=2), 1) == 1
+    assert await store.raw_notification("t", "r0") is None
+    assert await store.forget_raw_notifications(NOW + timedelta(days=2), 10) == 1
+    assert await store.raw_notification("t", "r2") is not None

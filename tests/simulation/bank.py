@@ -55,17 +55,17 @@ REFUSED = (
 class Heedless(Simulator):
     """A gateway that carries out whatever it is sent, as often as it is sent: only Tender is careful."""
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, seed: int, **more: Any) -> None:
+        super().__init__(seed, **more)
         self._arrived: Counter[str] = Counter()
 
-    def request(self, request: Mapping[str, Any], now: datetime) -> Reply:
+    def request(self, request: Mapping[str, Any], now: datetime, notify_url: str = "") -> Reply:
         key = request["idempotency_key"]
         before = self._arrived[key]
         self._arrived[key] += 1
         own = f"{key}~{self._arrived[key]}"
         self._sends[own] = before  # it behaves like the next try, not like the first one over and over
-        return super().request({**request, "idempotency_key": own}, now)
+        return super().request({**request, "idempotency_key": own}, now, notify_url)
 
     def query(self, key: str, now: datetime) -> dict[str, Any] | None:
         answers = [self.answer(entry, now) for entry in self.entries.values() if key_of(entry) == key]
@@ -90,8 +90,10 @@ class Fact:
 class Bank:
     """One simulator for both gateways, and its people."""
 
-    def __init__(self, seed: int, heedless: bool, weather: Weather, clock: Clock) -> None:
-        self.simulator = Heedless(seed) if heedless else Simulator(seed)
+    def __init__(
+        self, seed: int, heedless: bool, weather: Weather, clock: Clock, tell: Callable[[Entry], None]
+    ) -> None:
+        self.simulator = (Heedless if heedless else Simulator)(seed, tell=tell)
         self.heedless, self.weather, self._clock = heedless, weather, clock
         self.capabilities = {
             MAIN: replace(
@@ -189,7 +191,7 @@ class Line:
     async def call(self, request: GatewayCallPlanned) -> Outcome:
         weather = self._bank.weather
         await asyncio.sleep(weather.chosen.random())
-        reply = self._bank.simulator.request(to_request(request), self._clock.now())
+        reply = self._bank.simulator.request(to_request(request), self._clock.now(), request.gateway_id)
         if weather.strikes("gateway answer lost", 0.05):
             return unknown("the line was cut")
         await asyncio.sleep(reply.delay_seconds + weather.chosen.random())

@@ -28,6 +28,7 @@ FAULTS = frozenset(
     "store lost before|store lost after|rows lost before|rows lost after|publish failed|answer failed|"
     "record duplicated|record on another partition|partition delayed|records read again|no command at all|"
     "gateway answer lost|inquiry lost|inquiries lost for long|broker came back empty|rebalance|"
+    "notification lost|notification told again|notification late|notification forged|"
     "review decided|declined, then executed|executed, then said to be declined|"
     "worker killed|relay killed|processes killed|gateway killed|projector killed".split("|")
 )

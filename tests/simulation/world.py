@@ -32,6 +32,7 @@ from tests.simulation.bank import Bank, Line
 from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyRows, FaultyStore, Weather
 from tests.simulation.mistakes import mistake
 from tests.simulation.operators import DECISIONS, last_word
+from tests.simulation.postman import Postman
 from tests.simulation.virtual_loop import VirtualClock, VirtualLoop, run
 from tests.simulation.watch import Broken, Told, Watch, WatchedStore
 from tests.simulation.workload import JOURNEY, TENANT, Said, Users, record, setup
@@ -65,7 +66,9 @@ class World:
         self.memory = WatchedStore(self.watch, now=self.clock.now, poll_seconds=POLL_STORE_SECONDS)
         self.store: Any = FaultyStore(self.memory, self.weather)
         self.bus = Bus(self.weather, TOPICS.commands)
-        self.bank = Bank(seed, seed % HEEDLESS_EVERY == 0, self.weather, self.clock)
+        postman = Postman(TENANT, self.store, self.weather, self.clock)
+        self.bank = Bank(seed, seed % HEEDLESS_EVERY == 0, self.weather, self.clock, postman.tell)
+        postman.simulator = self.bank.simulator
         self.users = Users(seed, self.watch, self.bank)
         self.crashed: list[BaseException] = []
         self.rows = FaultyRows(self.weather)

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+from uuid import uuid5
 
 import orjson
 
+from events import ids
 from gateways.protocol import InvalidSignature, Notification
 from gateways.simulator.core import SETTLE_SECONDS, Entry, Simulator
 from gateways.simulator.notifying import deliveries
 from gateways.simulator.translation import to_notification
 from services.clock import Clock
+from services.commands import ANONYMOUS, encode
 from services.hearing import Hearing
-from services.store.protocol import StoreUnavailable
+from services.notification import ReplayNotification
+from services.store.protocol import Batch, OutboxCommand, StoreUnavailable
 from tests.simulation.faulty import Weather
 
 SIGNATURE = {"x-signature": "genuine"}
@@ -25,6 +30,14 @@ LATE = 20.0
 """How many times later than in the simulator's own mix: by then anything else may have happened."""
 TRIES, PAUSE_SECONDS = 4, 15.0
 MOOD = "mix"
+
+
+def _strange(body: bytes) -> bytes:
+    """The same of an operation that somebody made at the gateway without us."""
+    news = orjson.loads(body)
+    news["answer"] |= {"ref": f"strange {news['answer']['ref']}"}
+    told = {"event_id": f"strange {news['event_id']}", "operation": news["operation"]}
+    return orjson.dumps(told | {"answer": news["answer"]})
 
 
 class _Reading:
@@ -41,7 +54,7 @@ class Postman:
 
     def __init__(self, tenant: str, store: Any, weather: Weather, clock: Clock) -> None:
         self._tenant, self._weather, self._clock = tenant, weather, clock
-        self._hearing = Hearing(store, clock.now)
+        self._store, self._hearing = store, Hearing(store, clock.now)
         self.simulator: Simulator | None = None
         self._underway: set[asyncio.Task[None]] = set()
 
@@ -78,8 +91,25 @@ class Postman:
             await self._take(gateway_id, {}, body.replace(b'"Success"', b'"Decline"'))
         for _ in range(TRIES):
             if await self._take(gateway_id, SIGNATURE, body):
-                return
+                break
             await asyncio.sleep(PAUSE_SECONDS)
+        if self._weather.strikes("notification of a stranger", 0.01):
+            await self._take(gateway_id, SIGNATURE, _strange(body))
+        if self._weather.strikes("notification asked for again", 0.03):
+            await self._ask_again(gateway_id, orjson.loads(body)["event_id"])
+
+    async def _ask_again(self, gateway_id: str, event_id: str) -> None:
+        """A person has it looked at again, or one that never came."""
+        wanted = self._weather.chosen.choice((event_id, event_id, "unheard of"))
+        replay = ReplayNotification(gateway_id, wanted)
+        account_id, command_id = ids.notification_home(replay.inbox_id), uuid5(ids.TENDER, f"again {wanted}")
+        type, body = encode(
+            replay, tenant=self._tenant, account_id=account_id, actor=ANONYMOUS, command_id=command_id
+        )
+        home, meta = ids.home(self._tenant, account_id), b'{"correlation_id": "again"}'
+        row = OutboxCommand(command_id, home, type, body, meta, self._clock.now())
+        with suppress(StoreUnavailable):
+            await self._store.commit(Batch(outbox=[row]))
 
     async def _take(self, gateway_id: str, headers: Mapping[str, str], body: bytes) -> bool:
         reading: Any = _Reading()

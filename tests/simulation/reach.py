@@ -29,6 +29,7 @@ FAULTS = frozenset(
     "record duplicated|record on another partition|partition delayed|records read again|no command at all|"
     "gateway answer lost|inquiry lost|inquiries lost for long|broker came back empty|rebalance|"
     "notification lost|notification told again|notification late|notification forged|"
+    "notification of a stranger|notification asked for again|"
     "review decided|declined, then executed|executed, then said to be declined|"
     "worker killed|relay killed|processes killed|gateway killed|projector killed".split("|")
 )

@@ -91,7 +91,12 @@ class Bank:
     """One simulator for both gateways, and its people."""
 
     def __init__(
-        self, seed: int, heedless: bool, weather: Weather, clock: Clock, tell: Callable[[Entry], None]
+        self,
+        seed: int,
+        heedless: bool,
+        weather: Weather,
+        clock: Clock,
+        tell: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         self.simulator = (Heedless if heedless else Simulator)(seed, tell=tell)
         self.heedless, self.weather, self._clock = heedless, weather, clock

@@ -163,9 +163,10 @@ class World:
 
     async def _rebalance(self) -> None:
         """Give every partition to one living worker, by chance."""
-        names = list(self._consumers)
         for place in (Partition(TOPICS.commands, n) for n in range(PARTITIONS)):
-            owner = self.weather.chosen.choice(names)
+            if not self._consumers:  # the last one was killed while it was given a place
+                return
+            owner = self.weather.chosen.choice(list(self._consumers))
             for name, (intake, consumer) in self._consumers.items():
                 if name != owner and place in consumer.places:
                     intake.revoked([place])

@@ -32,6 +32,7 @@ from services.dispute import ANSWERABLE, UNDECIDED, Dispute
 from services.errors import Rejected, currency_mismatch, invalid_state, not_found
 from services.invoice import Invoice
 from services.payment import Payment
+from services.returning import check_not_voiding
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve, Dispute: dispute.evolve}
 
@@ -91,6 +92,7 @@ def record_opened(states: States, command: RecordDisputeOpened, context: Context
         return []
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
+    check_not_voiding(payment)
     if command.amount.currency != payment.currency:
         raise currency_mismatch(payment.currency, command.amount.currency, f"payment {payment.number}")
     if command.amount.amount_minor <= 0:

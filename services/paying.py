@@ -650,18 +650,20 @@ def _void(payment: Payment, amount: Money, reason: str | None, context: Context)
 
 
 def _voided(payment: Payment, settled: Settled, context: Context) -> Changes:
+    """Nothing could touch the money while the void was in flight, so all of it is gone now."""
     outcome, id = settled.outcome, payment.payment_id
     amount = Money(payment.amount, payment.currency)
-    if settled.verdict == "PROCESSED" and payment.unapplied == payment.received:
-        return [Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))]
-    if settled.verdict not in ("PROCESSED", "FAILED"):
-        return []
-    failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
-    if settled.verdict == "FAILED":
-        return [Change(Payment, id, failed)]
-    message = "its gateway has voided it, but its bank took it back meanwhile"
-    case = exceptions.raised(context, "CONTRADICTED_OUTCOME", "payment", id, message, amount)
-    return [Change(Payment, id, failed), case]
+    match settled.verdict:
+        case "PROCESSED":
+            return [Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))]
+        case "FAILED":
+            failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
+            return [Change(Payment, id, failed)]
+        case "LATE_SUCCESS":
+            message = "its void had been taken for failed, and was carried out after all"
+            return [exceptions.raised(context, "LATE_SUCCESS", "payment", id, message, amount)]
+        case _:
+            return []
 
 
 RULES = (

@@ -75,6 +75,7 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         return []
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
+    check_not_voiding(payment)
     meaning = _meaning(payment, command)
     draft, id = Draft(states, _EVOLVE), command.payment_id
     freeing.free(draft, id, payment.received, Why(command.returned_at, "RETURN"), context)
@@ -99,6 +100,14 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         case = exceptions.raised(context, "RETURN_AFTER_REFUND", "payment", id, message, returned.overdrawn)
         draft.changes.append(case)
     return draft.changes
+
+
+def check_not_voiding(payment: Payment) -> None:
+    """Raises `OPERATION_IN_FLIGHT`: the money may be gone already, and nobody can hold or return it twice."""
+    if payment.cancellation_key is not None:
+        raise Rejected(
+            "OPERATION_IN_FLIGHT", "the payment is being canceled: tell it again when that is known"
+        )
 
 
 def _meaning(payment: Payment, command: RecordPaymentReturn) -> Meaning:

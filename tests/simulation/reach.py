@@ -36,6 +36,7 @@ FAULTS = frozenset(
 
 UNREACHED: dict[str, str] = {
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
+    "METHOD_EXPIRED": "a card ends with its month: few seeds charge one in the moments that are left of them",
     "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
     **dict.fromkeys(
         (

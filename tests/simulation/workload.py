@@ -81,6 +81,7 @@ from services.payment_group import NewGroup
 from services.payment_method import SavePaymentMethod
 from services.posting import ExcludeInvoiceFromPayments, Line, Original, PostInvoice, TaxLine
 from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.rule_applying import ApplyByRules
 from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 from tests.simulation.bank import MAIN, STRICT, Bank
 from tests.simulation.virtual_loop import START
@@ -147,7 +148,12 @@ def home_of(command: Any) -> str:
 def setup(bank: Bank) -> Iterator[Said]:
     commands: list[object] = [
         ApplySettingsPreset("recommended"),
-        ChangeTenantSettings({"unknown_outcome_poll": (5, 10, 30, 60, 120, 600)}),
+        ChangeTenantSettings(
+            {
+                "unknown_outcome_poll": (5, 10, 30, 60, 120, 600),
+                "application_rules": ("MATCH_ID", "OLDEST_INVOICE"),
+            }
+        ),
     ]
     for gateway_id, steps in ((MAIN, None), (STRICT, {"GBP": 5})):
         can = bank.capabilities[gateway_id]
@@ -538,6 +544,10 @@ def let_go(users: Users, account: str) -> Said | None:
     return of(users, held, lambda a: ReverseAuthorization(a.authorization_id, amount))
 
 
+def by_rules(users: Users, account: str) -> object:
+    return ApplyByRules(DAY if users.chosen.random() < 0.3 else None)
+
+
 # -- methods, accounts, the tenant
 
 
@@ -588,6 +598,11 @@ def passing(users: Users, account: str) -> Said:
 
 ORDERS = {
     "application_order": ("PAYMENTS_FIRST", "CREDITS_FIRST"),
+    "application_rules": (
+        ("MATCH_ID", "OLDEST_INVOICE"),
+        ("MATCH_BALANCE", "HIGHEST_BALANCE"),
+        ("MATCH_ID",),
+    ),
     "offset_before_refund": ("NONE", "ACCOUNT"),
     "refund_unapply_strategy": ("FULL_THEN_REAPPLY", "PARTIAL"),
 }
@@ -607,6 +622,7 @@ def office(users: Users, account: str) -> Said:
             "convert_negative_lines",
             "apply_converted_credit_to_source_invoice",
             "auto_apply_credits_to_posted_invoices",
+            "rule_based_application",
             "auto_promote_backup",
             "level2_level3_data",
             "gateway",
@@ -667,6 +683,7 @@ JOURNEY: dict[Say, int] = {
     strict_pay: 5,
     apply: 14,
     unapply: 5,
+    by_rules: 2,
     cancel: 4,
     new_memo: 5,
     draft_memo: 3,

@@ -13,9 +13,10 @@ from services.account import CloseAccount
 from services.dispute import Dispute
 from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome, SubmitDisputeEvidence
 from services.invoice import Invoice
-from services.paying import CancelPayment
+from services.paying import CancelPayment, RecordPaymentOutcome
 from services.payment import Payment
 from services.refunding import IssueRefund, RecordExternalRefund
+from services.returning import RecordPaymentReturn
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
 
 
@@ -191,3 +192,14 @@ def test_a_leg_whose_payment_is_disputed_meanwhile_is_placed_otherwise_at_its_re
     ro = j.state(RefundOrchestration, j.last_id(RefundOrchestration))
     assert (ro.status, ro.open_credit) == ("COMPLETED_WITH_OPEN_CREDIT", 5000)
     assert money_of(j) == {"applied": 8000, "dispute_held": 2000}
+
+
+def test_what_is_being_voided_is_neither_held_nor_returned_as_well(j: Journey) -> None:
+    j.pay("V", "20.00")
+    j.when(CancelPayment("V")).then_accepted()
+    opened(j, "20.00", payment_id="V").then_rejected("OPERATION_IN_FLIGHT")
+    j.when(RecordPaymentReturn("V", "R01", "NOTIFICATION", j.time)).then_rejected("OPERATION_IN_FLIGHT")
+    key = j.state(Payment, "V").cancellation_key
+    assert key is not None
+    j.when(RecordPaymentOutcome(key, "GATEWAY", SUCCESS)).then_accepted()
+    assert j.state(Payment, "V").status == "CANCELED"

@@ -7,55 +7,91 @@ from typing import Any
 
 import orjson
 
+from events import ids
 from events.log import Log, Recorded, opened
 from events.mapper import decode
-from projections.operations import sentence
+from events.money import Money
+from projections.words import sentence
 
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
-    "exception", "inbox", "settings",
+    "exception", "inbox", "settings", "dispute",
 )  # fmt: skip
+
+_RELATED = {
+    "invoice_id": "invoice",
+    "payment_id": "payment",
+    "credit_memo_id": "cm",
+    "refund_id": "refund",
+    "orchestration_id": "ro",
+    "authorization_id": "auth",
+}
+"""Fields of facts that name other aggregates, with the kind of stream."""
 
 
 async def streams_of(log: Log, tenant: str, id: str) -> list[str]:
-    """The streams that an id may name: a whole stream, `{kind}-{id}`, or an id of any kind."""
+    """The streams that an id may name: a whole stream, `{kind}-{id}`, an id of any kind, or an
+    invoice by the id that its sender gave it."""
     given = id.removeprefix(f"{tenant}/")
     kind = given.partition("-")[0]
     names = [given] if kind in KINDS else []
     names += [f"{kind}-{given}" for kind in KINDS]
+    names.append(f"invoice-{ids.invoice_id(tenant, given)}")
     found = [f"{tenant}/{name}" for name in names]
     return [stream for stream in found if await log.read_stream(stream)]
 
 
-async def explain(log: Log, tenant: str, id: str) -> list[dict[str, Any]]:
+async def explain(log: Log, tenant: str, id: str, *, related: bool = False) -> list[dict[str, Any]]:
     """Every fact of what the id names: what it says, who caused it, and by which command.
 
     What it asked of a gateway is told with it: the request, with its Level 2 and 3 data, and the answers.
+    `related` tells the facts of the payments, memos, refunds and invoices that they name too.
     """
-    events: list[Recorded] = []
-    for stream in await streams_of(log, tenant, id):
-        events += await log.read_stream(stream)
+    streams = await streams_of(log, tenant, id)
+    events = await _events(log, streams)
+    if related:
+        named = {stream for event in events for stream in _named(tenant, event)} - set(streams)
+        events += await _events(log, sorted(named))
     asked = {orjson.loads(event.data).get("gateway_idempotency_key") for event in events}
-    for key in asked - {None}:
-        events += await log.read_stream(f"{tenant}/gwcall-{key}")
-    in_order = sorted(events, key=lambda event: event.position)
+    events += await _events(log, [f"{tenant}/gwcall-{key}" for key in sorted(asked - {None})])
+    once = {event.position: event for event in events}
+    in_order = [once[position] for position in sorted(once)]
     return [told(event) for event in await opened(log, in_order)]
 
 
+async def _events(log: Log, streams: Sequence[str]) -> list[Recorded]:
+    return [event for stream in streams for event in await log.read_stream(stream)]
+
+
+def _named(tenant: str, event: Recorded) -> list[str]:
+    fields = orjson.loads(event.data)
+    return [f"{tenant}/{kind}-{fields[name]}" for name, kind in _RELATED.items() if fields.get(name)]
+
+
 def told(event: Recorded) -> dict[str, Any]:
-    meta = orjson.loads(event.meta)
+    meta, fact = orjson.loads(event.meta), decode(event.topic, event.data)
     return {
         "event_id": event.event_id,
         "position": event.position,
         "type": f"payments.{event.topic}",
         "at": event.occurred_at,
-        "sentence": sentence(decode(event.topic, event.data)),
+        "sentence": sentence(fact),
+        "left": _left(fact),
         "command_id": event.command_id,
         "actor": meta.get("actor"),
         "correlation_id": meta.get("correlation_id"),
         "causation_id": meta.get("causation_id"),
         "data": orjson.loads(event.data),
     }
+
+
+def _left(fact: Any) -> dict[str, Any] | None:
+    """What is open or unspent after the fact: an invoice's balance, what is left of a payment or a memo."""
+    names = ("balance", "unapplied", "processed_amount", "total" if hasattr(fact, "posted_at") else "")
+    for name in filter(None, names):
+        if isinstance(amount := getattr(fact, name, None), Money):
+            return {"amount_minor": amount.amount_minor, "currency": amount.currency}
+    return None
 
 
 async def why_balance(log: Log, tenant: str, invoice_id: str) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ from typing import Any
 
 from events import gateway as gw
 from events import gateway_call as call
-from events.money import Money
 from events.operations import ExceptionRaised, ExceptionResolved
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Column, Place, Row, Table, money, text
 
@@ -214,47 +213,6 @@ def raised(fact: ExceptionRaised, at: Place, own: Own) -> Iterable[Row]:
 def exception_resolved(fact: ExceptionResolved, at: Place, own: Own) -> Iterable[Row]:
     changes = {"status": "RESOLVED", "resolution": f"{fact.resolution}: {fact.note}", "resolved_at": at.time}
     yield Row((at.tenant, at.id), changes)
-
-
-_TOLD = (
-    "number",
-    "type",
-    "status",
-    "amount",
-    "total",
-    "processed_amount",
-    "refund_target",
-    "category",
-    "raw_code",
-)
-_MORE = (
-    "reason",
-    "reason_code",
-    "cause",
-    "operation",
-    "invoice_id",
-    "payment_id",
-    "refund_id",
-    "credit_memo_id",
-)
-
-
-def sentence(fact: Any) -> str:
-    """One fact in words: its name, and of its fields those that a person asks for first."""
-    told = [
-        _word(name, getattr(fact, name)) for name in (*_TOLD, *_MORE) if getattr(fact, name, None) is not None
-    ]
-    name = type(fact).__name__
-    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
-    return f"{words.capitalize()}: {', '.join(told)}" if told else words.capitalize()
-
-
-def _word(name: str, value: Any) -> str:
-    if isinstance(value, Money):
-        return str(value)
-    if name.endswith("_id"):
-        return f"{name.removesuffix('_id').replace('_', ' ')} {value}"
-    return str(value).replace("_", " ") if name in ("type", "status", "cause") else f"{value}"
 
 
 TABLES = (gateways, gateway_log, exceptions)

@@ -13,8 +13,8 @@ import orjson
 
 from events.log import Log, Recorded, opened
 from events.mapper import decode
-from projections.operations import sentence
-from projections.queries import BadQuery, limit_of, one_of
+from projections.asking import BadQuery, limit_of, one_of
+from projections.words import sentence
 
 FILTERS = ("account_id", "type", "stream", "actor", "text", "at_from", "at_to")
 _KNOWN = frozenset({*FILTERS, "sort", "limit", "cursor", "min_position"})
@@ -24,7 +24,7 @@ _CHUNK = 500
 async def timeline(log: Log, tenant: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """`{items, has_more, next_cursor}` of one account's events.  Raises `BadQuery`.
 
-    Oldest first, or newest first with `sort=-position`; `text` looks into the sentences.
+    Oldest first, or newest first with `sort=-position`; `text` looks into names and sentences.
     """
     account_id, limit = _account(asked), limit_of(asked)
     newest_first = _newest_first(asked)
@@ -75,10 +75,15 @@ class _Matches:
         return (
             all(told[name] in wanted for name, wanted in self._one_of.items())
             and (self._actor is None or told["actor"]["id"] == self._actor)
-            and self._text in told["sentence"].lower()
+            and self._text in f"{_words(told['type'])} {told['sentence']}".lower()
             and (self._from is None or told["at"] >= self._from)
             and (self._to is None or told["at"] <= self._to)
         )
+
+
+def _words(topic: str) -> str:
+    """`payment.refund_reserved.v1` as it may be looked for: `payment refund reserved`."""
+    return topic.rpartition(".v")[0].replace(".", " ").replace("_", " ")
 
 
 def _account(asked: Mapping[str, Sequence[str]]) -> str:

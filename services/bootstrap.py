@@ -44,12 +44,12 @@ from services.handler import Handler
 from services.hearing import Hearing
 from services.http.app import create_app
 from services.http.notifications import Notifications
-from services.intake import Intake
 from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
 from services.messages import Topics
+from services.metrics import MeasuredGateway, MeasuredIntake, MeasuredPublisher
 from services.process_runner import ProcessRunner
-from services.relay import KafkaPublisher, Relay
+from services.relay import Relay
 from services.safety import Limits
 from services.settings import Settings
 from services.store.postgres import PostgresStore
@@ -63,6 +63,8 @@ FRESH_SECONDS = 5.0
 """So soon a gateway's new credential, or its opened circuit, is known to its workers."""
 GRACE_SECONDS = 5.0
 """A call may take its two time-outs, and so much for what is between them."""
+BROKER_SECONDS_MAX = 5.0
+"""A broker that takes longer to say who it is is not there."""
 
 
 class BrokerChanged(RuntimeError):
@@ -129,7 +131,7 @@ async def worker(settings: Settings) -> None:
             batch_records_max=settings.batch_records_max,
             session_timeout_ms=settings.group_session_timeout_ms,
         )
-        intake = Intake(
+        intake = MeasuredIntake(
             handler,
             opened.offset,
             CLOCK,
@@ -150,7 +152,7 @@ async def relay(settings: Settings) -> None:
         cluster = await _cluster(settings)
         published = Relay(
             opened,
-            KafkaPublisher(producer),
+            MeasuredPublisher(producer),
             CLOCK,
             holder=holder("relay"),
             cluster_id=cluster,
@@ -207,8 +209,16 @@ async def http(settings: Settings) -> None:
         handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=10_000)
         gateways, hearing = Gateways(opened, settings), Hearing(opened, CLOCK.now)
         notifications = Notifications(hearing, gateways.heard, settings.notification_bytes_max)
+        broker = BrokerWatch(settings)
         app = create_app(
-            opened, rows, door, handler.dry_run, notifications, wait_seconds=settings.http_wait_seconds
+            opened,
+            rows,
+            door,
+            handler.dry_run,
+            notifications,
+            now=CLOCK.now,
+            wait_seconds=settings.http_wait_seconds,
+            broker=broker.cluster,
         )
         config = uvicorn.Config(
             app,
@@ -221,9 +231,30 @@ async def http(settings: Settings) -> None:
         )
         sweeping = hearing.sweep(settings.notification_raw_days)
         try:
-            await _until_one_ends(uvicorn.Server(config).serve(), door.run(), sweeping)
+            await _until_one_ends(uvicorn.Server(config).serve(), door.run(), broker.run(), sweeping)
         finally:
             await gateways.close()
+
+
+class BrokerWatch:
+    """Whether the broker answers, looked at again and again: for who is asked whether all is ready."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._cluster: str | None = None
+
+    def cluster(self) -> str | None:
+        """Which cluster answered last; None while none does."""
+        return self._cluster
+
+    async def run(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(BROKER_SECONDS_MAX):
+                    self._cluster = await _cluster(self._settings)
+            except (KafkaError, OSError, TimeoutError):
+                self._cluster = None
+            await asyncio.sleep(WATCH_SECONDS)
 
 
 ROLES: dict[str, Callable[[Settings], Awaitable[None]]] = {
@@ -338,7 +369,7 @@ class Gateways:
 
     def _open(self, tenant: str, gateway_id: str, read: Registration) -> tuple[Gateway, bool]:
         try:
-            return self._made(tenant, read), True
+            return MeasuredGateway(self._made(tenant, read), gateway_id), True
         except (UnknownAdapter, AdapterNotInstalled, CredentialMissing, KeyError) as why:
             return UnusableGateway(f"the gateway {gateway_id} cannot be opened: {why}"), False
 

@@ -1,4 +1,4 @@
-"""The contracts: JSON Schemas of every command and event, and the AsyncAPI document, from the code.
+"""The contracts, from the code: JSON Schemas of every command and event, AsyncAPI and OpenAPI documents.
 
 They are committed under `events/contracts/`; a test makes them anew and compares.
 """
@@ -17,6 +17,7 @@ import services.subjects
 from events.catalog import FACTS
 from services import data_model
 from services.commands import COMMANDS, Body
+from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -33,6 +34,7 @@ def documents() -> Iterator[tuple[str, bytes]]:
         schema = TypeAdapter(fact).json_schema(mode="serialization")
         yield f"events/{topic}.json", _json(_titled(schema, f"payments.{topic}", fact))
     yield "asyncapi.json", _json(asyncapi())
+    yield "openapi.json", _json(openapi())
     yield "data-model.md", data_model.page().encode()
 
 

@@ -11,6 +11,8 @@ import logging
 import signal
 import sys
 
+from prometheus_client import start_http_server
+
 from services import logs
 from services.bootstrap import ROLES
 from services.loop import run
@@ -32,6 +34,8 @@ def main(roles: list[str] | None = None) -> int:
 
 async def _run(roles: list[str]) -> int:
     settings = Settings()
+    if settings.metrics_port:
+        start_http_server(settings.metrics_port, settings.metrics_host)
     tasks = [asyncio.create_task(_role(role, settings), name=role) for role in roles]
     loop = asyncio.get_running_loop()
     for ending in (signal.SIGTERM, signal.SIGINT):

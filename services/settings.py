@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     """Of one delivery of a gateway's news; larger ones are refused."""
     notification_raw_days: int = Field(default=30, ge=1)
     """How long the bytes of notifications are kept; what they said is in the log."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(default=0, ge=0, le=65535)
+    """Where each role tells Prometheus what it counts; 0: nowhere, HTTP's `/metrics` has it all
+    where the roles share a machine."""
 
     simulator_url: str | None = None
     """Of a running gateway simulator; none: the embedded one."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 
 from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
 from services.embedded.broker import PARTITIONS
+from services.metrics import shared_folder
 from services.prepare import prepare
 from services.settings import Settings
 from services.supervisor import Supervisor, role_command
@@ -35,6 +38,11 @@ TALK_TO_THE_BROKER = ("worker", "relay")
 newer events there before the older ones that it gets back."""
 
 READY_SECONDS = 60.0
+_HTTP_URL = "http-url"
+
+
+class PortTaken(RuntimeError):
+    """Another program listens where HTTP shall."""
 
 
 @dataclass
@@ -66,19 +74,63 @@ async def running(
     async with AsyncExitStack() as stack:
         supervisor = Supervisor({}, settings.data_dir / "logs")
         settings, embedded = await _servers(settings, supervisor, stack, say)
+        settings = _listening(settings) if "http" in groups else settings
         await prepare(settings)
-        if settings.http_port == 0:
-            settings = settings.model_copy(update={"http_port": free_port()})
         stack.push_async_callback(supervisor.stop)
         settings = await _simulator(settings, supervisor)
-        supervisor.environment = {**os.environ, **environment(settings)}
+        counting = shared_folder(settings.data_dir / "metrics")
+        supervisor.environment = {**os.environ, **environment(settings), **counting}
         say(f"starting {', '.join(groups)}")
         for name, roles in groups.items():
             await supervisor.start(name, role_command(*roles))
-        url = f"http://{settings.http_host}:{settings.http_port}"
+        url = _url(settings)
         if "http" in groups:
             await _ready(url)
+            stack.enter_context(_told(settings.data_dir / _HTTP_URL, url))
         yield Stack(settings, supervisor, url, embedded)
+
+
+def _listening(settings: Settings) -> Settings:
+    """With a port that is free: a stranger on it would answer in our name.  Raises `PortTaken`."""
+    if settings.http_port == 0:
+        return settings.model_copy(update={"http_port": free_port()})
+    if not is_free(settings.http_host, settings.http_port):
+        raise PortTaken(
+            f"port {settings.http_port} is taken by another program: choose one with --http-port, 0 for any"
+        )
+    return settings
+
+
+def is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.http_host in ("0.0.0.0", "::") else settings.http_host  # noqa: S104
+    return f"http://{host}:{settings.http_port}"
+
+
+@contextmanager
+def _told(file: Path, text: str) -> Iterator[None]:
+    """Where others of this machine find us, as long as we are here."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def http_url(settings: Settings) -> str:
+    """Of the Tender that runs over the data folder; where none says so, the one that is set."""
+    file = settings.data_dir / _HTTP_URL
+    return file.read_text() if file.exists() else _url(settings)
 
 
 async def _servers(

@@ -13,10 +13,11 @@ import orjson
 from cyclopts import App, Parameter
 
 from events import ids
-from projections import queries
+from projections import answering
+from projections.asking import BadQuery
 from projections.explain import told
 from projections.models import TABLES
-from projections.queries import QUERIES, BadQuery
+from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services import bootstrap, loop
 from services.cli.output import Output, console, errors, show
@@ -64,7 +65,9 @@ def list_notifications(
     async def ask() -> list[dict[str, Any]]:
         async with _reading(data_dir) as (_, rows):
             asked = _asked(gateway, status, since, until) | {"limit": [str(limit)]}
-            return (await queries.page(rows, QUERIES["notifications"], tenant, asked))["items"]
+            return (
+                await answering.page(rows, QUERIES["notifications"], tenant, asked, now=SystemClock().now())
+            )["items"]
 
     show(_run(ask()), output, SHOWN)
 
@@ -82,7 +85,9 @@ def show_notification(
 
     async def ask() -> tuple[list[dict[str, Any]], bytes | None]:
         async with _reading(data_dir) as (store, rows):
-            found = await queries.one(rows, QUERIES["notifications"], tenant, notification_id)
+            found = await answering.one(
+                rows, QUERIES["notifications"], tenant, notification_id, now=SystemClock().now()
+            )
             events = await store.read_stream(ids.stream(tenant, "inbox", notification_id))
             if found is None or not events:
                 raise RuntimeError(f"{tenant} has no notification {notification_id}")
@@ -162,12 +167,14 @@ async def _chosen(
     rows: PostgresRows, tenant: str, named: Sequence[str], asked: dict[str, list[str]]
 ) -> AsyncIterator[dict[str, Any]]:
     for id in named:
-        found = await queries.one(rows, QUERIES["notifications"], tenant, id)
+        found = await answering.one(rows, QUERIES["notifications"], tenant, id, now=SystemClock().now())
         if found is None:
             raise RuntimeError(f"{tenant} has no notification {id}")
         yield found
     while not named:
-        page = await queries.page(rows, QUERIES["notifications"], tenant, asked | {"limit": ["200"]})
+        page = await answering.page(
+            rows, QUERIES["notifications"], tenant, asked | {"limit": ["200"]}, now=SystemClock().now()
+        )
         for row in page["items"]:
             if row["status"] != "REJECTED":  # what was not believed is not looked at again
                 yield row

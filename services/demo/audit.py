@@ -24,6 +24,9 @@ class Sums:
     till: int = 0
     till_count: int = 0
     customers: int = 0
+    rows: int = 0
+    returned: int = 0
+    """Of the cancellations, what takes back something that was sold before: it can go back."""
 
 
 def pence(quantity: str, price: str) -> int:
@@ -39,12 +42,14 @@ def pence(quantity: str, price: str) -> int:
 def read(path: Path) -> Sums:
     totals: dict[str, int] = defaultdict(int)
     customer: dict[str, str] = {}
+    rows: list[list[str]] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         for row in csv.reader(file):
             if row[0] != "InvoiceNo":
+                rows.append(row)
                 totals[row[0]] += pence(row[3], row[5])
                 customer[row[0]] = row[6].strip()
-    sums = Sums(invoices=len(totals), customers=len({c for c in customer.values() if c}))
+    sums = Sums(invoices=len(totals), customers=len({c for c in customer.values() if c}), rows=len(rows))
     for number, total in totals.items():
         if total > 0:
             sums.positive, sums.positive_count = sums.positive + total, sums.positive_count + 1
@@ -54,4 +59,26 @@ def read(path: Path) -> Sums:
             sums.negative, sums.negative_count = sums.negative + total, sums.negative_count + 1
         else:
             sums.zero_count += 1
+    sums.returned = _returned(rows)
     return sums
+
+
+def _returned(rows: list[list[str]]) -> int:
+    """Pieces cancelled, as far as the same customer had bought so many before, at the same price."""
+    bought: dict[tuple[str, str, str], int] = defaultdict(int)
+    returned = 0
+    for _, _, row in sorted((_minute(row[4]), place, row) for place, row in enumerate(rows)):
+        quantity, key = int(row[3]), (row[6].strip(), row[1], row[5])
+        if key[0] and quantity > 0:
+            bought[key] += quantity
+        elif key[0] and pence(row[3], row[5]) < 0:
+            back = min(-quantity, bought[key])
+            bought[key] -= back
+            returned += pence(str(back), row[5])
+    return returned
+
+
+def _minute(text: str) -> tuple[int, ...]:
+    """`12/1/10 8:26` as what sorts by time."""
+    month, day, year, hour, minute = map(int, text.replace("/", " ").replace(":", " ").split())
+    return year, month, day, hour, minute

@@ -7,14 +7,13 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from events.money import Money
 from projections.rows import PostgresRows
 from services.demo.run import TENANT, Outcome
-from services.importing.retail import CURRENCY
 
 
 @dataclass(frozen=True)
 class Figure:
+    group: str
     name: str
     count: int
     amount: int
@@ -26,115 +25,189 @@ class Check(NamedTuple):
     name: str
     expected: int
     found: int
+    is_money: bool = False
+    """In pence; else a count."""
 
     @property
     def ok(self) -> bool:
         return self.expected == self.found
 
 
+class _Asked(NamedTuple):
+    """A figure as it is asked for: how many rows of a table, and the sum of a column."""
+
+    key: str
+    group: str
+    name: str
+    table: str
+    column: str
+    where: str
+    note: str = ""
+
+
+_REDUCTION = "external_id like 'R-%'"
+_OF_REDUCTIONS = f"source_invoice_id in (select invoice_id from {{s}}.invoices where {_REDUCTION})"
+
 _FIGURES = (
-    ("posted", "invoices posted", "invoices", "total", "total > 0", ""),
-    ("nothing to pay", "invoices of 0.00", "invoices", "total", "total = 0", "posted, Not Applicable"),
-    (
-        "cancelled",
-        "negative invoices of the file",
+    _Asked("posted", "Invoiced", "posted", "invoices", "total", "total > 0"),
+    _Asked(
+        "nothing to pay",
+        "Invoiced",
+        "posted at 0.00",
         "invoices",
         "total",
-        "total < 0 and external_id not like 'R-%'",
-        "",
+        "total = 0",
+        "Not Applicable: not paid",
     ),
-    (
+    _Asked("cancelled", "Invoiced", "cancellations", "invoices", "total", f"total < 0 and not {_REDUCTION}"),
+    _Asked(
+        "reduced",
+        "Invoiced",
+        "quantity reductions",
+        "invoices",
+        "total",
+        _REDUCTION,
+        "the demo's own, not in the file: a seeded 5 % of paid invoices",
+    ),
+    _Asked(
         "captured",
-        "card payments that arrived",
+        "Paid",
+        "captured by card",
         "payments",
         "received",
         "status = 'PROCESSED' and type = 'SALE'",
-        "",
     ),
-    ("cash", "cash at the till", "payments", "received", "type = 'EXTERNAL'", ""),
-    ("declined", "card payments declined", "payments", "amount", "status = 'FAILED'", ""),
-    (
+    _Asked(
+        "cash",
+        "Paid",
+        "cash at the till",
+        "payments",
+        "received",
+        "type = 'EXTERNAL'",
+        "without a CustomerID",
+    ),
+    _Asked(
+        "declined", "Paid", "declined by the card", "payments", "amount", "status = 'FAILED'", "no money came"
+    ),
+    _Asked(
         "in doubt",
-        "payments whose outcome is not known yet",
+        "Paid",
+        "in doubt",
         "payments",
         "amount",
         "in_flight",
-        "asked about until they are",
+        "the gateway's answer was lost: it is asked, never charged again",
     ),
-    ("applied", "payments applied to invoices", "payments", "applied", "applied > 0", ""),
-    (
-        "credited",
-        "credit memos from cancellations",
-        "credit_memos",
-        "total",
-        "source_invoice_id in (select invoice_id from {s}.invoices where external_id not like 'R-%')",
-        "",
-    ),
-    (
+    _Asked("applied", "Where it is", "applied to invoices", "payments", "applied", "applied > 0"),
+    _Asked(
         "refunded",
-        "refunds that went back",
+        "Where it is",
+        "refunded to the card",
         "refunds",
         "amount",
         "status = 'PROCESSED'",
-        "reductions included",
+        "of cancellations and reductions",
     ),
-    (
+    _Asked(
+        "refunds in doubt",
+        "Where it is",
+        "refunds in doubt",
+        "refunds",
+        "amount",
+        "status in ('REQUESTED', 'PENDING', 'INDETERMINATE')",
+        "asked about, never sent twice",
+    ),
+    _Asked(
+        "credited",
+        "Credited",
+        "credit memos of cancellations",
+        "credit_memos",
+        "total",
+        f"not {_OF_REDUCTIONS}",
+        "one for each original invoice, and one for what has none",
+    ),
+    _Asked(
+        "reductions credited",
+        "Credited",
+        "credit memos of reductions",
+        "credit_memos",
+        "total",
+        _OF_REDUCTIONS,
+    ),
+    _Asked(
+        "credit applied",
+        "Credited",
+        "applied to the invoice taken back",
+        "credit_memos",
+        "applied",
+        "applied > 0",
+        "its payment is freed and refunded, or less is owed",
+    ),
+    _Asked(
         "open credit",
-        "credit that customers hold",
+        "Credited",
+        "open credit",
         "credit_memos",
         "balance",
         "balance > 0",
-        "nothing to refund it from",
+        "no sale in the file to give it back for",
     ),
-    ("open", "what customers still owe", "invoices", "balance", "balance > 0", ""),
+    _Asked("open", "Owed", "open", "invoices", "balance", "balance > 0", "of cards that were declined"),
 )
 
 
 async def figures(rows: PostgresRows) -> dict[str, Figure]:
     """Each figure with how many, from the read models."""
     schema, found = await rows.active(fresh=True), dict[str, Figure]()
-    for key, name, table, column, where, note in _FIGURES:
+    for asked in _FIGURES:
         row = await rows.pool.fetchrow(
-            f"select count(*) as n, coalesce(sum({column}), 0)::bigint as amount from {schema}.{table} "
-            f"where tenant_id = $1 and {where.format(s=schema)}",
+            f"select count(*) as n, coalesce(sum({asked.column}), 0)::bigint as amount "
+            f"from {schema}.{asked.table} where tenant_id = $1 and {asked.where.format(s=schema)}",
             TENANT,
         )
-        found[key] = Figure(name, row["n"], row["amount"], note)
+        found[asked.key] = Figure(asked.group, asked.name, row["n"], row["amount"], asked.note)
     return found
 
 
 def checks(found: dict[str, Figure], outcome: Outcome) -> list[Check]:
     """The report against the file, read by other code; and the money against itself."""
     sums = outcome.sums
-    received = found["captured"].amount + found["cash"].amount
+    amount = {key: figure.amount for key, figure in found.items()}
+    received = amount["captured"] + amount["cash"]
     return [
-        Check("positive invoices", sums.positive_count, found["posted"].count),
-        Check("positive invoices, pence", sums.positive, found["posted"].amount),
+        Check("invoices posted", sums.positive_count, found["posted"].count),
+        Check("invoices posted", sums.positive, amount["posted"], True),
         Check("invoices of 0.00", sums.zero_count, found["nothing to pay"].count),
         Check("cancellations", sums.negative_count, found["cancelled"].count),
-        Check("cancellations, pence", sums.negative, found["cancelled"].amount),
-        Check("cancellations credited, pence", -sums.negative, found["credited"].amount),
-        Check("till sales, pence", sums.till, found["cash"].amount),
+        Check("cancellations", sums.negative, amount["cancelled"], True),
+        Check("cancellations credited", -sums.negative, amount["credited"], True),
         Check(
-            "card sales: captured, declined or in doubt, pence",
+            "taken back from a sale of the file, or reduced",
+            sums.returned + outcome.reduced,
+            amount["credit applied"],
+            True,
+        ),
+        Check("cash at the till", sums.till, amount["cash"], True),
+        Check(
+            "card sales = captured + declined + in doubt",
             sums.positive - sums.till,
-            found["captured"].amount + found["declined"].amount + found["in doubt"].amount,
+            amount["captured"] + amount["declined"] + amount["in doubt"],
+            True,
         ),
+        Check("received = applied + refunded", received, amount["applied"] + amount["refunded"], True),
         Check(
-            "received = applied + refunded, pence",
-            received,
-            found["applied"].amount + found["refunded"].amount,
-        ),
-        Check(
-            "posted + cancelled + reduced = received - refunded + open - open credit, pence",
+            "posted - cancelled - reduced = received - refunded + open - open credit",
             sums.positive + sums.negative - outcome.reduced,
-            received - found["refunded"].amount + found["open"].amount - found["open credit"].amount,
+            received - amount["refunded"] + amount["open"] - amount["open credit"],
+            True,
         ),
     ]
 
 
 def pounds(amount: int) -> str:
-    return str(Money(amount, CURRENCY))
+    """As a person reads it: `-60,310.15`."""
+    whole, pence = divmod(abs(amount), 100)
+    return f"{'-' if amount < 0 else ''}{whole:,}.{pence:02d}"
 
 
 async def gateway_totals(simulator_url: str) -> dict[str, Any]:

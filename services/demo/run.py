@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -50,6 +50,16 @@ SETTINGS: dict[str, Any] = {
 """This shop pays by hand and offsets nothing by itself; lost answers are asked about within seconds."""
 
 
+class Progress(Protocol):
+    """Told how much of a step is done, and of how much where that is learnt on the way."""
+
+    def __call__(self, done: int, of: int | None = None) -> None: ...
+
+
+def silent(done: int, of: int | None = None) -> None:
+    """The progress of what nobody watches."""
+
+
 @dataclass
 class Outcome:
     """What the demo sent, and what was not accepted."""
@@ -61,9 +71,7 @@ class Outcome:
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
 
-async def run(
-    sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str, int], Callable[[int], None]]
-) -> Outcome:
+async def run(sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str, int], Progress]) -> Outcome:
     """Send everything, in the order of the file, and wait until all money is where it goes.
 
     `step(name, of)` announces a step and gives what its progress is told to.
@@ -72,7 +80,7 @@ async def run(
         reading, sums = posting.read_retail(Path(path)), audit.read(Path(path))
     outcome = Outcome(reading, sums)
     for planned in _setup():  # each builds on the one before, and has a key of its own
-        await _send(sender, [planned], outcome, lambda *_: lambda _: None, "")
+        await _send(sender, [planned], outcome, lambda name, of: silent, "")
     accounts = sorted({invoice.account_id for invoice in reading.invoices})
     await _send(sender, [_registered(account) for account in accounts], outcome, step, "accounts")
     customers = [account for account in accounts if account != TILL]
@@ -87,11 +95,11 @@ async def run(
     await _send(
         sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted"
     )
-    await _settled(rows)
+    await _settled(rows, step("money settles", 0))
     reductions = await _reductions(rows, reading, seed)
     outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
     await _send(sender, [planned for planned, _ in reductions], outcome, step, "quantity reductions")
-    await _settled(rows)
+    await _settled(rows, step("refunds settle", 0))
     return outcome
 
 
@@ -158,7 +166,7 @@ async def _send(
     sender: Sender,
     planned: Sequence[Planned],
     outcome: Outcome,
-    step: Callable[[str, int], Callable[[int], None]],
+    step: Callable[[str, int], Progress],
     name: str,
 ) -> None:
     verdicts = await sender.send_all(planned, step(name, len(planned)))
@@ -172,23 +180,25 @@ def _why(verdict: Verdict) -> str:
     return f"{said.get('code')}: {said.get('message')}"
 
 
-async def _settled(rows: PostgresRows) -> None:
+async def _settled(rows: PostgresRows, tell: Progress) -> None:
     """Wait until nothing is in flight and the read models have seen it; what is not by then is in doubt."""
     loop = asyncio.get_running_loop()
-    deadline, quiet = loop.time() + SETTLE_SECONDS_MAX, 0
+    deadline, quiet, most = loop.time() + SETTLE_SECONDS_MAX, 0, 0
     while loop.time() < deadline and quiet < 3:
         schema = await rows.active()
-        pending = await rows.pool.fetchval(
+        row = await rows.pool.fetchrow(
             f"""select (select count(*) from {schema}.payments where tenant_id = $1 and in_flight)
                 + (select count(*) from {schema}.refunds where tenant_id = $1
                    and status in ('REQUESTED', 'PENDING', 'INDETERMINATE'))
                 + (select count(*) from {schema}.refund_orchestrations where tenant_id = $1
-                   and status in ('REQUESTED', 'WAITING_FOR_PAYMENT', 'PLANNED', 'REFUNDING'))
-                + (select position from head) - (select position from read_progress where schema = '{schema}')
-                + (select count(*) from outbox_commands where due_at <= now())""",
+                   and status in ('REQUESTED', 'WAITING_FOR_PAYMENT', 'PLANNED', 'REFUNDING')) as unsettled,
+                (select position from head) - (select position from read_progress where schema = '{schema}')
+                + (select count(*) from outbox_commands where due_at <= now()) as behind""",
             TENANT,
         )
-        quiet = 0 if pending else quiet + 1
+        most = max(most, row["unsettled"])
+        tell(most - row["unsettled"], most)
+        quiet = 0 if row["unsettled"] or row["behind"] else quiet + 1
         await asyncio.sleep(0.1)
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from projections import timeline
-from projections.queries import LIMIT_MAX, QUERIES, Query
-from projections.table import Column
+from projections.asking import LIMIT_MAX, TEXT_MAX, Query
+from projections.queries import QUERIES
 from services.commands import COMMANDS, Body
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -42,9 +41,12 @@ def openapi() -> dict[str, Any]:
             paths[f"/v1/{{tenant}}/{query.name}/{{id}}"] = _one_path(query)
     paths["/v1/{tenant}/gateways/{gateway_id}/notifications"] = _NOTIFICATIONS_PATH
     for path, about in _WHYS.items():
+        related = [_parameter("related", {"type": "boolean"}, "And of what it touched.")]
+        parameters = [_TENANT, _ID, *(related if "explain" in path else [])]
         paths[path] = {
-            "get": {"summary": about, "parameters": [_TENANT, _ID], "responses": _ok({"type": "object"})}
+            "get": {"summary": about, "parameters": parameters, "responses": _ok({"type": "object"})}
         }
+    paths |= _operations()
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tender", "version": "1.0.0", "summary": "Payments and refunds"},
@@ -182,23 +184,76 @@ def _verdict_path() -> dict[str, Any]:
 
 
 def _list_path(query: Query) -> dict[str, Any]:
-    return _listing(query.about, query.parameters, {"$ref": f"#/components/schemas/{query.name}"})
+    parameters = [_filter(query, name) for name in query.parameters]
+    sorts = [f"{sign}{name}" for name in query.sorts for sign in ("", "-")]
+    if sorts:
+        about = f"Joined with commas: {', '.join(sorts)}. Ties are broken by the id."
+        parameters.append(_parameter("sort", {"type": "string"}, about))
+    parameters += [_fields(query), *([_AS_OF_LIST] if query.timed else [])]
+    return _listing(query.about, parameters, {"$ref": f"#/components/schemas/{query.name}"})
+
+
+def _filter(query: Query, name: str) -> dict[str, Any]:
+    base, _, end = name.rpartition("_")
+    if name in query.filters:
+        schema = _FILTERED[query.types[name]]
+        return _parameter(name, {"type": "array", "items": schema}, "Any of these.", explode=False)
+    if name in query.inside:
+        return _parameter(
+            name, {"type": "array", "items": {"type": "string"}}, "Any of these.", explode=False
+        )
+    if name == "text":
+        return _parameter(name, {"type": "string"}, f"Somewhere in {' or '.join(query.text)}.")
+    about = "From this on." if end == "from" else "Up to this."
+    return _parameter(name, _FILTERED[query.types[base]], about)
+
+
+_FILTERED: dict[str, dict[str, Any]] = {
+    "text": {"type": "string", "maxLength": TEXT_MAX},
+    "int": {"type": "integer", "minimum": -(2**31 - 1), "maximum": 2**31 - 1},
+    "bigint": {"type": "integer", "description": "Minor units."},
+    "bool": {"type": "boolean"},
+    "date": {"type": "string", "format": "date"},
+    "timestamptz": {"type": "string", "format": "date-time"},
+}
+
+
+def _fields(query: Query) -> dict[str, Any]:
+    items = {"type": "string", "enum": list(query.fields)}
+    return _parameter("fields", {"type": "array", "items": items}, "Only these.", explode=False)
+
+
+def _parameter(name: str, schema: dict[str, Any], about: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": about, "schema": schema, **more}
+
+
+_AS_OF = _parameter("as_of", {"type": "string", "format": "date-time"}, "As it stood at this instant.")
+_AS_OF_LIST = {
+    **_AS_OF,
+    "description": "As it stood at this instant; needs one account_id, else AS_OF_SCOPE_REQUIRED.",
+}
 
 
 def _timeline_path() -> dict[str, Any]:
-    return _listing("What happened on an account, in words", timeline.FILTERS, {"type": "object"})
+    parameters = [
+        _parameter("account_id", {"type": "string"}, "Whose.", required=True),
+        _parameter("type", {"type": "string"}, "Joined with commas: any of these."),
+        _parameter("stream", {"type": "string"}, "Joined with commas: any of these."),
+        _parameter("actor", {"type": "string"}, "Who caused it."),
+        _parameter("text", {"type": "string"}, "Somewhere in the names and sentences."),
+        _parameter("at_from", _FILTERED["timestamptz"], "From this on."),
+        _parameter("at_to", _FILTERED["timestamptz"], "Up to this."),
+        _parameter("sort", {"type": "string", "enum": ["position", "-position"]}, "Oldest or newest first."),
+    ]
+    return _listing("What happened on an account, in words", parameters, {"type": "object"})
 
 
-def _listing(about: str, filters: Iterable[str], item: dict[str, Any]) -> dict[str, Any]:
-    names = [*filters, "sort", "cursor"]
-    parameters = [{"name": name, "in": "query", "schema": {"type": "string"}} for name in names]
-    limit = {
-        "name": "limit",
-        "in": "query",
-        "schema": {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX},
-    }
+def _listing(about: str, parameters: Iterable[dict[str, Any]], item: dict[str, Any]) -> dict[str, Any]:
+    limit = _parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, "Rows of a page.")
+    cursor = _parameter("cursor", {"type": "string"}, "The next_cursor of the page before.")
     listed = {
         "type": "object",
+        "required": ["items", "has_more", "next_cursor"],
         "properties": {
             "items": {"type": "array", "items": item},
             "has_more": {"type": "boolean"},
@@ -208,7 +263,7 @@ def _listing(about: str, filters: Iterable[str], item: dict[str, Any]) -> dict[s
     return {
         "get": {
             "summary": about,
-            "parameters": [_TENANT, *parameters, limit, _MIN_POSITION],
+            "parameters": [_TENANT, *parameters, limit, cursor, _MIN_POSITION],
             "responses": _ok(listed),
         }
     }
@@ -216,17 +271,43 @@ def _listing(about: str, filters: Iterable[str], item: dict[str, Any]) -> dict[s
 
 def _one_path(query: Query) -> dict[str, Any]:
     row = {"$ref": f"#/components/schemas/{query.name}"}
-    return {
-        "get": {"summary": query.about, "parameters": [_TENANT, _ID, _MIN_POSITION], "responses": _ok(row)}
-    }
+    parameters = [_TENANT, _ID, _fields(query), *([_AS_OF] if query.timed else []), _MIN_POSITION]
+    return {"get": {"summary": query.about, "parameters": parameters, "responses": _ok(row)}}
 
 
 def _row_schema(query: Query) -> dict[str, Any]:
+    keys = {column.name for column in query.table.key}
+    types = {name: _field(type, name in keys) for name, type in query.types.items() if name != "tenant_id"}
+    types["position"] = {"type": "integer", "description": "Of the last event in it, in the log."}
+    if query.table.kind:
+        types["stream"] = {"type": "string", "description": "Of the aggregate: {tenant}/{kind}-{id}."}
+    return {"type": "object", "properties": types}
+
+
+def _field(type: str, always: bool) -> dict[str, Any]:
+    """Its schema; what is not part of the key may be null."""
+    schema = _TYPES[type]
+    if always or not schema:
+        return schema
+    if "$ref" in schema:
+        return {"oneOf": [schema, {"type": "null"}]}
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+def _operations() -> dict[str, Any]:
+    plain = {"200": _so("application/json", "object")}
+    away = {"503": {"description": "The store or the broker is away"}}
     return {
-        "type": "object",
-        "properties": {c.name: _column(c) for c in query.table.all_columns if c.name != "tenant_id"},
+        "/health": {"get": {"summary": "The process is alive", "responses": plain}},
+        "/ready": {"get": {"summary": "What it needs is there", "responses": plain | away}},
+        "/metrics": {
+            "get": {
+                "summary": "What all roles count, and how far they are",
+                "responses": {"200": _so("text/plain", "string")},
+            }
+        },
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
-    return {"type": "integer"} if column.name == "position" else _TYPES[column.type]
+def _so(media_type: str, type: str) -> dict[str, Any]:
+    return {"description": "So it is", "content": {media_type: {"schema": {"type": type}}}}

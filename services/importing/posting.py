@@ -29,7 +29,7 @@ class Unreadable(NamedTuple):
 _BODY = COMMANDS[TYPES[PostInvoice]].adapter
 
 
-def from_json_lines(lines: Iterable[str]) -> Iterator[Planned | Unreadable]:
+def from_json_lines(lines: Iterable[str | bytes]) -> Iterator[Planned | Unreadable]:
     """Each line is `{"account_id": …, …}` with the fields of `PostInvoice`."""
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -40,9 +40,21 @@ def from_json_lines(lines: Iterable[str]) -> Iterator[Planned | Unreadable]:
             whole = {"tenant_id": "any", "account_id": account_id, "data": body}
             command = _BODY.validate_json(orjson.dumps(whole)).data
         except (orjson.JSONDecodeError, KeyError, AttributeError, TypeError, ValidationError) as error:
-            yield Unreadable(number, str(error).splitlines()[0])
+            yield Unreadable(number, _why(error))
         else:
             yield Planned(command, account_id, f"import:{command.external_id}")
+
+
+def _why(error: Exception) -> str:
+    """In a sentence: which field, and what is wrong with it."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        return f"{'.'.join(str(part) for part in first['loc'] if part != 'data')}: {first['msg']}"
+    if isinstance(error, KeyError):
+        return "there is no account_id"
+    if isinstance(error, orjson.JSONDecodeError):
+        return f"this is no JSON: {error}"
+    return "an invoice is one JSON object"
 
 
 def of_retail(invoice: RetailInvoice) -> PostInvoice:
@@ -74,7 +86,8 @@ def _line(part: Part) -> Line:
 
 
 def read_retail(path: Path) -> retail.Reading:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    """Bytes that are no UTF-8 spoil their row, not the file.  Raises `ValueError` without the columns."""
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         return retail.read(file)
 
 

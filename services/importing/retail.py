@@ -8,11 +8,13 @@ Nothing is dropped: a row that cannot be read is rejected with its number and a 
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from events.money import allocate, minor
@@ -106,8 +108,8 @@ def read(lines: Iterable[str]) -> Reading:
         else:
             rows[row.invoice_no].append(row)
     ordered = sorted(rows.values(), key=lambda of: (min(row.at for row in of), of[0].number))
-    shelf = _Shelf()
-    reading.invoices = [_invoice(of, shelf) for of in ordered]
+    taken = _taken_back(row for of in ordered for row in of)
+    reading.invoices = [_invoice(of, taken) for of in ordered]
     return reading
 
 
@@ -116,32 +118,54 @@ def _rows(lines: Iterable[str]) -> Iterator[Row | RejectedRow]:
     missing = set(COLUMNS) - set(reader.fieldnames or ())
     if missing:
         raise ValueError(f"the file lacks the columns {', '.join(sorted(missing))}")
-    for number, cells in enumerate(reader, start=1):
+    number = 0
+    while True:
+        number += 1
+        cells: dict[str | None, Any] = {}
         try:
+            cells = next(reader)  # type: ignore[assignment]
             yield _row(number, cells)
-        except (ValueError, InvalidOperation, TypeError) as error:
-            yield RejectedRow(number, str(error) or "not a number", cells.get("InvoiceNo") or "")
+        except StopIteration:
+            return
+        except (ValueError, csv.Error) as error:
+            yield RejectedRow(number, str(error), cells.get("InvoiceNo") or "")
 
 
-def _row(number: int, cells: dict[str, str]) -> Row:
-    invoice_no = cells["InvoiceNo"].strip()
-    if not invoice_no:
-        raise ValueError("no InvoiceNo")
-    quantity, unit_price = int(cells["Quantity"]), Decimal(cells["UnitPrice"])
-    if not unit_price.is_finite():
-        raise ValueError("UnitPrice is not a number")
-    at = datetime.strptime(cells["InvoiceDate"], "%m/%d/%y %H:%M").replace(tzinfo=LONDON)
+_WHOLE = re.compile(r"-?[0-9]{1,9}")
+_DECIMAL = re.compile(r"-?[0-9]{1,12}(\.[0-9]{1,6})?")
+
+
+def _row(number: int, cells: Mapping[str | None, Any]) -> Row:
+    if None in cells or None in cells.values():
+        raise ValueError("the row has more or fewer cells than the heading")
+    texts = {name: cells[name].strip() for name in COLUMNS}
+    if any("\udc80" <= letter <= "\udcff" for text in texts.values() for letter in text):
+        raise ValueError("the row is not UTF-8 text")
+    if not texts["InvoiceNo"]:
+        raise ValueError("there is no InvoiceNo")
+    if not _WHOLE.fullmatch(texts["Quantity"]):
+        raise ValueError(f"the Quantity {texts['Quantity']!r} is no whole number")
+    if not _DECIMAL.fullmatch(texts["UnitPrice"]):
+        raise ValueError(f"the UnitPrice {texts['UnitPrice']!r} is no decimal number")
+    quantity, unit_price = int(texts["Quantity"]), Decimal(texts["UnitPrice"])
     return Row(
         number,
-        invoice_no,
-        cells["StockCode"].strip(),
-        cells["Description"].strip(),
+        texts["InvoiceNo"],
+        texts["StockCode"],
+        texts["Description"],
         quantity,
         unit_price,
-        at.astimezone(UTC),
-        cells["CustomerID"].strip() or None,
+        _instant(texts["InvoiceDate"]),
+        texts["CustomerID"] or None,
         minor(quantity * unit_price, CURRENCY),
     )
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.strptime(text, "%m/%d/%y %H:%M").replace(tzinfo=LONDON).astimezone(UTC)
+    except ValueError as error:
+        raise ValueError(f"the InvoiceDate {text!r} is not like 12/1/10 8:26") from error
 
 
 @dataclass
@@ -150,29 +174,27 @@ class _Sold:
 
     invoice_no: str
     line_id: str
-    when: tuple[datetime, int]
-    """Its time, then its row: which of two lines is the newer."""
     left: int
 
 
+_Taken = tuple[int, _Sold | None]
+
+
 class _Shelf:
-    """What each customer bought, and has not yet sent back."""
+    """What each customer bought, in the order of time, and has not yet sent back."""
 
     def __init__(self) -> None:
         self._sold: dict[tuple[str, str, Decimal], list[_Sold]] = defaultdict(list)
 
-    def sell(self, part: Part) -> None:
-        row = part.row
-        if row.customer is not None and part.quantity > 0:
+    def sell(self, row: Row) -> None:
+        if row.customer is not None and row.quantity > 0:
             key = row.customer, row.stock_code, row.unit_price
-            self._sold[key].append(_Sold(row.invoice_no, part.line_id, (row.at, row.number), part.quantity))
+            self._sold[key].append(_Sold(row.invoice_no, _line_id(row), row.quantity))
 
-    def take_back(self, row: Row) -> list[tuple[int, _Sold | None]]:
+    def take_back(self, row: Row) -> list[_Taken]:
         """The quantities of a cancelled row by the line each comes from, newest first; None: from none."""
-        wanted, found = -row.quantity, list[tuple[int, _Sold | None]]()
-        key = row.customer or "", row.stock_code, row.unit_price
-        earlier = [sold for sold in self._sold[key] if sold.when < (row.at, row.number)]
-        for sold in sorted(earlier, key=lambda sold: sold.when, reverse=True):
+        wanted, found = -row.quantity, list[_Taken]()
+        for sold in reversed(self._sold[row.customer or "", row.stock_code, row.unit_price]):
             taken = min(wanted, sold.left)
             if taken:
                 sold.left -= taken
@@ -181,23 +203,30 @@ class _Shelf:
         return [*found, (wanted, None)] if wanted else found
 
 
-def _invoice(rows: Sequence[Row], shelf: _Shelf) -> RetailInvoice:
-    lines = [part for row in rows for part in _parts(row, shelf)]
-    for part in lines:
-        shelf.sell(part)
+def _taken_back(rows: Iterable[Row]) -> dict[int, list[_Taken]]:
+    """What each cancelled row takes back, by its number: rows are walked by time, then as they stand."""
+    shelf, taken = _Shelf(), dict[int, list[_Taken]]()
+    for row in sorted(rows, key=lambda row: (row.at, row.number)):
+        if row.amount < 0 and row.quantity < 0 and row.customer is not None:
+            taken[row.number] = shelf.take_back(row)
+        else:
+            shelf.sell(row)
+    return taken
+
+
+def _invoice(rows: Sequence[Row], taken: Mapping[int, list[_Taken]]) -> RetailInvoice:
+    lines = tuple(part for row in rows for part in _parts(row, taken.get(row.number)))
     account_id = rows[0].customer or TILL
-    return RetailInvoice(rows[0].invoice_no, account_id, min(row.at for row in rows), tuple(lines))
+    return RetailInvoice(rows[0].invoice_no, account_id, min(row.at for row in rows), lines)
 
 
-def _parts(row: Row, shelf: _Shelf) -> list[Part]:
-    line_id = f"r{row.number}"
-    if row.amount >= 0 or row.quantity >= 0 or row.customer is None:
-        return [Part(line_id, row, row.quantity, row.amount)]
-    found = shelf.take_back(row)
+def _parts(row: Row, found: list[_Taken] | None) -> list[Part]:
+    if found is None:
+        return [Part(_line_id(row), row, row.quantity, row.amount)]
     amounts = allocate(row.amount, [quantity for quantity, _ in found])
     return [
         Part(
-            line_id if len(found) == 1 else f"{line_id}.{number}",
+            _line_id(row) if len(found) == 1 else f"{_line_id(row)}.{number}",
             row,
             -quantity,
             amount,
@@ -206,3 +235,7 @@ def _parts(row: Row, shelf: _Shelf) -> list[Part]:
         )
         for number, ((quantity, sold), amount) in enumerate(zip(found, amounts, strict=True), start=1)
     ]
+
+
+def _line_id(row: Row) -> str:
+    return f"r{row.number}"

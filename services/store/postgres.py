@@ -109,7 +109,7 @@ class PostgresStore:
             "application_name": "tender",
             "synchronous_commit": "on" if durable else "off",
         }
-        with _availability():
+        with availability():
             pool = await asyncpg.create_pool(
                 database_url,
                 min_size=1,
@@ -131,7 +131,7 @@ class PostgresStore:
     # -- the one transaction
 
     async def commit(self, batch: Batch) -> Appended:
-        with _availability():
+        with availability():
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
                     writing = _Writing(connection, batch, self._subjects)
@@ -343,7 +343,7 @@ class PostgresStore:
         return await self._ask(lambda: self._pool.fetchval(SQL[query], *arguments))
 
     async def _ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        with _availability():
+        with availability():
             return await ask()
 
 
@@ -524,7 +524,7 @@ class _Writing:
 
 
 @contextlib.contextmanager
-def _availability() -> Iterator[None]:
+def availability() -> Iterator[None]:
     try:
         yield
     except _LOST as lost:

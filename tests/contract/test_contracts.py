@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
 import services.subjects
@@ -32,6 +33,10 @@ def test_asyncapi_names_every_command_and_every_event() -> None:
     channels = contracts.asyncapi()["channels"]
     assert set(channels["commands"]["messages"]) == set(COMMANDS)
     assert set(channels["events"]["messages"]) == {f"payments.{topic}" for topic in FACTS}
+
+
+def test_openapi_is_valid_by_its_own_rules() -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(openapi()).iter_errors()] == []
 
 
 def test_openapi_has_a_path_for_every_command() -> None:

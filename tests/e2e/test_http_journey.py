@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 from typing import Any
 from uuid import uuid4
@@ -203,7 +205,57 @@ def test_a_position_that_is_not_reached_is_told_so(tender: Tender) -> None:
     assert (answer.status_code, answer.json()["code"]) == (503, "READ_MODEL_BEHIND")
 
 
-def test_it_tells_how_it_is(tender: Tender) -> None:
+def test_only_some_fields_and_as_it_stood_before(shop: Shop) -> None:
+    posted = shop.post("INV-1", 1_000)
+    id, position = shop.invoice_id(posted), posted["position"]
+    assert shop.get(f"invoices/{id}", fields="balance,overdue_bucket", min_position=position) == {
+        "balance": usd(1_000),
+        "overdue_bucket": "current",
+    }
+    paid = {"payment_id": "P1", "amount": usd(400), "instrument": "CASH", "reference": "r"}
+    apply_to = [{"invoice_id": id, "amount": usd(400)}]
+    more = {"received_on": "2026-03-02", "apply_to": apply_to}
+    last = shop.accepted("payment.record_external", {**paid, **more})
+    before = posted["recorded_at"]
+    now = shop.get(f"invoices/{id}", min_position=last["position"])
+    was = shop.get(f"invoices/{id}", as_of=before)
+    assert (was["balance"], now["balance"]) == (usd(1_000), usd(600))
+    (balance,) = shop.get("account-balances", account_id="A-1", as_of=before)["items"]
+    assert balance["net_balance"] == usd(1_000)
+    refused = httpx.get(f"{shop.tender.url}/v1/{shop.tenant}/invoices", params={"as_of": before})
+    assert (refused.status_code, refused.json()["code"]) == (400, "AS_OF_SCOPE_REQUIRED")
+
+
+def test_it_tells_how_it_is(shop: Shop) -> None:
+    tender = shop.tender
     assert tender.get("/health") == {"status": "ok"}
     assert tender.get("/openapi.json")["openapi"] == "3.1.0"
-    assert "tender_log_position" in httpx.get(f"{tender.url}/metrics").text
+    ready = tender.get("/ready")
+    assert (ready["status"], ready["checks"]) == ("ready", {"store": True, "broker": True})
+
+
+def test_the_metrics_are_those_of_every_role(shop: Shop) -> None:
+    sale = {"payment_id": "P1", "amount": usd(500), "method_id": shop.card("tok_ok")}
+    shop.accepted("payment.process", sale, headers={"Prefer": "wait=10"})
+    told = httpx.get(f"{shop.tender.url}/metrics").text
+    for name in (
+        'tender_http_requests_total{route="commands",status="200"}',
+        "tender_worker_records_total",
+        'tender_relay_messages_total{topic="payments.events.v1"}',
+        'tender_gateway_calls_total{gateway="gw",operation="SALE",result="Success"}',
+        'tender_follower_behind_events{follower="projector"}',
+        "tender_parked_keys",
+        "tender_dead_letters",
+        "tender_log_position",
+    ):
+        assert f"\n{name} " in told, name
+
+
+def test_the_page_shows_what_is_here_and_every_link_of_it_answers(shop: Shop) -> None:
+    page = httpx.get(f"{shop.tender.url}/")
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "payments.invoice.post.v1" in page.text
+    links = {html.unescape(link) for link in re.findall(r"href='([^']+)'", page.text)}
+    assert len(links) > 20
+    for link in links:
+        assert httpx.get(f"{shop.tender.url}{link}").status_code == 200, link

@@ -14,10 +14,10 @@ from events.log import Recorded
 from events.operations import ExceptionRaised
 from gateways.simulator.behaviour import REFUNDS
 from projections.accounts import account_balances
+from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import ledger_balances
 from projections.models import TABLES
-from projections.queries import net_balance
 from services.authorization import Authorization
 from services.credit_memo import CreditMemo
 from services.dispute import Dispute

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 import pytest
 
-from services.store.postgres import _availability
+from services.store.postgres import availability
 from services.store.protocol import StoreUnavailable
 
 
@@ -23,11 +23,11 @@ from services.store.protocol import StoreUnavailable
     ids=lambda lost: type(lost).__name__,
 )
 def test_a_lost_connection_is_an_unavailable_store(lost: Exception) -> None:
-    with pytest.raises(StoreUnavailable), _availability():
+    with pytest.raises(StoreUnavailable), availability():
         raise lost
 
 
 @pytest.mark.parametrize("ours", [RuntimeError("dictionary changed size"), ValueError("no"), KeyError("x")])
 def test_what_is_our_own_mistake_stays_what_it_is(ours: Exception) -> None:
-    with pytest.raises(type(ours)), _availability():
+    with pytest.raises(type(ours)), availability():
         raise ours

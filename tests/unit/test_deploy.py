@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import ast
+import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from services import subjects
+from services.commands import COMMANDS
+from services.metrics import (
+    BATCH_SECONDS,
+    CALL_SECONDS,
+    CALLS,
+    RECORDS,
+    RELAYED,
+    REQUEST_SECONDS,
+    REQUESTS,
+    StatusMetrics,
+)
+from services.observing import GatewayWork, Status
 from services.settings import Settings
 from tests.fixtures import kafka_jars
 
 ROOT = Path(__file__).parents[2]
+
+assert subjects.SUBJECTS, "importing the subjects enters their commands"
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +96,57 @@ def test_a_lock_has_hashes_and_names_no_host(lock: str) -> None:
     assert all(line.endswith("\\") for line in pinned)  # a hash follows
     assert "://" not in text
     assert "--index-url" not in text
+
+
+def metrics() -> set[str]:
+    """The names of all metrics, as they are scraped."""
+    status = Status(
+        *range(11), {"SEND": GatewayWork(1, 1, 1, 1.0)}, {"relay": True}, {"APPLY_FAILED": 1}, {"MATCHED": 1}
+    )
+    there = {family.name for family in StatusMetrics(status).collect()}
+    for counted in (REQUESTS, RECORDS, RELAYED, CALLS, REQUEST_SECONDS, BATCH_SECONDS, CALL_SECONDS):
+        for family in counted.collect():
+            there |= {f"{family.name}_total"} if family.type == "counter" else {f"{family.name}_bucket"}
+    return there
+
+
+def test_the_dashboard_asks_only_for_metrics_that_there_are() -> None:
+    board = json.loads((ROOT / "deploy/dashboards/tender.json").read_text())
+    asked = {
+        name
+        for panel in board["panels"]
+        for target in panel["targets"]
+        for name in re.findall(r"tender_\w+", target["expr"])
+    }
+    assert len(asked) > 15
+    assert asked <= metrics()
+
+
+def test_the_chart_runs_every_role_with_settings_that_exist() -> None:
+    values = yaml.safe_load((ROOT / "deploy/helm/values.yaml").read_text())
+    assert set(values["roles"]) == roles()
+    known = {f"TENDER_{name.upper()}" for name in Settings.model_fields}
+    templates = [file.read_text() for file in (ROOT / "deploy/helm/templates").iterdir()]
+    assert set(re.findall(r"name: (TENDER_\w+)", "\n".join(templates))) <= known
+
+
+def test_the_chart_uses_only_values_that_it_has() -> None:
+    values = yaml.safe_load((ROOT / "deploy/helm/values.yaml").read_text())
+    for file in (ROOT / "deploy/helm/templates").iterdir():
+        for path in re.findall(r"\.Values\.([\w.]+)", file.read_text()):
+            at = values
+            for name in path.split("."):
+                assert name in at, f"{file.name}: .Values.{path}"
+                at = at[name]
+
+
+def test_runbooks_speak_of_commands_and_metrics_that_there_are() -> None:
+    books = {file.name: file.read_text() for file in (ROOT / "deploy/runbooks").glob("*.md")}
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", books["README.md"]))
+    assert linked == books.keys() - {"README.md"}
+    for text in books.values():
+        assert set(re.findall(r"\btender_[a-z_]+", text)) <= metrics()
+        for setting in re.findall(r"TENDER_(\w+)", text):
+            assert setting.lower() in Settings.model_fields
+        for command in re.findall(r"tender send ([a-z_.]+)", text):
+            assert f"payments.{command}.v1" in COMMANDS

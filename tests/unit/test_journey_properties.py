@@ -15,10 +15,10 @@ from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
 from projections.accounts import account_balances
+from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import ledger_balances
 from projections.models import TABLES
-from projections.queries import net_balance
 from services.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyCreditMemo, UnapplyPayment
 from services.auto_applying import AutoApplyPayment
 from services.canceling import CancelRefundOrchestration

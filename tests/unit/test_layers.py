@@ -19,8 +19,8 @@ PACKAGES = ("events", "gateways", "projections", "services")
 SHELL = {
     "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "data_model", "demo", "doctor", "door",
     "embedded", "handler", "hearing", "http", "importing", "intake", "kafka_admin", "keys", "lease",
-    "lifeline", "logs", "loop", "metrics", "prepare", "process_runner", "relay", "roles", "settings", "stack",
-    "store", "supervisor", "unparking", "verify", "workers",
+    "lifeline", "logs", "loop", "metrics", "observing", "prepare", "process_runner", "relay", "roles",
+    "settings", "stack", "store", "supervisor", "unparking", "verify", "workers",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 

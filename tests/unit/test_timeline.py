@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from projections.queries import BadQuery
+from projections.asking import BadQuery
 from projections.timeline import timeline
 from tests.journey import SUCCESS, Journey, line
 

@@ -1,0 +1,191 @@
+"""Facts in words: one sentence each, with its amounts.
+
+A fact without words of its own is told by its name and its fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from events import credit_memo as cm
+from events import invoice as inv
+from events import orchestration as ro
+from events import payment as pay
+from events import refund as ref
+from events.money import Money
+
+Words = Callable[[Any], str]
+
+
+def sentence(fact: object) -> str:
+    """One fact as a person would say it."""
+    said = _SAID.get(type(fact))
+    return said(fact) if said else _by_fields(fact)
+
+
+def _posted(fact: inv.InvoicePosted) -> str:
+    what = "Negative invoice" if fact.is_negative else "Invoice"
+    lines = f"{len(fact.lines)} line{'s' if len(fact.lines) != 1 else ''}"
+    tax = f", of it {fact.total_tax} tax" if fact.total_tax.amount_minor else ""
+    return f"{what} {fact.number} posted: {fact.total} in {lines}{tax}, due {fact.due_date}"
+
+
+def _settling(what: str, done: str, direction: str) -> Words:
+    """An application or its undoing, seen from the invoice: what is left to pay."""
+
+    def words(fact: Any) -> str:
+        source = getattr(fact, "payment_id", None) or getattr(fact, "credit_memo_id", None)
+        why = f", for {_plain(fact.cause)}" if fact.cause else ""
+        return f"{what} {source} {done}: {fact.total} {direction} this invoice, {fact.balance} open{why}"
+
+    return words
+
+
+def _spending(done: str, direction: str, rest: str) -> Words:
+    """The same, seen from the payment or the credit memo: what is left of it."""
+
+    def words(fact: Any) -> str:
+        left = getattr(fact, rest)
+        return f"{done} {direction} invoice {fact.invoice_id}: {fact.total}, {left} left"
+
+    return words
+
+
+def _requested(fact: pay.PaymentRequested) -> str:
+    by = f"{fact.method.network or fact.method.type} {fact.method.last4 or ''}".strip()
+    return f"Payment {fact.number} of {fact.amount} asked of {fact.gateway_id} by {by}"
+
+
+def _failed(what: str) -> Words:
+    def words(fact: Any) -> str:
+        said = " ".join(filter(None, (fact.raw_code, fact.raw_message and f"({fact.raw_message})")))
+        hard = "; trying again is of no use" if fact.hard else ""
+        return f"{what} failed: {_plain(fact.category)}{f', the gateway said {said}' if said else ''}{hard}"
+
+    return words
+
+
+def _unknown(what: str) -> Words:
+    return lambda fact: (
+        f"No answer about the {what} ({_plain(fact.reason)}): nothing is sent again, the gateway is asked "
+        f"at {fact.next_query_at:%H:%M:%S}"
+    )
+
+
+def _credited(fact: cm.CreditMemoPosted) -> str:
+    about = f" for invoice {fact.reference_invoice_id}" if fact.reference_invoice_id else ""
+    return f"Credit memo {fact.number} of {fact.total} posted{about}: {_plain(fact.source_action)}"
+
+
+def _asked_back(fact: ref.RefundRequested) -> str:
+    source = fact.payment_id and f" of payment {fact.payment_id}"
+    why = _plain(fact.reason_code)
+    return f"Refund {fact.number} of {fact.amount}{source or ''} asked of {fact.gateway_id}: {why}"
+
+
+def _planned(fact: ro.RefundPlanMade) -> str:
+    if not fact.selected:
+        return f"No payment can give {fact.refund_target} back; {fact.leftover} stays open credit"
+    parts = ", ".join(f"{one.refund} from payment {one.payment_id}" for one in fact.selected)
+    settled = fact.settled_open_balance
+    first = f"; {settled} settles what is open" if settled.amount_minor else ""
+    return f"Planned to give {fact.refund_target} back: {parts}{first}; {fact.leftover} stays open credit"
+
+
+def _fell_back(fact: ro.RefundLegFellBack) -> str:
+    before, now = _plain(fact.from_option), _plain(fact.to_option)
+    return f"{fact.amount} cannot go back by {before} ({fact.reason}): now {now}"
+
+
+def _received(fact: pay.ExternalPaymentRecorded) -> str:
+    by = _plain(fact.instrument)
+    return f"Payment {fact.number} of {fact.amount} received by {by} on {fact.received_on}: {fact.reference}"
+
+
+_SAID: dict[type[Any], Words] = {
+    inv.InvoicePosted: _posted,
+    inv.InvoicePaymentApplied: _settling("Payment", "applied", "to"),
+    inv.InvoicePaymentUnapplied: _settling("Payment", "taken off", "from"),
+    inv.InvoiceCreditApplied: _settling("Credit memo", "applied", "to"),
+    inv.InvoiceCreditUnapplied: _settling("Credit memo", "taken off", "from"),
+    inv.InvoiceSettlementStatusChanged: lambda f: f"Now {_plain(f.status)} (was {_plain(f.previous)})",
+    inv.InvoiceSettled: lambda f: f"Settled in full on {f.full_settlement_date}",
+    inv.InvoiceReopened: lambda f: f"Open again: {f.balance} to pay",
+    inv.NegativeInvoiceLinesConverted: lambda f: (
+        f"Negative lines of {f.total} became credit memo {f.credit_memo_id}, {f.balance} open"
+    ),
+    pay.PaymentRequested: _requested,
+    pay.PaymentProcessed: lambda f: (
+        f"{f.processed_amount} captured, told by {_plain(f.source)}{', late' if f.late else ''}"
+    ),
+    pay.PaymentFailed: _failed("Payment"),
+    pay.PaymentOutcomeUnknown: _unknown("payment"),
+    pay.ExternalPaymentRecorded: _received,
+    pay.PaymentApplied: _spending("Applied", "to", "unapplied"),
+    pay.PaymentUnapplied: _spending("Taken off", "from", "unapplied"),
+    pay.PaymentApplicationFailed: lambda f: (
+        f"Only {f.applied} of {f.intended} could be applied to invoice {f.invoice_id}: {f.code}"
+    ),
+    pay.RefundReservedOnPayment: lambda f: f"{f.amount} set aside for refund {f.refund_id}",
+    pay.RefundReservationReleased: lambda f: f"{f.amount} no longer set aside for refund {f.refund_id}",
+    pay.RefundAppliedToPayment: lambda f: f"{f.amount} given back by refund {f.refund_id}",
+    pay.RefundReversedOnPayment: lambda f: f"Refund {f.refund_id} came back: {f.amount} is here again",
+    pay.PaymentCanceled: lambda f: f"Payment of {f.amount} canceled{f': {f.reason}' if f.reason else ''}",
+    cm.CreditMemoPosted: _credited,
+    cm.CreditMemoApplied: _spending("Applied", "to", "balance"),
+    cm.CreditMemoUnapplied: _spending("Taken off", "from", "balance"),
+    cm.CreditMemoRefundReserved: lambda f: f"{f.amount} set aside for refund {f.refund_id}",
+    cm.CreditMemoRefundReleased: lambda f: f"{f.amount} no longer set aside for refund {f.refund_id}",
+    cm.RefundAppliedToCreditMemo: lambda f: f"{f.amount} paid out by refund {f.refund_id}",
+    cm.RefundReversedOnCreditMemo: lambda f: f"Refund {f.refund_id} came back: {f.amount} open again",
+    ref.RefundRequested: _asked_back,
+    ref.RefundProcessed: lambda f: (
+        f"{f.amount} refunded, told by {_plain(f.source)}{', late' if f.late else ''}"
+    ),
+    ref.RefundFailed: _failed("Refund"),
+    ref.RefundOutcomeUnknown: _unknown("refund"),
+    ref.RefundReversed: lambda f: f"Refund of {f.amount} came back{f': {f.raw_code}' if f.raw_code else ''}",
+    ro.RefundOrchestrationRequested: lambda f: (
+        f"Credit memo {f.credit_memo_id} of {f.amount} shall go back to who paid "
+        f"invoice {f.original_invoice_id}"
+    ),
+    ro.RefundPlanMade: _planned,
+    ro.RefundPlanExecuted: lambda f: f"Plan carried out: {f.credit_applied} of credit applied to the invoice",
+    ro.RefundLegRequested: lambda f: (
+        f"Leg {f.leg_no}: {f.amount} from {_plain(f.source_kind)} {f.source_id}, by {_plain(f.option)}, "
+        f"attempt {f.attempt_no}"
+    ),
+    ro.RefundLegSucceeded: lambda f: f"Leg {f.leg_no}: {f.amount} refunded",
+    ro.RefundLegFailed: lambda f: f"Leg {f.leg_no}: {f.amount} not refunded, {_plain(f.category)}",
+    ro.RefundLegFellBack: _fell_back,
+    ro.RefundOrchestrationCompleted: lambda f: (
+        f"{_plain(f.status).capitalize()}: {f.refunded} refunded, {f.open_credit} open credit"
+    ),
+}  # fmt: skip
+
+_TOLD = "number type status amount total processed_amount refund_target category raw_code".split()
+_MORE = "reason reason_code cause operation invoice_id payment_id refund_id credit_memo_id".split()
+
+
+def _by_fields(fact: Any) -> str:
+    """Its name, and of its fields those that a person asks for first."""
+    told = [
+        _word(name, value) for name in (*_TOLD, *_MORE) if (value := getattr(fact, name, None)) is not None
+    ]
+    name = type(fact).__name__
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+    return f"{words.capitalize()}: {', '.join(told)}" if told else words.capitalize()
+
+
+def _word(name: str, value: Any) -> str:
+    if isinstance(value, Money):
+        return str(value)
+    if name.endswith("_id"):
+        return f"{name.removesuffix('_id').replace('_', ' ')} {value}"
+    return _plain(value) if name in ("type", "status", "cause") else f"{value}"
+
+
+def _plain(value: Any) -> str:
+    """`REFUND_ORCHESTRATION` as a person writes it."""
+    return str(value).replace("_", " ").lower()

@@ -1,0 +1,198 @@
+"""`tender demo`: a week of a real shop, and a report of it that a finance person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.table import Table
+from rich.text import Text
+
+from projections.models import TABLES
+from projections.rows import PostgresRows
+from projections.verify import Check as Verified
+from projections.verify import verify as verify_all
+from services import bootstrap
+from services.cli.output import Output, console, progress, steps, tell_json
+from services.cli.running import HttpPort, say, tell_where, until_told
+from services.cli.session import DataDir, run, settings_of
+from services.demo import report
+from services.demo import run as demo_run
+from services.demo.report import Check, Figure, pounds
+from services.importing.sending import sender
+from services.settings import Settings
+from services.stack import Stack, is_free, running
+
+DATA_DIR = Path(".tender/demo")
+REJECTED_SHOWN_MAX = 20
+
+
+def demo(
+    *,
+    data_dir: DataDir = None,
+    seed: Annotated[int, Parameter(help="What the gateway does, and which invoices are reduced.")] = 7,
+    serve: Annotated[bool, Parameter(help="Keep running afterwards, to look around.", negative="")] = False,
+    output: Output = "table",
+    http_port: HttpPort = None,
+) -> None:
+    """A week of a real shop's invoices: posted, paid, cancelled, refunded, and reported to the penny.
+
+    Everything goes through Kafka, to a gateway that declines some cards, loses some answers and settles some
+    payments late. Ends with 1 when a sum is not that of the file. Killed in the middle, run it again.
+
+    Examples:
+
+        tender demo
+        tender demo --serve
+    """
+    settings = settings_of(
+        data_dir or DATA_DIR,
+        http_port=http_port if http_port is not None else _port(serve),
+        simulator_seed=seed,
+        gateway_lease_seconds=demo_run.LEASE_SECONDS,
+    )
+    raise SystemExit(run(_demo(settings, seed, serve, output)))
+
+
+def _port(serve: bool) -> int:
+    """The usual one for who stays, if nobody has it; any other for who only passes by."""
+    usual = settings_of(None)
+    return usual.http_port if serve and is_free(usual.http_host, usual.http_port) else 0
+
+
+async def _demo(settings: Settings, seed: int, serve: bool, output: Output) -> int:
+    async with (
+        running(settings, say) as stack,
+        bootstrap.store(stack.settings) as store,
+        PostgresRows.connected(stack.settings.database_url or "", TABLES) as rows,
+        sender(
+            store,
+            stack.settings.kafka_bootstrap_servers or "",
+            bootstrap.topics(stack.settings),
+            demo_run.TENANT,
+            demo_run.ACTOR,
+            **bootstrap.security(stack.settings),
+        ) as sending,
+    ):
+        with progress() as shown:
+            outcome = await demo_run.run(sending, rows, seed, steps(shown))
+        ok = await _report(rows, outcome, stack, output, serve)
+        if serve:
+            tell_where(stack)
+            await until_told()
+    return 0 if ok else 1
+
+
+async def _report(
+    rows: PostgresRows, outcome: demo_run.Outcome, stack: Stack, output: Output, serve: bool
+) -> bool:
+    figures = await report.figures(rows)
+    checked, verified = report.checks(figures, outcome), await verify_all(rows)
+    gateway = await report.gateway_totals(stack.settings.simulator_url or "")
+    if output == "json":
+        tell_json(
+            {
+                "figures": {key: asdict(figure) for key, figure in figures.items()},
+                "rejected_rows": [asdict(row) for row in outcome.reading.rejected],
+                "rejected_commands": outcome.rejected,
+                "gateway": gateway,
+                "checks": [{**check._asdict(), "ok": check.ok} for check in checked],
+                "verify": [check._asdict() for check in verified],
+            }
+        )
+    else:
+        console.print()
+        console.rule("[bold]A week of a gift shop, 1 to 8 December 2010, in GBP")
+        console.print(_statement(figures))
+        _tell_rejected(outcome)
+        _tell_checks(checked)
+        _tell_gateway(figures, gateway.get("GBP", {}))
+        _tell_verified(verified)
+        _tell_next(stack, serve)
+    return all(check.ok for check in checked) and not any(check.violations for check in verified)
+
+
+def _statement(figures: Mapping[str, Figure]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("")
+    table.add_column("count", justify="right")
+    table.add_column("amount", justify="right")
+    table.add_column("")
+    for group, of_it in groupby(figures.values(), key=lambda figure: figure.group):
+        table.add_row(Text(group, "bold"))
+        for figure in of_it:
+            table.add_row(
+                f"  {figure.name}", f"{figure.count:,}", pounds(figure.amount), Text(figure.note, "dim")
+            )
+    return table
+
+
+def _tell_rejected(outcome: demo_run.Outcome) -> None:
+    lines = [f"row {row.number}, invoice {row.invoice_no}: {row.reason}" for row in outcome.reading.rejected]
+    commands = [f"{key}: {why}" for key, why in outcome.rejected]
+    console.print(
+        f"\nRejected: {len(lines)} of {outcome.sums.rows:,} lines, {len(commands)} commands", highlight=False
+    )
+    for line in [*lines, *commands][:REJECTED_SHOWN_MAX]:
+        console.print(f"  {line}", markup=False, highlight=False)
+    if (more := len(lines) + len(commands) - REJECTED_SHOWN_MAX) > 0:
+        console.print(f"  and {more} more: tender demo --output json")
+
+
+def _tell_checks(checked: Sequence[Check]) -> None:
+    console.print("\n[bold]Checked[/bold] against the file, read again by other code:")
+    for check in checked:
+        shown = pounds if check.is_money else "{:,}".format
+        mark, style = ("✔", "green") if check.ok else ("✘", "red")
+        wrong = "" if check.ok else f", but Tender has {shown(check.found)}"
+        _line(mark, style, f"{check.name}: {shown(check.expected)}{wrong}")
+
+
+def _tell_gateway(figures: Mapping[str, Figure], moved: Mapping[str, Any]) -> None:
+    console.print("[bold]Agreed[/bold] with the gateway's own books:")
+    for name, key, theirs in (("taken", "captured", "taken"), ("given back", "refunded", "given_back")):
+        ours, said = figures[key].amount, moved.get(theirs, 0)
+        mark, style = ("✔", "green") if ours == said else ("✘", "red")
+        _line(
+            mark, style, f"{name}: {pounds(said)}" + ("" if ours == said else f", Tender says {pounds(ours)}")
+        )
+
+
+def _tell_verified(verified: Sequence[Verified]) -> None:
+    broken = [check for check in verified if check.violations]
+    console.print("[bold]Verified[/bold], as `tender verify` does:")
+    if not broken:
+        _line("✔", "green", f"{len(verified)} rules of the log and of the money hold for every row")
+    for check in broken:
+        _line("✘", "red", f"{check.name}: {check.violations} times not ({check.about})")
+
+
+def _line(mark: str, style: str, text: str) -> None:
+    console.print(Text.assemble("  ", (mark, style), " ", text), soft_wrap=True)
+
+
+def _tell_next(stack: Stack, serve: bool) -> None:
+    url, tenant = stack.http_url, demo_run.TENANT
+    folder = "" if stack.embedded is None else f" --data-dir {stack.settings.data_dir}"
+    if not serve:
+        console.print("\n[bold]Where to look next[/bold]: keep it running, it is all recorded")
+        console.print("  make demo ARGS=--serve", highlight=False)
+        return
+    console.print("\n[bold]Where to look next[/bold]")
+    for what, where in (
+        ("everything there is", f"{url}/"),
+        (
+            "cards that were declined",
+            f"{url}/v1/{tenant}/payments?status=FAILED&fields=payment_id,amount,raw_code",
+        ),
+        ("how money went back", f"{url}/v1/{tenant}/refund-orchestrations?status=COMPLETED"),
+        ("credit that is open", f"{url}/v1/{tenant}/open-credits?sort=-balance"),
+        ("what one customer did", f"{url}/v1/{tenant}/timeline?account_id=17850"),
+        ("one invoice in words", f"tender explain 536365 --tenant {tenant}{folder}"),
+    ):
+        console.print(f"  {what:<25} {where}", highlight=False, soft_wrap=True)
+    console.print()

@@ -1,0 +1,197 @@
+"""`tender send` and `tender listen`: commands in, events out, by hand."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpx
+import orjson
+from aiokafka import AIOKafkaConsumer
+from cyclopts import Parameter
+from rich.text import Text
+
+from events.catalog import FACTS
+from events.mapper import decode
+from projections.words import sentence
+from services import bootstrap
+from services.cli.output import Output, console, show, tell_json
+from services.cli.session import DataDir, Tenant, fail, run, settings_of
+from services.commands import COMMANDS
+from services.settings import Settings
+from services.stack import attached, http_url
+
+SEND_SECONDS = 60.0
+
+
+def send(
+    type: Annotated[str, Parameter(help="What to do: invoice.post, or payments.invoice.post.v1.")],
+    body: Annotated[
+        str, Parameter(help="Its data, one JSON object; `-`: standard input.", allow_leading_hyphen=True)
+    ],
+    *,
+    account: Annotated[str, Parameter(help="Whose: an account, or ~settings/acme and the like.")],
+    tenant: Tenant = "acme",
+    key: Annotated[
+        str | None, Parameter(help="An idempotency key: sent again, it is answered again.")
+    ] = None,
+    url: Annotated[
+        str | None, Parameter(help="Of Tender's HTTP. [default: of the one that runs here]")
+    ] = None,
+    wait: Annotated[int, Parameter(help="Seconds to wait for the gateway's answer.")] = 0,
+    dry_run: Annotated[bool, Parameter(help="Only tell what would happen.", negative="")] = False,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Send one command by HTTP and tell what became of it; 1 when it was not accepted.
+
+    Examples:
+
+        tender send account.register '{"name": "Ada"}' --account A-1
+        tender send payment.process '{…}' --account A-1 --key click-17 --wait 10
+        tender send tenant_settings.apply_preset '{"name": "recommended"}' --account '~settings/acme'
+        tender send invoice.post - --account A-1 --dry-run < invoice.json
+    """
+    name = type_named(type)
+    command: dict[str, Any] = {"tenant_id": tenant, "account_id": account, "data": _data(body)}
+    if dry_run:
+        command["dry_run"] = True
+    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={wait}"}
+    where = url or http_url(settings_of(data_dir))
+    try:
+        answer = httpx.post(
+            f"{where}/v1/commands/{name}",
+            content=orjson.dumps(command),
+            headers=headers,
+            timeout=SEND_SECONDS,
+        )
+    except httpx.HTTPError as problem:
+        fail(f"{where} does not answer ({problem}): `tender up` starts one, `--url` names another")
+    if output == "json":
+        tell_json(answer.json())
+    else:
+        _tell(answer)
+    raise SystemExit(0 if answer.is_success else 1)
+
+
+def type_named(given: str) -> str:
+    """The `ce_type` that a person means; the newest version where none is named."""
+    name = given if given.startswith("payments.") else f"payments.{given}"
+    if name in COMMANDS:
+        return name
+    versions = [known for known in COMMANDS if known.rpartition(".v")[0] == name]
+    if versions:
+        return max(versions, key=lambda known: int(known.rpartition(".v")[2]))
+    short = [known.removeprefix("payments.").rpartition(".v")[0] for known in COMMANDS]
+    near = difflib.get_close_matches(given, short, n=3, cutoff=0.5)
+    near += [one for one in short if given in one and one not in near][:3]
+    also = f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(sorted(short))}"
+    fail(f"no command is called {given}{also}")
+
+
+def _data(body: str) -> Any:
+    text = sys.stdin.read() if body == "-" else body
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        fail(f'the data is no JSON: {error}. It is one object, in single quotes: \'{{"name": "Ada"}}\'')
+
+
+def _tell(answer: httpx.Response) -> None:
+    told = answer.json()
+    if "code" in told:
+        console.print(Text(f"{told['code']}: {told['message']}", "red"))
+        details = {name: value for name, value in told["details"].items() if name != "replayed"}
+        show(
+            [{"detail": name, "value": value} for name, value in details.items() if value is not None],
+            "table",
+        )
+        return
+    if "events" in told:
+        console.print(f"[bold]would be accepted[/bold] at position {told['position']}, with these events:")
+        for event in told["events"]:
+            console.print(Text(f"  {_sentence(event['type'], event['data'])}"))
+        return
+    mark = "again: " if told.get("replayed") else ""
+    status = "green" if told["status"] == "ACCEPTED" else "yellow"
+    console.print(Text(f"{told['status']}", status), f"{mark}command {told['command_id']}", highlight=False)
+    for stream, version in told.get("streams", {}).items():
+        console.print(f"  {stream}@{version}", highlight=False, soft_wrap=True)
+    if "position" in told:
+        console.print(
+            f"  read your own writes with min_position={told['position']}", style="dim", highlight=False
+        )
+    for call in told.get("gateway", ()):
+        console.print(Text(f"  the gateway: {call['result_code']} {call['gateway_ref'] or ''}"))
+
+
+def _sentence(type: str, data: Any) -> str:
+    topic = type.removeprefix("payments.")
+    if topic not in FACTS:
+        return type
+    return f"{topic.rpartition('.v')[0]}: {sentence(decode(topic, orjson.dumps(data)))}"
+
+
+def listen(
+    *,
+    results: Annotated[bool, Parameter(help="Command results instead of events.", negative="")] = False,
+    count: Annotated[int, Parameter(help="End after so many; 0: never.")] = 0,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Print events as they come from Kafka, one a line, until Ctrl-C.
+
+    The embedded broker may begin with a few that are older.
+
+    Examples:
+
+        tender listen
+        tender listen --results --count 1 --output json
+    """
+    run(_listen(_known(data_dir), results, count, output))
+
+
+def _known(data_dir: Any) -> Settings:
+    settings = settings_of(data_dir)
+    try:
+        return attached(settings)
+    except RuntimeError as absent:
+        fail(str(absent))
+
+
+async def _listen(settings: Settings, results: bool, count: int, output: Output) -> None:
+    topics = bootstrap.topics(settings)
+    consumer = AIOKafkaConsumer(
+        topics.results if results else topics.events,
+        bootstrap_servers=settings.kafka_bootstrap_servers or "",
+        auto_offset_reset="latest",
+        **bootstrap.security(settings),
+    )
+    await consumer.start()
+    try:
+        heard = 0
+        async for record in consumer:
+            headers = {name: (text or b"").decode("utf-8", "replace") for name, text in record.headers}
+            _print_record(headers, record.value or b"null", output)
+            heard += 1
+            if heard == count:
+                return
+    finally:
+        await consumer.stop()
+
+
+def _print_record(headers: dict[str, str], value: bytes, output: Output) -> None:
+    data = orjson.loads(value)
+    if output == "json":
+        print(orjson.dumps({"headers": headers, "data": data}).decode(), flush=True)
+        return
+    time, type = headers.get("ce_time", "")[:19], headers.get("ce_type", "")
+    if "status" in data and "command_id" in data:
+        words = " ".join(str(data[name]) for name in ("type", "status", "code", "message") if data.get(name))
+    else:
+        words = _sentence(type, data)
+    console.print(
+        Text(f"{time}  ", "dim"), Text(headers.get("ce_subject", ""), "bold"), Text(words), soft_wrap=True
+    )

@@ -1,0 +1,117 @@
+"""What every command of the CLI shares: settings, a running Tender, and how it ends without one."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import asyncpg
+from aiokafka.errors import KafkaError
+from cyclopts import Parameter
+from pydantic import ValidationError
+
+from projections.models import TABLES
+from projections.rows import PostgresRows
+from services import bootstrap, loop
+from services.cli.output import errors
+from services.embedded import EmbeddedFailed, FolderInUse
+from services.errors import Rejected
+from services.settings import Settings
+from services.stack import attached
+from services.store.postgres import PostgresStore
+from services.store.protocol import StoreUnavailable
+
+DataDir = Annotated[
+    Path | None, Parameter(help="Where the embedded stack keeps its data. [default: .tender]")
+]
+Tenant = Annotated[str, Parameter(help="Whose: the tenant.")]
+
+
+class Trouble(Exception):
+    """What was asked for cannot be done as it was asked."""
+
+
+TROUBLE = (
+    Trouble, RuntimeError, OSError, FolderInUse, EmbeddedFailed, StoreUnavailable, KafkaError, Rejected,
+    asyncpg.PostgresError, asyncpg.InterfaceError,
+)  # fmt: skip
+"""What a person can do something about: told in a sentence.  All else is a bug, and looks like one."""
+
+FAILED, INTERRUPTED, TERMINATED = 1, 130, 143
+
+
+def settings_of(data_dir: Path | None, **changes: Any) -> Settings:
+    """The environment's settings, with what the command line says instead."""
+    try:
+        settings = Settings()
+    except ValidationError as invalid:
+        first = invalid.errors(include_url=False)[0]
+        fail(f"TENDER_{'_'.join(map(str, first['loc'])).upper()}: {first['msg']}")
+    given = {name: value for name, value in {"data_dir": data_dir, **changes}.items() if value is not None}
+    return settings.model_copy(update=given)
+
+
+def fail(why: str) -> NoReturn:
+    errors.print(why, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(FAILED)
+
+
+def run(main: Coroutine[Any, Any, Any]) -> Any:
+    """Run it to its end.  Ctrl-C and SIGTERM let it tidy up first; trouble is told in a sentence."""
+    try:
+        return loop.run(_stoppable(main))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except asyncio.CancelledError:
+        sys.exit(TERMINATED)
+    except BaseExceptionGroup as several:
+        known, bugs = several.split(TROUBLE)
+        if bugs or known is None:
+            raise
+        fail(said(_first(known)))
+    except TROUBLE as trouble:
+        fail(said(trouble))
+
+
+async def _stoppable(main: Coroutine[Any, Any, Any]) -> Any:
+    here = asyncio.current_task()
+    assert here is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, here.cancel)
+    return await main
+
+
+def _first(several: BaseExceptionGroup[Any]) -> BaseException:
+    one = several.exceptions[0]
+    return _first(one) if isinstance(one, BaseExceptionGroup) else one
+
+
+def said(trouble: BaseException) -> str:
+    """A sentence, also for exceptions that have none."""
+    if isinstance(trouble, Rejected):
+        return f"{trouble.code}: {trouble.message}"
+    if isinstance(trouble, StoreUnavailable):
+        return f"PostgreSQL does not answer: {trouble}"
+    return str(trouble) or type(trouble).__name__
+
+
+@asynccontextmanager
+async def attached_store(data_dir: Path | None) -> AsyncIterator[tuple[Settings, PostgresStore]]:
+    """The store of a running Tender, and the settings by which it is found."""
+    settings = attached(settings_of(data_dir))
+    async with bootstrap.store(settings) as store:
+        yield settings, store
+
+
+@asynccontextmanager
+async def reading(data_dir: Path | None) -> AsyncIterator[tuple[PostgresStore, PostgresRows]]:
+    """The store and the read models of a running Tender."""
+    async with (
+        attached_store(data_dir) as (settings, store),
+        PostgresRows.connected(settings.database_url or "", TABLES) as rows,
+    ):
+        yield store, rows

@@ -1,0 +1,132 @@
+"""Questions over HTTP: to the read models, as they are or as they stood, and to the log itself."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from projections import answering, as_of
+from projections.asking import Asked, BadQuery, Query, as_of_of, fields_of, value
+from projections.explain import explain, why_balance, why_this_payment
+from projections.rows import PostgresRows
+from projections.timeline import timeline
+from services.errors import ReadModelBehind, Rejected, not_found
+from services.http.sending import verdict_json
+from services.store.postgres import PostgresStore
+
+MIN_POSITION_SECONDS = 2.0
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Reads:
+    def __init__(self, store: PostgresStore, rows: PostgresRows, now: Callable[[], datetime]) -> None:
+        self._store, self._rows, self._now = store, rows, now
+
+    def one(self, query: Query) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            tenant, id = request.path_params["tenant"], request.path_params["id"]
+            found = await self._one(query, tenant, id, await self._asked(request, {"fields", "as_of"}))
+            if found is None:
+                raise _not_found_in(query, id)
+            return answer_json(found)
+
+        return endpoint
+
+    async def _one(self, query: Query, tenant: str, id: str, asked: Asked) -> dict[str, Any] | None:
+        fields, at = fields_of(query, asked), as_of_of(query, asked)
+        if at is not None:
+            return await as_of.one(self._store, query, tenant, id, at, fields)
+        return await answering.one(self._rows, query, tenant, id, fields, now=self._now(), log=self._store)
+
+    def page(self, query: Query) -> Endpoint:
+        async def endpoint(request: Request) -> Response:
+            tenant, asked = request.path_params["tenant"], await self._asked(request)
+            if asked.get("as_of"):
+                return answer_json(await as_of.page(self._store, query, tenant, asked))
+            found = await answering.page(self._rows, query, tenant, asked, now=self._now(), log=self._store)
+            return answer_json(found)
+
+        return endpoint
+
+    async def timeline(self, request: Request) -> Response:
+        tenant = request.path_params["tenant"]
+        return answer_json(await timeline(self._store, tenant, await self._asked(request)))
+
+    async def verdict(self, request: Request) -> Response:
+        command_id: UUID = request.path_params["command_id"]
+        known = (await self._store.verdicts([command_id])).get(command_id)
+        if known is None:
+            raise Rejected("COMMAND_NOT_FOUND", f"no command {command_id} has a verdict yet")
+        return answer_json(verdict_json(known))
+
+    async def explain(self, request: Request) -> Response:
+        tenant, id = request.path_params["tenant"], request.path_params["id"]
+        asked = await self._asked(request, {"related"})
+        related = "related" in asked and value("bool", asked["related"][-1], "related")
+        facts = await explain(self._store, tenant, id, related=related)
+        if not facts:
+            raise Rejected("NOT_FOUND", f"nothing is called {id}")
+        return answer_json({"id": id, "facts": facts})
+
+    async def why_balance(self, request: Request) -> Response:
+        tenant, id = request.path_params["tenant"], request.path_params["id"]
+        answer = await why_balance(self._store, tenant, id)
+        if answer is None:
+            raise not_found("INVOICE", id)
+        return answer_json(answer)
+
+    async def why_payment(self, request: Request) -> Response:
+        tenant, id = request.path_params["tenant"], request.path_params["id"]
+        answer = await why_this_payment(self._store, tenant, id)
+        if answer is None:
+            raise not_found("ORCHESTRATION", id)
+        return answer_json(answer)
+
+    async def _asked(self, request: Request, known: Collection[str] | None = None) -> Asked:
+        """The parameters; once the read models have reached the caller's position, if it names one."""
+        for name, given in request.path_params.items():
+            if isinstance(given, str):
+                value("text", given, name)
+        asked = {name: request.query_params.getlist(name) for name in request.query_params}
+        text = asked.pop("min_position", [""])[-1]
+        for name in asked:
+            if known is not None and name not in known:
+                raise BadQuery(name, f"this takes no {name[:80]}", "UNKNOWN_FIELD")
+        if text:
+            position = value("bigint", text, "min_position")
+            if not await self._rows.wait_for(position, MIN_POSITION_SECONDS):
+                raise ReadModelBehind(f"the read models have not reached position {position} yet")
+        return asked
+
+
+_NOT_FOUND = {
+    "invoices": "INVOICE",
+    "payments": "PAYMENT",
+    "unapplied-cash": "PAYMENT",
+    "authorizations": "AUTHORIZATION",
+    "credit-memos": "CREDIT_MEMO",
+    "open-credits": "CREDIT_MEMO",
+    "refunds": "REFUND",
+    "refund-orchestrations": "ORCHESTRATION",
+    "payment-methods": "METHOD",
+    "accounts": "ACCOUNT",
+    "gateways": "GATEWAY",
+    "exceptions": "EXCEPTION",
+}
+
+
+def _not_found_in(query: Query, id: str) -> Rejected:
+    if query.name in _NOT_FOUND:
+        return not_found(_NOT_FOUND[query.name], id)
+    return Rejected("NOT_FOUND", f"there is no {id} in {query.name}")
+
+
+def answer_json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content, default=str), status, media_type="application/json")

@@ -1,6 +1,6 @@
 """Many seeds of the simulation, with a report of what they reached.
 
-python -m tests.simulation --seeds 2000 --jobs 2        from seed 1
+python -m tests.simulation --seeds 600 --jobs 2        from seed 1
 python -m tests.simulation --seed 4711                  one, with its traceback
 """
 

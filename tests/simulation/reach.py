@@ -37,6 +37,10 @@ FAULTS = frozenset(
 UNREACHED: dict[str, str] = {
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
     "METHOD_EXPIRED": "a card ends with its month: few seeds charge one in the moments that are left of them",
+    **dict.fromkeys(
+        ("SELF_APPROVAL_FORBIDDEN", "account.automatic_payments_resumed.v1"),
+        "its users come to it once in a thousand seeds: unit tests",
+    ),
     "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
     **dict.fromkeys(
         (

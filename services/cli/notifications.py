@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -14,27 +12,21 @@ from cyclopts import App, Parameter
 
 from events import ids
 from projections import answering
-from projections.asking import BadQuery
 from projections.explain import told
-from projections.models import TABLES
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
-from services import bootstrap, loop
 from services.cli.output import Output, console, errors, show
+from services.cli.session import DataDir, Tenant, Trouble, reading, run
 from services.clock import SystemClock
 from services.commands import TYPES, Actor, encode
 from services.door import Door, Reply
-from services.errors import Rejected
 from services.heeding import HeedNotification
 from services.notification import ReplayNotification
 from services.reports import REPORTS
-from services.settings import Settings
-from services.stack import attached
 from services.store.postgres import PostgresStore
 
 notifications = App(name="notifications", help="What gateways have told of their own.")
 
-DataDir = Annotated[Path | None, Parameter(help="Where the embedded stack keeps its data.")]
 Gateway = Annotated[str | None, Parameter(help="Only of this gateway.")]
 Status = Annotated[
     Literal["WAITING", "MATCHED", "UNMATCHED", "REJECTED"] | None, Parameter(help="Only what became this.")
@@ -51,7 +43,7 @@ SHOWN = (
 @notifications.command(name="list")
 def list_notifications(
     *,
-    tenant: str = "acme",
+    tenant: Tenant = "acme",
     gateway: Gateway = None,
     status: Status = None,
     since: Since = None,
@@ -63,20 +55,20 @@ def list_notifications(
     """The latest first."""
 
     async def ask() -> list[dict[str, Any]]:
-        async with _reading(data_dir) as (_, rows):
+        async with reading(data_dir) as (_, rows):
             asked = _asked(gateway, status, since, until) | {"limit": [str(limit)]}
             return (
                 await answering.page(rows, QUERIES["notifications"], tenant, asked, now=SystemClock().now())
             )["items"]
 
-    show(_run(ask()), output, SHOWN)
+    show(run(ask()), output, SHOWN)
 
 
 @notifications.command(name="show")
 def show_notification(
     notification_id: str,
     *,
-    tenant: str = "acme",
+    tenant: Tenant = "acme",
     raw: Annotated[bool, Parameter(help="Also the bytes, as they came.")] = False,
     data_dir: DataDir = None,
     output: Output = "table",
@@ -84,18 +76,18 @@ def show_notification(
     """All that was recorded about one, and what became of the command that it led to."""
 
     async def ask() -> tuple[list[dict[str, Any]], bytes | None]:
-        async with _reading(data_dir) as (store, rows):
+        async with reading(data_dir) as (store, rows):
             found = await answering.one(
                 rows, QUERIES["notifications"], tenant, notification_id, now=SystemClock().now()
             )
             events = await store.read_stream(ids.stream(tenant, "inbox", notification_id))
             if found is None or not events:
-                raise RuntimeError(f"{tenant} has no notification {notification_id}")
+                raise Trouble(f"{tenant} has no notification {notification_id}")
             facts = [told(event) for event in events]
             kept = await store.raw_notification(tenant, found["raw_ref"]) if raw else None
             return [*facts, *await _led_to(store, tenant, found)], kept.body if kept else None
 
-    facts, body = _run(ask())
+    facts, body = run(ask())
     text = "its bytes are no longer kept" if body is None else body.decode("utf-8", "replace")
     if output == "json":
         show([*facts, *([{"raw": text}] if raw else [])], output)
@@ -108,7 +100,7 @@ def show_notification(
 @notifications.command
 def replay(
     *notification_ids: str,
-    tenant: str = "acme",
+    tenant: Tenant = "acme",
     gateway: Gateway = None,
     status: Status = None,
     since: Since = None,
@@ -124,11 +116,11 @@ def replay(
     asked = _asked(gateway, status, since, until)
 
     async def ask() -> tuple[int, list[str]]:
-        async with _reading(data_dir) as (store, rows):
+        async with reading(data_dir) as (store, rows):
             chosen = [row async for row in _chosen(rows, tenant, notification_ids, asked)]
             return await _replay(store, tenant, chosen, Actor("USER", actor))
 
-    done, refused = _run(ask())
+    done, refused = run(ask())
     console.print(f"{done} replayed, {len(refused)} refused")
     for why in refused:
         console.print(f"  {why}", markup=False)
@@ -169,7 +161,7 @@ async def _chosen(
     for id in named:
         found = await answering.one(rows, QUERIES["notifications"], tenant, id, now=SystemClock().now())
         if found is None:
-            raise RuntimeError(f"{tenant} has no notification {id}")
+            raise Trouble(f"{tenant} has no notification {id}")
         yield found
     while not named:
         page = await answering.page(
@@ -206,22 +198,3 @@ def _asked(
 ) -> dict[str, list[str]]:
     given = {"gateway_id": gateway, "status": status, "received_at_from": since, "received_at_to": until}
     return {"sort": ["-received_at"]} | {name: [value] for name, value in given.items() if value is not None}
-
-
-@asynccontextmanager
-async def _reading(data_dir: Path | None) -> AsyncIterator[tuple[PostgresStore, PostgresRows]]:
-    settings = Settings()
-    settings = attached(settings.model_copy(update={"data_dir": data_dir}) if data_dir else settings)
-    async with (
-        bootstrap.store(settings) as store,
-        PostgresRows.connected(settings.database_url or "", TABLES) as rows,
-    ):
-        yield store, rows
-
-
-def _run(main: Coroutine[Any, Any, Any]) -> Any:
-    try:
-        return loop.run(main)
-    except (RuntimeError, OSError, BadQuery, Rejected) as problem:
-        errors.print(f"[red]{problem}[/red]")
-        sys.exit(1)

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 from cyclopts import Parameter
 from pydantic import ValidationError
 
+from projections.asking import BadQuery
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from services import bootstrap, loop
@@ -37,8 +38,8 @@ class Trouble(Exception):
 
 
 TROUBLE = (
-    Trouble, RuntimeError, OSError, FolderInUse, EmbeddedFailed, StoreUnavailable, KafkaError, Rejected,
-    asyncpg.PostgresError, asyncpg.InterfaceError,
+    Trouble, BadQuery, RuntimeError, OSError, FolderInUse, EmbeddedFailed, StoreUnavailable, KafkaError,
+    Rejected, asyncpg.PostgresError, asyncpg.InterfaceError,
 )  # fmt: skip
 """What a person can do something about: told in a sentence.  All else is a bug, and looks like one."""
 

@@ -15,10 +15,11 @@ from Adyen.util import generate_notification_sig
 
 from events.money import Money
 from gateways.adyen.adapter import AdyenAdapter
+from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.protocol import InvalidSignature
 from tests.fixtures.gateways.adyen import FakeAdyen, error
-from tests.fixtures.gateways.asking import LEVEL3, planned
+from tests.fixtures.gateways.asking import planned
 from tests.fixtures.gateways.ledger import Answer, serving
 
 RECORDED = Path(__file__).parent / "recorded"

@@ -13,10 +13,11 @@ import orjson
 import pytest
 
 from events.money import Money
+from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.protocol import InvalidSignature
 from gateways.stripe.adapter import StripeAdapter
-from tests.fixtures.gateways.asking import LEVEL3, planned
+from tests.fixtures.gateways.asking import planned
 from tests.fixtures.gateways.ledger import Answer, serving
 from tests.fixtures.gateways.stripe import FakeStripe, error, form
 

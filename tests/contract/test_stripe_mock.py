@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.stripe import translation
 from gateways.stripe.adapter import StripeAdapter
-from tests.fixtures.gateways.asking import LEVEL3, planned
+from tests.fixtures.gateways.asking import planned
 
 MODULE = "github.com/stripe/stripe-mock@v0.203.0"
 

@@ -53,7 +53,8 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def mock_url() -> Iterator[str]:
     port = free_port()
-    command = [program(), "-http-addr", f"127.0.0.1:{port}", "-strict-version-check=false"]
+    own = f"127.0.0.1:{port}", f"127.0.0.1:{free_port()}"  # its TLS port would be the same for two of them
+    command = [program(), "-http-addr", own[0], "-https-addr", own[1], "-strict-version-check=false"]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):

@@ -36,8 +36,8 @@ from gateways.unusable import UnusableGateway
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
-from services import kafka_admin
 from services.bus import CommandBus
+from services.calls.safety import Limits
 from services.clock import Clock, SystemClock
 from services.door import Door
 from services.handler import Handler
@@ -47,14 +47,14 @@ from services.http.notifications import Notifications
 from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
 from services.messages import Topics
-from services.metrics import MeasuredGateway, MeasuredIntake, MeasuredPublisher
 from services.process_runner import ProcessRunner
 from services.relay import Relay
-from services.safety import Limits
+from services.running import kafka_admin
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
 from services.subjects import PROCESSES, SUBJECTS
+from services.watching.metrics import MeasuredGateway, MeasuredIntake, MeasuredPublisher
 from services.workers import GatewayWorker
 
 CLOCK = SystemClock()

@@ -18,8 +18,8 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from services.intake import Intake, Partition
-from services.loop import spare_what_stays
 from services.messages import Message
+from services.running.loop import spare_what_stays
 
 LAG_SECONDS = 1.0
 """How often the group's own offsets are committed: they only serve tools that show lag."""

@@ -25,6 +25,7 @@ from events.mapper import topic_of
 from services import answers
 from services.answers import Answer
 from services.cache import StateCache
+from services.calls.work import references_of, work_changes
 from services.clock import Clock
 from services.commands import Command
 from services.decision import (
@@ -54,7 +55,6 @@ from services.store.protocol import (
     StoreConflict,
     StoreUnavailable,
 )
-from services.work import references_of, work_changes
 
 ATTEMPTS_MAX = 20
 """How often a batch is decided anew after conflicts before its partition is given up for now."""

@@ -19,7 +19,7 @@ from events import ids
 from events.card_numbers import masked, masked_bytes
 from gateways.protocol import Gateway, InvalidSignature, Notification, StaleNotification
 from services.commands import TYPES, Actor, encode
-from services.notification import ReceiveNotification, RejectNotification
+from services.notifications.notification import ReceiveNotification, RejectNotification
 from services.store.protocol import Batch, OutboxCommand, RawNotification, Store, StoreUnavailable
 
 REJECTIONS_PER_MINUTE = 60

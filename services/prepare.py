@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 
-from services import kafka_admin
 from services.bootstrap import security, topics
+from services.running import kafka_admin
 from services.settings import Settings
 from services.store import migrate
 

@@ -13,9 +13,9 @@ import sys
 
 from prometheus_client import start_http_server
 
-from services import logs
 from services.bootstrap import ROLES
-from services.loop import run
+from services.running import logs
+from services.running.loop import run
 from services.settings import Settings
 
 log = logging.getLogger("tender")

@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-from services import (
-    account,
-    applying,
-    approving,
-    authorizing,
-    auto_applying,
-    calling,
-    canceling,
-    converting,
-    credit_memo,
-    crediting,
-    disputing,
-    drafting,
-    exceptions,
-    falling_back,
-    gateway,
-    heeding,
-    invoice,
-    lining,
-    method_choice,
-    notification,
-    orchestrating,
-    orchestration,
-    parking,
-    paying,
-    payment,
-    payment_group,
-    payment_method,
-    posting,
-    refund,
-    refund_outcomes,
-    refunding,
-    returning,
-    rule_applying,
-    subscription,
-    tenant_settings,
-)
+from services.accounts import account, method_choice, payment_method
+from services.applications import applying, auto_applying, rule_applying
+from services.authorizations import authorizing
+from services.calls import calling, gateway
+from services.credits import credit_memo, crediting
 from services.decision import Subject
+from services.disputes import disputing
+from services.invoices import converting, invoice, posting, subscription
+from services.notifications import heeding, notification
+from services.orchestrations import canceling, falling_back, orchestrating, orchestration
+from services.payments import drafting, paying, payment, payment_group, returning
 from services.processes import expiring, notifying, promoting
 from services.processes import refunding as refunding_process
 from services.processes.process import Process
+from services.refunds import approving, lining, refund, refund_outcomes, refunding
+from services.tenants import exceptions, parking, tenant_settings
 
 SUBJECTS: tuple[Subject, ...] = (
     tenant_settings.SUBJECT,

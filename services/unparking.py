@@ -15,8 +15,8 @@ from services.clock import Clock
 from services.commands import Actor, Command, decode
 from services.errors import Rejected
 from services.handler import Handler
-from services.parking import Parked
 from services.store.protocol import Batch, NewEvent, NewVerdict, ParkedCommand, Store
+from services.tenants.parking import Parked
 
 
 def command_of(parked: ParkedCommand) -> Command:

@@ -23,12 +23,12 @@ from events.mapper import decode
 from events.shapes import Outcome
 from gateways.outcomes import not_sent, unknown
 from gateways.protocol import Gateway
-from services.calling import Report, Source
+from services.calls.calling import Report, Source
+from services.calls.gateway import CloseCircuit, OpenCircuit
+from services.calls.reports import REPORTS
+from services.calls.safety import Lane, Limits, Signal
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
-from services.gateway import CloseCircuit, OpenCircuit
-from services.reports import REPORTS
-from services.safety import Lane, Limits, Signal
 from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnavailable, Work, WorkAnswered
 
 PAUSE_SECONDS = 0.5

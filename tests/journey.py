@@ -10,21 +10,21 @@ from events import ids
 from events.gateway import Capabilities
 from events.money import Money, minor
 from events.shapes import Outcome
-from services.account import RegisterAccount
-from services.applying import ApplyPayment
-from services.calling import GatewayCall
-from services.gateway import RegisterGateway, RegisterGatewayProvider
-from services.invoice import Invoice
-from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
-from services.payment import Payment
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, Original, PostInvoice, TaxLine
+from services.accounts.account import RegisterAccount
+from services.accounts.payment_method import SavePaymentMethod
+from services.applications.applying import ApplyPayment
+from services.calls.calling import GatewayCall
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Line, Original, PostInvoice, TaxLine
+from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
+from services.payments.payment import Payment
 from services.processes.process import Trigger
-from services.refund import Refund
-from services.refund_outcomes import RecordRefundOutcome
+from services.refunds.refund import Refund
+from services.refunds.refund_outcomes import RecordRefundOutcome
 from services.store.protocol import Batch
 from services.subjects import PROCESSES
-from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 from tests.spec import Spec
 
 EVERYTHING = Capabilities(
@@ -69,7 +69,7 @@ class Journey(Spec):
 
     def card(self, token: str) -> str:
         self.when(SavePaymentMethod("gw", token, "card", last4="4242")).then_accepted()
-        from services.payment_method import SavedMethod
+        from services.accounts.payment_method import SavedMethod
 
         return self.last_id(SavedMethod)
 

@@ -13,7 +13,7 @@ from typing import Any
 import httptools
 import orjson
 
-from services import loop
+from services.running import loop
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
 

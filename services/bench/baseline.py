@@ -20,11 +20,11 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from events.ids import TENDER, invoice_id
-from services import kafka_admin
 from services.bench.sender import sender
 from services.bench.stage import Cost, Stage
 from services.bench.stream import PER_HUNDRED, TENANT
 from services.commands import COMMANDS as COMMAND_TYPES
+from services.running import kafka_admin
 
 COMMANDS, EVENTS = "baseline.commands", "baseline.events"
 

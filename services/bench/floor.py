@@ -15,13 +15,13 @@ import asyncpg
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from services import kafka_admin
 from services.bench.sender import sender
 from services.bench.stage import Cost, Stage
 from services.bench.stream import Made
 from services.bench.traces import LOG, VERDICTS, Trace, traces
 from services.messages import Message
 from services.relay import KafkaPublisher
+from services.running import kafka_admin
 
 RECORDS_MAX = 1000
 

@@ -17,9 +17,9 @@ from typing import Any
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
-from services import kafka_admin
 from services.bench.stage import Stage, staged
 from services.bench.stream import Made, measured
+from services.running import kafka_admin
 
 BARE_IN, BARE_OUT = "bare.in", "bare.out"
 ACCOUNTS = 50

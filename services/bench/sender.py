@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaProducer
 
-from services import loop
 from services.bench.stream import Made, measured
 from services.messages import Message
 from services.relay import KafkaPublisher
+from services.running import loop
 
 CHUNK = 2_000
 

@@ -20,9 +20,9 @@ from services import bootstrap
 from services.bench.sender import send
 from services.bench.stream import Made, setup
 from services.relay import KafkaPublisher
+from services.running.stack import environment, running
+from services.running.supervisor import Supervisor, role_command
 from services.settings import Settings
-from services.stack import environment, running
-from services.supervisor import Supervisor, role_command
 
 WAIT_SECONDS = 900.0
 PARTITIONS = 4

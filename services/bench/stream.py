@@ -16,14 +16,14 @@ from events import ids
 from events.money import Money
 from events.shapes import Outcome
 from gateways.simulator.translation import CAPABILITIES
-from services.account import RegisterAccount
-from services.applying import ApplyPayment
+from services.accounts.account import RegisterAccount
+from services.accounts.payment_method import SavePaymentMethod
+from services.applications.applying import ApplyPayment
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import TYPES, Actor, encode
-from services.gateway import RegisterGateway, RegisterGatewayProvider
-from services.paying import ProcessPayment, RecordPaymentOutcome
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, Original, PostInvoice, TaxLine
-from services.tenant_settings import ApplySettingsPreset
+from services.invoices.posting import Line, Original, PostInvoice, TaxLine
+from services.payments.paying import ProcessPayment, RecordPaymentOutcome
+from services.tenants.tenant_settings import ApplySettingsPreset
 
 TENANT = "bench"
 ACTOR = Actor("SYSTEM", "bench")

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 
 from projections.explain import explain as explain_facts
 from projections.verify import verify as verify_all
-from services import doctor as examining
 from services.cli.output import Output, show
 from services.cli.session import DataDir, Tenant, attached_store, fail, reading, run, settings_of
+from services.watching import doctor as examining
 
 BEHIND_SECONDS = 10.0
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 import orjson
 from cyclopts import App
 
-from services import loop
 from services.bench.gateway import gateway as measure_gateway
 from services.bench.latency import latency as measure_latency
 from services.bench.reading import reading as measure_reading
 from services.bench.spine import Spine
 from services.bench.spine import spine as measure_spine
 from services.cli.output import Output, console, show
+from services.running import loop
 
 T = TypeVar("T")
 

@@ -24,8 +24,8 @@ from services.demo import report
 from services.demo import run as demo_run
 from services.demo.report import Check, Figure, pounds
 from services.importing.sending import sender
+from services.running.stack import Stack, is_free, running
 from services.settings import Settings
-from services.stack import Stack, is_free, running
 
 DATA_DIR = Path(".tender/demo")
 REJECTED_SHOWN_MAX = 20

@@ -15,14 +15,14 @@ from projections import answering
 from projections.explain import told
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
+from services.calls.reports import REPORTS
 from services.cli.output import Output, console, errors, show
 from services.cli.session import DataDir, Tenant, Trouble, reading, run
 from services.clock import SystemClock
 from services.commands import TYPES, Actor, encode
 from services.door import Door, Reply
-from services.heeding import HeedNotification
-from services.notification import ReplayNotification
-from services.reports import REPORTS
+from services.notifications.heeding import HeedNotification
+from services.notifications.notification import ReplayNotification
 from services.store.postgres import PostgresStore
 
 notifications = App(name="notifications", help="What gateways have told of their own.")

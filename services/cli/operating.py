@@ -8,11 +8,11 @@ from uuid import UUID
 from cyclopts import App, Parameter
 
 from projections.rebuild import rebuild
-from services import contracts
 from services.cli.output import Output, console, progress, show, tell_json
 from services.cli.session import DataDir, attached_store, reading, run
 from services.clock import SystemClock
 from services.commands import Actor
+from services.documents import contracts
 from services.handler import Handler
 from services.subjects import SUBJECTS
 from services.unparking import drop, release

@@ -10,8 +10,8 @@ from cyclopts import Parameter
 
 from services.cli.output import console, errors
 from services.cli.session import DataDir, run, settings_of
+from services.running.stack import Stack, running
 from services.settings import Settings
-from services.stack import Stack, running
 
 HttpPort = Annotated[int | None, Parameter(help="Where HTTP listens; 0: any free port. [default: 8080]")]
 

@@ -20,8 +20,8 @@ from services import bootstrap
 from services.cli.output import Output, console, show, tell_json
 from services.cli.session import DataDir, Tenant, fail, run, settings_of
 from services.commands import COMMANDS
+from services.running.stack import attached, http_url
 from services.settings import Settings
-from services.stack import attached, http_url
 
 SEND_SECONDS = 60.0
 

@@ -18,12 +18,13 @@ from pydantic import ValidationError
 from projections.asking import BadQuery
 from projections.models import TABLES
 from projections.rows import PostgresRows
-from services import bootstrap, loop
+from services import bootstrap
 from services.cli.output import errors
 from services.embedded import EmbeddedFailed, FolderInUse
 from services.errors import Rejected
+from services.running import loop
+from services.running.stack import attached
 from services.settings import Settings
-from services.stack import attached
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
 

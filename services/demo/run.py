@@ -20,18 +20,18 @@ from events import ids
 from events.money import Money
 from gateways.simulator.translation import CAPABILITIES
 from projections.rows import PostgresRows
-from services.account import RegisterAccount
+from services.accounts.account import RegisterAccount
+from services.accounts.method_choice import SetDefaultPaymentMethod
+from services.accounts.payment_method import SavePaymentMethod
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor
 from services.demo import audit
-from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.importing import posting
 from services.importing.retail import CURRENCY, TILL, Reading, RetailInvoice
 from services.importing.sending import Planned, Sender, Verdict
-from services.method_choice import SetDefaultPaymentMethod
-from services.paying import ApplyTo, ProcessPayment, RecordExternalPayment
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, Original, PostInvoice
-from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+from services.invoices.posting import Line, Original, PostInvoice
+from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 
 TENANT = "shop"
 ACTOR = Actor("SYSTEM", "demo")

@@ -15,8 +15,8 @@ from typing import Self
 from services.embedded.broker import EmbeddedBroker, broker_command, free_port
 from services.embedded.postgres import EmbeddedPostgres
 from services.embedded.server import EmbeddedFailed
-from services.kafka_admin import cluster_id, create_topics, wait_for_broker
-from services.lifeline import FolderInUse, FolderLock, is_held
+from services.running.kafka_admin import cluster_id, create_topics, wait_for_broker
+from services.running.lifeline import FolderInUse, FolderLock, is_held
 
 __all__ = [
     "EmbeddedBroker",

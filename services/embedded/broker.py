@@ -30,7 +30,7 @@ from uuid import uuid4
 from aiokafka.errors import KafkaError
 
 from services.embedded.server import Server
-from services.kafka_admin import READY_SECONDS, cluster_id, create_topics
+from services.running.kafka_admin import READY_SECONDS, cluster_id, create_topics
 
 PARTITIONS = 4
 """What this broker gives a topic that a client asks for before we have made it.  After a restart the

@@ -17,7 +17,7 @@ from typing import Self
 import asyncpg
 
 from services.embedded.server import Server, opened
-from services.lifeline import tied_child
+from services.running.lifeline import tied_child
 
 RECOVERY_SECONDS = 180.0
 """A PostgreSQL that was killed reads its write-ahead log again before it answers."""

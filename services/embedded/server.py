@@ -10,7 +10,7 @@ from pathlib import Path
 from pwd import struct_passwd
 from typing import IO
 
-from services.lifeline import tied_child
+from services.running.lifeline import tied_child
 
 STOP_SECONDS = 20.0
 

@@ -23,9 +23,9 @@ from services.http.operations import Cluster, Operations
 from services.http.problems import from_error, problem
 from services.http.reads import Endpoint, Reads
 from services.http.sending import Sending
-from services.metrics import REQUEST_SECONDS, REQUESTS
 from services.store.postgres import PostgresStore, availability
 from services.store.protocol import StoreUnavailable
+from services.watching.metrics import REQUEST_SECONDS, REQUESTS
 
 
 def create_app(

@@ -15,10 +15,10 @@ from projections.rows import PostgresRows
 from services.http.openapi import openapi
 from services.http.page import page
 from services.http.reads import answer_json
-from services.metrics import exposition
-from services.observing import Status, observe
 from services.store.postgres import availability
 from services.store.protocol import StoreUnavailable
+from services.watching.metrics import exposition
+from services.watching.observing import Status, observe
 
 Cluster = Callable[[], str | None]
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from projections.asking import Query
 from projections.queries import QUERIES
 from services.commands import COMMANDS
-from services.observing import Status
+from services.watching.observing import Status
 
 _STYLE = files("services.http").joinpath("page.css").read_text("utf-8")
 

@@ -14,7 +14,7 @@ from services.errors import Undecodable
 from services.importing import posting
 from services.importing.posting import Unreadable
 from services.importing.sending import Planned
-from services.posting import PostInvoice
+from services.invoices.posting import PostInvoice
 
 WAVES_MAX = 50
 """Whoever refers to each other in a circle goes in the last wave, and is told so by its verdict."""

@@ -16,7 +16,7 @@ from services.commands import COMMANDS, TYPES
 from services.importing import retail
 from services.importing.retail import CURRENCY, LONDON, Part, RetailInvoice
 from services.importing.sending import Planned
-from services.posting import Line, Original, PostInvoice, Term
+from services.invoices.posting import Line, Original, PostInvoice, Term
 
 
 class Unreadable(NamedTuple):

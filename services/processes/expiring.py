@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from events.authorization import AuthorizationRecorded, PaymentAuthorized
 from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodSaved
-from services.authorizing import ExpireAuthorization
+from services.accounts.method_choice import ExpirePaymentMethod
+from services.accounts.payment_method import SavedMethod, end_of_life
+from services.authorizations.authorizing import ExpireAuthorization
 from services.decision import Need, Needs, States
-from services.method_choice import ExpirePaymentMethod
-from services.payment_method import SavedMethod, end_of_life
 from services.processes.process import Process, Send, Trigger
 
 

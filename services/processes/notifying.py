@@ -15,12 +15,12 @@ from events.notification import (
     NotificationReceived,
     NotificationReplayed,
 )
-from services.calling import DECLINES, GatewayCall
+from services.calls.calling import DECLINES, GatewayCall
+from services.calls.reports import REPORTS
 from services.decision import Need, Needs, States
-from services.heeding import BANK_DEBITS, HeedNotification
-from services.notification import MEANT, Inbox, MatchNotification
+from services.notifications.heeding import BANK_DEBITS, HeedNotification
+from services.notifications.notification import MEANT, Inbox, MatchNotification
 from services.processes.process import Process, Send, Trigger
-from services.reports import REPORTS
 
 
 def needs(states: States, trigger: Trigger) -> Needs:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from events.account import DefaultPaymentMethodCleared
+from services.accounts.method_choice import PromoteBackupPaymentMethod
+from services.accounts.payment_method import LOST
 from services.decision import Needs, States
-from services.method_choice import PromoteBackupPaymentMethod
-from services.payment_method import LOST
 from services.processes.process import Process, Send, Trigger
 
 

@@ -22,12 +22,12 @@ from events.orchestration import (
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed
 from services.decision import Documents, Need, Needs, States
-from services.falling_back import ChooseRefundFallback, RetryRefundLeg
-from services.legs import RETRY_AFTER
-from services.orchestrating import ExecuteRefundPlan
-from services.orchestration import RefundOrchestration
+from services.orchestrations.falling_back import ChooseRefundFallback, RetryRefundLeg
+from services.orchestrations.legs import RETRY_AFTER
+from services.orchestrations.orchestrating import ExecuteRefundPlan
+from services.orchestrations.orchestration import RefundOrchestration
 from services.processes.process import Process, Send, Trigger
-from services.tenant_settings import TenantSettings
+from services.tenants.tenant_settings import TenantSettings
 
 _WAKING = (
     PaymentProcessed,

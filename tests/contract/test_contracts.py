@@ -13,8 +13,8 @@ import services.subjects
 from events.catalog import FACTS, UPCASTERS
 from events.mapper import UnknownTopic, decode, encode, topic_of
 from events.payment_method import PaymentMethodSaved
-from services import contracts
 from services.commands import COMMANDS
+from services.documents import contracts
 from services.http.openapi import openapi
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -18,7 +18,7 @@ from events.gateway import (
 )
 from events.mapper import encode, topic_of
 from services.bootstrap import Gateways, limits
-from services.safety import Limits
+from services.calls.safety import Limits
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.fixtures.gateways.adyen import FakeAdyen

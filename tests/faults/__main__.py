@@ -36,21 +36,22 @@ from gateways.simulator.translation import CAPABILITIES
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.verify import verify
-from services import bootstrap, loop
-from services.account import RegisterAccount
+from services import bootstrap
+from services.accounts.account import RegisterAccount
+from services.accounts.payment_method import SavePaymentMethod
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor
-from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.importing.sending import Planned, Sender, Verdict, sender
-from services.kafka_admin import wait_for_broker
-from services.paying import ProcessPayment, RecordExternalPayment
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, PostInvoice
+from services.invoices.posting import Line, PostInvoice
+from services.payments.paying import ProcessPayment, RecordExternalPayment
+from services.running import loop
+from services.running.kafka_admin import wait_for_broker
+from services.running.stack import Stack, running
+from services.running.supervisor import Supervisor
 from services.settings import Settings
-from services.stack import Stack, running
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
-from services.supervisor import Supervisor
-from services.tenant_settings import ChangeTenantSettings
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.fixtures.kafka_jars import formatted
 
 TENANT, ACCOUNTS = "faults", 50

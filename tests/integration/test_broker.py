@@ -10,7 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidReplicationFactorError
 
-from services.kafka_admin import cluster_id, create_topics
+from services.running.kafka_admin import cluster_id, create_topics
 from tests.fixtures.broker_choice import BrokerKind
 from tests.fixtures.kafka import Broker
 

@@ -20,13 +20,13 @@ from events import ids
 from events.shapes import Outcome
 from gateways.simulator.translation import CAPABILITIES
 from services import bootstrap
-from services.account import RegisterAccount
+from services.accounts.account import RegisterAccount
+from services.accounts.payment_method import SavePaymentMethod
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor, encode
-from services.gateway import RegisterGateway, RegisterGatewayProvider
-from services.paying import ProcessPayment, RecordPaymentOutcome
-from services.payment_method import SavePaymentMethod
+from services.payments.paying import ProcessPayment, RecordPaymentOutcome
 from services.prepare import prepare
-from services.refunding import IssueRefund
+from services.refunds.refunding import IssueRefund
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.fixtures.kafka import Broker

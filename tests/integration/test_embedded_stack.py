@@ -22,8 +22,8 @@ from services.embedded import (
     FolderInUse,
     running_endpoints,
 )
-from services.kafka_admin import cluster_id
-from services.lifeline import is_held
+from services.running.kafka_admin import cluster_id
+from services.running.lifeline import is_held
 
 TOPICS = {"commands": 4, "events": 2}
 

@@ -21,18 +21,19 @@ from gateways.simulator.translation import CAPABILITIES
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.verify import verify
-from services import bootstrap, stack
-from services.account import RegisterAccount
+from services import bootstrap
+from services.accounts.account import RegisterAccount
+from services.accounts.payment_method import SavePaymentMethod
+from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor
-from services.gateway import RegisterGateway, RegisterGatewayProvider
 from services.importing.sending import Planned, Sender, sender
-from services.notification import ReplayNotification
-from services.paying import ApplyTo, ProcessPayment
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, PostInvoice
-from services.refunding import IssueRefund
+from services.invoices.posting import Line, PostInvoice
+from services.notifications.notification import ReplayNotification
+from services.payments.paying import ApplyTo, ProcessPayment
+from services.refunds.refunding import IssueRefund
+from services.running import stack
 from services.settings import Settings
-from services.tenant_settings import ChangeTenantSettings
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import money
 
 TENANTS = {"silent": "+lost", "loud": "+repeat_10"}

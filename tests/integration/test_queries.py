@@ -20,8 +20,8 @@ from projections.runner import ProjectionRunner
 from services.clock import SystemClock
 from services.commands import Actor, decode, encode
 from services.handler import Handler
-from services.paying import ApplyTo, RecordExternalPayment
-from services.posting import Line, PostInvoice
+from services.invoices.posting import Line, PostInvoice
+from services.payments.paying import ApplyTo, RecordExternalPayment
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS

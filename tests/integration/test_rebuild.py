@@ -21,7 +21,7 @@ from projections.runner import ProjectionRunner
 from services.clock import SystemClock
 from services.commands import Actor, Command, decode, encode
 from services.handler import Handler
-from services.posting import Line, PostInvoice
+from services.invoices.posting import Line, PostInvoice
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS

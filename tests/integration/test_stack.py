@@ -9,8 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from services import stack
-from services.kafka_admin import cluster_id, wait_for_broker
+from services.running import stack
+from services.running.kafka_admin import cluster_id, wait_for_broker
 from services.settings import Settings
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from services.loop import collect_rarely
+from services.running.loop import collect_rarely
 from tests.simulation.reach import missing
 from tests.simulation.watch import Told
 from tests.simulation.world import simulate

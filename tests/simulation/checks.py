@@ -18,13 +18,13 @@ from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import ledger_balances
 from projections.models import TABLES
-from services.authorization import Authorization
-from services.credit_memo import CreditMemo
-from services.dispute import Dispute
-from services.invoice import Invoice
-from services.orchestration import ENDED, RefundOrchestration
-from services.payment import Payment
-from services.refund import Refund
+from services.authorizations.authorization import Authorization
+from services.credits.credit_memo import CreditMemo
+from services.disputes.dispute import Dispute
+from services.invoices.invoice import Invoice
+from services.orchestrations.orchestration import ENDED, RefundOrchestration
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
 from services.store.memory import MemoryStore
 from tests.simulation.bank import Bank, key_of
 from tests.simulation.watch import Broken, Watch

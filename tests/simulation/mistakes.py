@@ -13,19 +13,19 @@ from events import ids
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
-from services.account import CloseAccount, PlacePaymentHold, RegisterAccount, UpdateBillingProfile
-from services.applying import (
+from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount, UpdateBillingProfile
+from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
+from services.accounts.payment_method import SavePaymentMethod
+from services.applications.applying import (
     ApplyCreditMemo,
     ApplyPayment,
     Target,
     UnapplyCreditMemo,
     UnapplyPayment,
 )
-from services.approving import ApproveRefund
-from services.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
-from services.canceling import CancelRefundOrchestration
-from services.converting import ConvertNegativeInvoice
-from services.crediting import (
+from services.authorizations.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
+from services.calls.gateway import RegisterGateway
+from services.credits.crediting import (
     CreateCreditMemo,
     CreditedLine,
     CreditInvoice,
@@ -33,25 +33,25 @@ from services.crediting import (
     PostCreditMemo,
     VoidCreditMemo,
 )
-from services.disputing import SubmitDisputeEvidence
-from services.exceptions import ResolveException
-from services.gateway import RegisterGateway
-from services.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
-from services.orchestrating import AutomateRefund
-from services.paying import (
+from services.disputes.disputing import SubmitDisputeEvidence
+from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.posting import Line, PostInvoice
+from services.orchestrations.canceling import CancelRefundOrchestration
+from services.orchestrations.orchestrating import AutomateRefund
+from services.payments.paying import (
     ApplyTo,
     CancelPayment,
     ProcessPayment,
     RecordExternalPayment,
     RecordPaymentOutcome,
 )
-from services.payment_group import NewGroup
-from services.payment_method import SavePaymentMethod
-from services.posting import Line, PostInvoice
-from services.refund_outcomes import ResolveRefundOutcome
-from services.refunding import IssueRefund, IssueUnreferencedRefund
-from services.returning import WriteOffOverdraft
-from services.tenant_settings import ChangeTenantSettings
+from services.payments.payment_group import NewGroup
+from services.payments.returning import WriteOffOverdraft
+from services.refunds.approving import ApproveRefund
+from services.refunds.refund_outcomes import ResolveRefundOutcome
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
+from services.tenants.exceptions import ResolveException
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.simulation.bank import MAIN, STRICT
 from tests.simulation.virtual_loop import START
 from tests.simulation.workload import DAY, TENANT, Said, Say, Users, home_of, money, of, unpaid

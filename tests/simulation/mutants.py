@@ -79,37 +79,37 @@ MUTANTS = (
     ),
     Mutant(
         "a leg releases its money before the fallback",
-        "services/refund_outcomes.py",
+        "services/refunds/refund_outcomes.py",
         "            else:\n                release(draft, refund)\n",
         "            release(draft, refund)\n",
     ),
     Mutant(
         "a refund reserves nothing",
-        "services/payment.py",
+        "services/payments/payment.py",
         "            payment.refund_reserved += event.amount.amount_minor\n",
         "            pass\n",
     ),
     Mutant(
         "apply without looking at the invoice",
-        "services/paying.py",
+        "services/payments/paying.py",
         "amount = min(wanted, payment.unapplied, room)",
         "amount = min(wanted, payment.unapplied)",
     ),
     Mutant(
         "a failed refund keeps its reservation",
-        "services/refund_outcomes.py",
+        "services/refunds/refund_outcomes.py",
         "            else:\n                release(draft, refund)\n",
         "            else:\n                pass\n",
     ),
     Mutant(
         "the orchestration does not wait for payments",
-        "services/orchestrating.py",
+        "services/orchestrations/orchestrating.py",
         "    if behind or payments:\n",
         "    if behind:\n",
     ),
     Mutant(
         "the last leg takes too much",
-        "services/planning.py",
+        "services/orchestrations/planning.py",
         "refund = min(source.eligible, left)",
         "refund = source.eligible",
     ),
@@ -139,7 +139,7 @@ MUTANTS = (
     ),
     Mutant(
         "apply money that is spent",
-        "services/applying.py",
+        "services/applications/applying.py",
         "    if command.amount.amount_minor > payment.unapplied:\n",
         "    if False:\n",
     ),
@@ -157,25 +157,25 @@ MUTANTS = (
     ),
     Mutant(
         "apply twice",
-        "services/applying.py",
+        "services/applications/applying.py",
         "    return application.place(payment, invoice, shares, why, context)\n",
         "    return application.place(payment, invoice, shares, why, context) * 2\n",
     ),
     Mutant(
         "a locked invoice is anybody's",
-        "services/applying.py",
+        "services/applications/applying.py",
         "def _check_unlocked(invoice: Invoice) -> None:\n    if invoice.locked_by is not None:\n",
         "def _check_unlocked(invoice: Invoice) -> None:\n    if False:\n",
     ),
     Mutant(
         "a locked memo is anybody's",
-        "services/applying.py",
+        "services/applications/applying.py",
         '["POSTED"])\n    if memo.locked_by is not None:\n',
         '["POSTED"])\n    if False:\n',
     ),
     Mutant(
         "a refund that came back is no news before it went out",
-        "services/calling.py",
+        "services/calls/calling.py",
         "        return _came_back(call, report)\n",
         "        return Settled('REVERSED' if call.status == 'SUCCEEDED' else 'NOTHING', outcome, [])\n",
     ),
@@ -219,7 +219,7 @@ def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
 
 _HUNT = """
 import sys
-from services.loop import collect_rarely
+from services.running.loop import collect_rarely
 from tests.simulation.__main__ import survive
 collect_rarely()
 for seed in range(1, int(sys.argv[1]) + 1):

@@ -11,19 +11,24 @@ from typing import Any
 
 from events.money import Money
 from events.shapes import Outcome
-from services.approving import ApproveRefund, CancelRefund, RejectRefund
-from services.authorizing import ResolveReview
-from services.calling import GatewayCall
-from services.canceling import CancelRefundOrchestration
-from services.dispute import Dispute
-from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome, SubmitDisputeEvidence
-from services.exceptions import ResolveException
-from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
-from services.orchestrating import AutomateRefund
-from services.orchestration import PLANNABLE, Leg, RefundOrchestration
-from services.paying import ResolvePaymentOutcome
-from services.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
-from services.returning import RecordPaymentReturn, WriteOffOverdraft
+from services.authorizations.authorizing import ResolveReview
+from services.calls.calling import GatewayCall
+from services.disputes.dispute import Dispute
+from services.disputes.disputing import (
+    AcceptDispute,
+    RecordDisputeOpened,
+    RecordDisputeOutcome,
+    SubmitDisputeEvidence,
+)
+from services.orchestrations.canceling import CancelRefundOrchestration
+from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
+from services.orchestrations.orchestrating import AutomateRefund
+from services.orchestrations.orchestration import PLANNABLE, Leg, RefundOrchestration
+from services.payments.paying import ResolvePaymentOutcome
+from services.payments.returning import RecordPaymentReturn, WriteOffOverdraft
+from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
+from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
+from services.tenants.exceptions import ResolveException
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, key_of
 from tests.simulation.virtual_loop import START

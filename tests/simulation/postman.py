@@ -21,7 +21,7 @@ from gateways.simulator.translation import to_notification
 from services.clock import Clock
 from services.commands import ANONYMOUS, encode
 from services.hearing import Hearing
-from services.notification import ReplayNotification
+from services.notifications.notification import ReplayNotification
 from services.store.protocol import Batch, OutboxCommand, StoreUnavailable
 from tests.simulation.faulty import Weather
 

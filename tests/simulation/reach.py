@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import Any, get_args, get_type_hints
 
 from events.catalog import FACTS, TOPICS
-from services import commands, handler, orchestration
+from services import commands, handler
+from services.calls.gateway import Gateway, RestrictGateway
 from services.errors import STATUS
-from services.gateway import Gateway, RestrictGateway
-from services.invoice import Invoice
-from services.orchestration import RefundOrchestration
+from services.invoices.invoice import Invoice
+from services.orchestrations import orchestration
+from services.orchestrations.orchestration import RefundOrchestration
 from services.subjects import EVOLVE, RULES
 from tests.simulation.watch import Told
 

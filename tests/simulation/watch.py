@@ -29,12 +29,12 @@ from events.invoice import (
 from events.log import Recorded
 from events.mapper import decode
 from events.orchestration import RefundPlanMade
-from services.credit_memo import CreditMemo
+from services.credits.credit_memo import CreditMemo
 from services.decision import State
-from services.invoice import Invoice
-from services.orchestration import RefundOrchestration
-from services.payment import IN_FLIGHT, Payment
-from services.refund import Refund
+from services.invoices.invoice import Invoice
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.payment import IN_FLIGHT, Payment
+from services.refunds.refund import Refund
 from services.store.memory import MemoryStore
 from services.store.protocol import Appended, Batch
 from services.subjects import EVOLVE

@@ -18,7 +18,7 @@ import orjson
 from events import ids
 from events.invoice import Product
 from events.money import Money
-from services.account import (
+from services.accounts.account import (
     CloseAccount,
     DefineBillingProfile,
     PlacePaymentHold,
@@ -27,7 +27,14 @@ from services.account import (
     SetAutomaticPayments,
     UpdateBillingProfile,
 )
-from services.applying import (
+from services.accounts.method_choice import (
+    ClearDefaultPaymentMethod,
+    DeletePaymentMethod,
+    ReorderPaymentMethods,
+    SetDefaultPaymentMethod,
+)
+from services.accounts.payment_method import SavePaymentMethod
+from services.applications.applying import (
     ApplyCreditMemo,
     ApplyCreditMemoLine,
     ApplyPayment,
@@ -36,7 +43,8 @@ from services.applying import (
     UnapplyCreditMemo,
     UnapplyPayment,
 )
-from services.authorizing import (
+from services.applications.rule_applying import ApplyByRules
+from services.authorizations.authorizing import (
     AuthorizePayment,
     CancelAuthorization,
     CapturePayment,
@@ -44,20 +52,7 @@ from services.authorizing import (
     RecordExternalAuthorization,
     ReverseAuthorization,
 )
-from services.commands import Actor, encode
-from services.converting import ConvertNegativeInvoice
-from services.credit_memo import CreditMemo
-from services.crediting import (
-    CreateCreditMemo,
-    CreditedLine,
-    CreditInvoice,
-    MemoTax,
-    NewLine,
-    PostCreditMemo,
-    RecoverCreditMemo,
-    VoidCreditMemo,
-)
-from services.gateway import (
+from services.calls.gateway import (
     ActivateGateway,
     CloseCircuit,
     DeactivateGateway,
@@ -68,21 +63,32 @@ from services.gateway import (
     RestrictGateway,
     RotateGatewayCredential,
 )
-from services.invoice import Invoice
-from services.method_choice import (
-    ClearDefaultPaymentMethod,
-    DeletePaymentMethod,
-    ReorderPaymentMethods,
-    SetDefaultPaymentMethod,
+from services.commands import Actor, encode
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import (
+    CreateCreditMemo,
+    CreditedLine,
+    CreditInvoice,
+    MemoTax,
+    NewLine,
+    PostCreditMemo,
+    RecoverCreditMemo,
+    VoidCreditMemo,
 )
-from services.paying import ApplyTo, CancelPayment, OneTimeMethod, ProcessPayment, RecordExternalPayment
-from services.payment import Payment
-from services.payment_group import NewGroup
-from services.payment_method import SavePaymentMethod
-from services.posting import ExcludeInvoiceFromPayments, Line, Original, PostInvoice, TaxLine
-from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
-from services.rule_applying import ApplyByRules
-from services.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.invoice import Invoice
+from services.invoices.posting import ExcludeInvoiceFromPayments, Line, Original, PostInvoice, TaxLine
+from services.payments.paying import (
+    ApplyTo,
+    CancelPayment,
+    OneTimeMethod,
+    ProcessPayment,
+    RecordExternalPayment,
+)
+from services.payments.payment import Payment
+from services.payments.payment_group import NewGroup
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 from tests.simulation.bank import MAIN, STRICT, Bank
 from tests.simulation.virtual_loop import START
 from tests.simulation.watch import Watch

@@ -17,7 +17,7 @@ import orjson
 from events import ids
 from projections.models import TABLES
 from projections.runner import ProjectionRunner
-from services.account import RegisterAccount
+from services.accounts.account import RegisterAccount
 from services.commands import COMMAND_BYTES_MAX
 from services.handler import Handler
 from services.intake import Intake, Partition

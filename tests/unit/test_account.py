@@ -21,7 +21,7 @@ from events.account import (
     PaymentMethodsReordered,
 )
 from events.shapes import Address
-from services.account import (
+from services.accounts.account import (
     Account,
     CloseAccount,
     DefineBillingProfile,
@@ -31,9 +31,13 @@ from services.account import (
     SetAutomaticPayments,
     UpdateBillingProfile,
 )
-from services.method_choice import ClearDefaultPaymentMethod, ReorderPaymentMethods, SetDefaultPaymentMethod
-from services.paying import CancelPayment
-from services.payment_method import SavedMethod, SavePaymentMethod
+from services.accounts.method_choice import (
+    ClearDefaultPaymentMethod,
+    ReorderPaymentMethods,
+    SetDefaultPaymentMethod,
+)
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.payments.paying import CancelPayment
 from tests.journey import Journey, line
 from tests.spec import NOW, Spec
 

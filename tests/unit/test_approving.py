@@ -8,15 +8,15 @@ import pytest
 
 from events.invoice import Product
 from events.refund import RefundApproved, RefundRequested
-from services.approving import ApproveRefund, CancelRefund, RejectRefund
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.disputing import RecordDisputeOpened
-from services.invoice import Invoice
-from services.payment import Payment
-from services.refund import Refund
-from services.refunding import IssueRefund, IssueUnreferencedRefund
-from services.tenant_settings import ChangeTenantSettings
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.disputes.disputing import RecordDisputeOpened
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment
+from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
+from services.refunds.refund import Refund
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import SUCCESS, Journey, line, money
 
 GRACE = {"type": "USER", "id": "grace"}

@@ -32,9 +32,11 @@ from events.payment_method import PaymentMethodHealthChanged
 from events.shapes import Method, Outcome
 from projections.folding import Folder
 from projections.payments import authorizations
-from services.account import RegisterAccount
-from services.authorization import Authorization
-from services.authorizing import (
+from services.accounts.account import RegisterAccount
+from services.accounts.method_choice import DeletePaymentMethod
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod, snapshot
+from services.authorizations.authorization import Authorization
+from services.authorizations.authorizing import (
     AuthorizePayment,
     CancelAuthorization,
     CapturePayment,
@@ -46,12 +48,10 @@ from services.authorizing import (
     ResolveReview,
     ReverseAuthorization,
 )
-from services.calling import GatewayCall
-from services.gateway import DeactivateGateway, RegisterGateway
-from services.method_choice import DeletePaymentMethod
-from services.payment import Payment
-from services.payment_group import NewGroup
-from services.payment_method import SavedMethod, SavePaymentMethod, snapshot
+from services.calls.calling import GatewayCall
+from services.calls.gateway import DeactivateGateway, RegisterGateway
+from services.payments.payment import Payment
+from services.payments.payment_group import NewGroup
 from tests.journey import CARD_CLOSED, EVERYTHING, SOFT, SUCCESS, Journey, line, money
 from tests.spec import NOW
 

@@ -9,14 +9,14 @@ import pytest
 
 from events import ids
 from events.invoice import InvoiceLocked, Product
-from services.applying import ApplyPayment, UnapplyPayment
-from services.auto_applying import AutoApplyPayment
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.invoice import Invoice
-from services.paying import ApplyTo, CancelPayment, ProcessPayment
-from services.payment import Payment
-from services.posting import ExcludeInvoiceFromPayments
+from services.applications.applying import ApplyPayment, UnapplyPayment
+from services.applications.auto_applying import AutoApplyPayment
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.invoices.invoice import Invoice
+from services.invoices.posting import ExcludeInvoiceFromPayments
+from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment
+from services.payments.payment import Payment
 from tests.journey import SUCCESS, Journey, line, money
 
 PAYMENTS = {"auto_apply_payments_to_posted_invoices": True}

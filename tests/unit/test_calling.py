@@ -24,13 +24,13 @@ from events.gateway_call import (
 )
 from events.payment import PaymentFailed, PaymentHeldForReview, PaymentProcessed
 from events.shapes import Outcome
-from services.calling import GatewayCall, mint_key, plan
+from services.calls.calling import GatewayCall, mint_key, plan
+from services.calls.work import work_changes
 from services.commands import Actor
 from services.decision import Context
-from services.paying import RecordPaymentOutcome
-from services.payment import Payment
+from services.payments.paying import RecordPaymentOutcome
+from services.payments.payment import Payment
 from services.store.protocol import WorkDone, WorkDue, WorkPlanned
-from services.work import work_changes
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, money
 from tests.spec import NOW
 

@@ -28,8 +28,8 @@ from services.errors import Rejected, Undecodable
 from services.handler import Handler
 from services.importing.posting import of_retail, read_retail
 from services.intake import Intake, Partition
-from services.logs import NoCardNumbers
 from services.messages import dead_letter_message
+from services.running.logs import NoCardNumbers
 from services.store.memory import MemoryStore
 from services.subjects import SUBJECTS
 from tests.spec import Spec

@@ -13,7 +13,8 @@ import yaml
 
 from services import subjects
 from services.commands import COMMANDS
-from services.metrics import (
+from services.settings import Settings
+from services.watching.metrics import (
     BATCH_SECONDS,
     CALL_SECONDS,
     CALLS,
@@ -23,8 +24,7 @@ from services.metrics import (
     REQUESTS,
     StatusMetrics,
 )
-from services.observing import GatewayWork, Status
-from services.settings import Settings
+from services.watching.observing import GatewayWork, Status
 from tests.fixtures import kafka_jars
 
 ROOT = Path(__file__).parents[2]

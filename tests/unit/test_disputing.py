@@ -9,14 +9,19 @@ import pytest
 from events.dispute import DisputeEvidenceRequested
 from events.invoice import InvoiceDisputed
 from events.payment import ChargebackLost, ChargebackOpened
-from services.account import CloseAccount
-from services.dispute import Dispute
-from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome, SubmitDisputeEvidence
-from services.invoice import Invoice
-from services.paying import CancelPayment, RecordPaymentOutcome
-from services.payment import Payment
-from services.refunding import IssueRefund, RecordExternalRefund
-from services.returning import RecordPaymentReturn
+from services.accounts.account import CloseAccount
+from services.disputes.dispute import Dispute
+from services.disputes.disputing import (
+    AcceptDispute,
+    RecordDisputeOpened,
+    RecordDisputeOutcome,
+    SubmitDisputeEvidence,
+)
+from services.invoices.invoice import Invoice
+from services.payments.paying import CancelPayment, RecordPaymentOutcome
+from services.payments.payment import Payment
+from services.payments.returning import RecordPaymentReturn
+from services.refunds.refunding import IssueRefund, RecordExternalRefund
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
 
 
@@ -174,7 +179,7 @@ def test_an_orchestration_takes_nothing_from_a_disputed_payment() -> None:
 
 
 def test_a_leg_whose_payment_is_disputed_meanwhile_is_placed_otherwise_at_its_retry() -> None:
-    from services.orchestration import RefundOrchestration
+    from services.orchestrations.orchestration import RefundOrchestration
     from tests.journey import SOFT
 
     j = Journey("recommended", auto_apply_credits_to_posted_invoices=False)

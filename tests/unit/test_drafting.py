@@ -13,10 +13,10 @@ from events.payment import (
     ExternalPaymentDrafted,
     ExternalPaymentRecorded,
 )
-from services.account import CloseAccount
-from services.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
-from services.paying import ApplyTo, CancelPayment, RecordExternalPayment
-from services.payment import Payment
+from services.accounts.account import CloseAccount
+from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
+from services.payments.paying import ApplyTo, CancelPayment, RecordExternalPayment
+from services.payments.payment import Payment
 from tests.journey import Journey, line, money
 from tests.spec import NOW
 

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from events.shapes import Outcome
-from services.invoice import Invoice
-from services.payment import Payment
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment
 from tests.journey import SUCCESS, Journey, line
 
 FOUND = Outcome("Success", gateway_ref="ch_77")

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from events.authorization import AuthorizationExpired
 from events.shapes import Outcome
-from services.authorization import Authorization
-from services.authorizing import (
+from services.authorizations.authorization import Authorization
+from services.authorizations.authorizing import (
     AuthorizePayment,
     CapturePayment,
     ExpireAuthorization,
@@ -15,7 +15,7 @@ from services.authorizing import (
     RecordReversalOutcome,
     ReverseAuthorization,
 )
-from services.payment import Payment
+from services.payments.payment import Payment
 from tests.journey import SUCCESS, Journey, money
 from tests.spec import NOW
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from events.invoice import Product
 from events.shapes import Outcome
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.refund import Refund
-from services.refunding import IssueUnreferencedRefund
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.refunds.refund import Refund
+from services.refunds.refunding import IssueUnreferencedRefund
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, money
 
 PENDING = Outcome("Pending", gateway_ref="re_1")

@@ -14,10 +14,10 @@ from events.invoice import Product
 from events.payment import PaymentEnhancedDataReduced, PaymentRequested
 from events.shapes import Address
 from projections.explain import explain
-from services.account import DefineBillingProfile
-from services.calling import GatewayCall
-from services.paying import ApplyTo, ProcessPayment
-from services.posting import Line, TaxLine
+from services.accounts.account import DefineBillingProfile
+from services.calls.calling import GatewayCall
+from services.invoices.posting import Line, TaxLine
+from services.payments.paying import ApplyTo, ProcessPayment
 from tests.journey import EVERYTHING, Journey, line, money
 
 STRIPE_LIKE = replace(EVERYTHING, level2=True, level3=True, level3_max_lines=200)

@@ -7,11 +7,11 @@ import pytest
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money, major, minor
 from events.payment import PaymentRequested
-from services.calling import GatewayCall
-from services.gateway import RegisterGateway
-from services.paying import ProcessPayment
-from services.payment import Payment
-from services.payment_method import SavedMethod, SavePaymentMethod
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.calls.calling import GatewayCall
+from services.calls.gateway import RegisterGateway
+from services.payments.paying import ProcessPayment
+from services.payments.payment import Payment
 from tests.journey import Journey
 
 

@@ -6,13 +6,13 @@ from events.credit_memo import CreditMemoApplied, CreditMemoUnapplied
 from events.money import major
 from events.orchestration import RefundPlanMade
 from events.payment import PaymentApplied, PaymentUnapplied
-from services.credit_memo import CreditMemo
-from services.falling_back import ChooseRefundFallback
-from services.invoice import Invoice
-from services.orchestrating import ExecuteRefundPlan
-from services.orchestration import RefundOrchestration
-from services.payment import Payment
-from services.refund import Refund
+from services.credits.credit_memo import CreditMemo
+from services.invoices.invoice import Invoice
+from services.orchestrations.falling_back import ChooseRefundFallback
+from services.orchestrations.orchestrating import ExecuteRefundPlan
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
 
 
@@ -195,7 +195,7 @@ def test_6_19_what_no_gateway_can_give_back_becomes_open_credit() -> None:
     assert (memo.total, memo.applied, memo.balance) == (350_00, 200_00, 150_00)
     assert orchestration_of(j).status == "COMPLETED_WITH_OPEN_CREDIT"
     assert _by_source(j, inv) == {"P2": 300_00, memo.credit_memo_id: 200_00}
-    from services.tenant_settings import ChangeTenantSettings
+    from services.tenants.tenant_settings import ChangeTenantSettings
 
     j.when(ChangeTenantSettings({"auto_apply_credits_to_posted_invoices": True})).then_accepted()
     next_month = j.post("NEXT", line("L1", "90.00"))

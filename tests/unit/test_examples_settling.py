@@ -7,13 +7,13 @@ import pytest
 
 from events.invoice import InvoiceSettled
 from events.payment import PaymentApplied
-from services.applying import ApplyPayment, UnapplyPayment
+from services.applications.applying import ApplyPayment, UnapplyPayment
 from services.commands import Actor, Command, decode, encode
-from services.credit_memo import CreditMemo
+from services.credits.credit_memo import CreditMemo
 from services.handler import Handler
-from services.invoice import Invoice
-from services.paying import ProcessPayment
-from services.payment import Payment
+from services.invoices.invoice import Invoice
+from services.payments.paying import ProcessPayment
+from services.payments.payment import Payment
 from services.store.protocol import Appended, Batch, StoreConflict
 from services.subjects import SUBJECTS
 from tests.journey import SUCCESS, Journey, line, money

@@ -9,7 +9,7 @@ import pytest
 from events.operations import ExceptionRaised, ExceptionResolved
 from services.commands import Actor
 from services.decision import Context
-from services.exceptions import ExceptionCase, ResolveException, raised
+from services.tenants.exceptions import ExceptionCase, ResolveException, raised
 from tests.journey import SOFT, SUCCESS, Journey, money
 from tests.spec import NOW
 

@@ -21,8 +21,7 @@ from events.gateway import (
     RawCodeMapPublished,
 )
 from events.money import Money
-from services.errors import STATUS, Rejected
-from services.gateway import (
+from services.calls.gateway import (
     ActivateGateway,
     CloseCircuit,
     DeactivateGateway,
@@ -37,7 +36,8 @@ from services.gateway import (
     check_accepts,
     evolve,
 )
-from services.tenant_settings import ChangeTenantSettings
+from services.errors import STATUS, Rejected
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import money
 from tests.spec import NOW, Spec
 

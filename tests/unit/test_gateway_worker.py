@@ -14,7 +14,7 @@ import orjson
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
-from services.safety import Limits
+from services.calls.safety import Limits
 from services.store.memory import MemoryStore
 from services.store.protocol import Batch, StoreUnavailable, WorkPlanned
 from services.workers import GatewayWorker

@@ -13,10 +13,8 @@ from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
 from events.shapes import Outcome
 from projections.ledger import postings
-from services.canceling import CancelRefundOrchestration
-from services.converting import ConvertNegativeInvoice
-from services.credit_memo import CreditMemo
-from services.crediting import (
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import (
     LINES_MAX,
     CreateCreditMemo,
     CreditedLine,
@@ -27,15 +25,17 @@ from services.crediting import (
     RecoverCreditMemo,
     VoidCreditMemo,
 )
-from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
-from services.invoice import Invoice
-from services.orchestrating import AutomateRefund, ExecuteRefundPlan
-from services.orchestration import RefundOrchestration
-from services.paying import CancelPayment, ResolvePaymentOutcome
-from services.payment import Payment
-from services.refund import Refund
-from services.refund_outcomes import ResolveRefundOutcome
-from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.invoice import Invoice
+from services.orchestrations.canceling import CancelRefundOrchestration
+from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
+from services.orchestrations.orchestrating import AutomateRefund, ExecuteRefundPlan
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.paying import CancelPayment, ResolvePaymentOutcome
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
+from services.refunds.refund_outcomes import ResolveRefundOutcome
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from tests.journey import EVERYTHING, SUCCESS, Journey, line, money
 from tests.spec import NOW
 

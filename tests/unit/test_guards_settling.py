@@ -10,8 +10,8 @@ import pytest
 from events.credit_memo import CreditMemoLocked
 from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
-from services.account import PlacePaymentHold, ReleasePaymentHold
-from services.applying import (
+from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
+from services.applications.applying import (
     TARGETS_MAX,
     ApplyCreditMemo,
     ApplyCreditMemoLine,
@@ -21,13 +21,13 @@ from services.applying import (
     UnapplyCreditMemo,
     UnapplyPayment,
 )
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.invoice import Invoice
-from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
-from services.payment import Payment
-from services.payment_group import NewGroup
-from services.posting import LINES_MAX, Line, PostInvoice, TaxLine
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.invoices.invoice import Invoice
+from services.invoices.posting import LINES_MAX, Line, PostInvoice, TaxLine
+from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.payments.payment import Payment
+from services.payments.payment_group import NewGroup
 from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 from tests.spec import NOW
 

@@ -20,7 +20,7 @@ from services.errors import Rejected, Undecodable
 from services.hearing import REJECTIONS_PER_MINUTE, Hearing
 from services.http.notifications import Notifications
 from services.http.problems import from_error
-from services.notification import ReceiveNotification, RejectNotification
+from services.notifications.notification import ReceiveNotification, RejectNotification
 from services.store.memory import MemoryStore
 from services.store.protocol import StoreUnavailable
 

@@ -19,22 +19,28 @@ from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import ledger_balances
 from projections.models import TABLES
-from services.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyCreditMemo, UnapplyPayment
-from services.auto_applying import AutoApplyPayment
-from services.canceling import CancelRefundOrchestration
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, CreditedLine, CreditInvoice, NewLine, VoidCreditMemo
-from services.dispute import Dispute
-from services.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome
-from services.invoice import Invoice
-from services.orchestration import RefundOrchestration
-from services.paying import ApplyTo, CancelPayment, ProcessPayment, RecordPaymentOutcome
-from services.payment import Payment
-from services.posting import Line, Original, PostInvoice, TaxLine
-from services.refund import Refund
-from services.refund_outcomes import RecordRefundOutcome
-from services.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
-from services.returning import RecordPaymentReturn
+from services.applications.applying import (
+    ApplyCreditMemo,
+    ApplyPayment,
+    Target,
+    UnapplyCreditMemo,
+    UnapplyPayment,
+)
+from services.applications.auto_applying import AutoApplyPayment
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, CreditedLine, CreditInvoice, NewLine, VoidCreditMemo
+from services.disputes.dispute import Dispute
+from services.disputes.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Line, Original, PostInvoice, TaxLine
+from services.orchestrations.canceling import CancelRefundOrchestration
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordPaymentOutcome
+from services.payments.payment import Payment
+from services.payments.returning import RecordPaymentReturn
+from services.refunds.refund import Refund
+from services.refunds.refund_outcomes import RecordRefundOutcome
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey
 from tests.spec import NOW
 

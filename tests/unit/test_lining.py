@@ -13,13 +13,13 @@ from events.refund import RefundApplied
 from projections.folding import Folder
 from projections.ledger import ledger_balances
 from projections.models import TABLES
-from services.account import CloseAccount
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.lining import ApplyRefund
-from services.payment import Payment
-from services.refund import Refund
-from services.refunding import RecordExternalRefund
+from services.accounts.account import CloseAccount
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.payments.payment import Payment
+from services.refunds.lining import ApplyRefund
+from services.refunds.refund import Refund
+from services.refunds.refunding import RecordExternalRefund
 from tests.journey import Journey, money
 from tests.spec import NOW
 
@@ -97,7 +97,7 @@ def test_no_more_is_taken_than_is_free() -> None:
 def test_only_refunds_that_went_out_on_this_account_are_lined() -> None:
     j = given_back()
     j.when(LINED, account="B").then_rejected("ACCOUNT_MISMATCH")
-    from services.refunding import IssueRefund
+    from services.refunds.refunding import IssueRefund
 
     j.when(IssueRefund("P", money("1.00"), "X", refund_id="S")).then_accepted()
     j.when(replace(LINED, refund_id="S")).then_rejected("INVALID_STATE", state="REQUESTED")

@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 
 from events.invoice import Product
 from events.money import AllocationWeightsZero, Money, allocate
-from services.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyPayment
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.invoice import Invoice
-from services.paying import ProcessPayment
-from services.payment import Payment
-from services.planning import Source, choose
-from services.posting import Line, Original, PostInvoice, TaxLine
-from services.refund import Refund
+from services.applications.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyPayment
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Line, Original, PostInvoice, TaxLine
+from services.orchestrations.planning import Source, choose
+from services.payments.paying import ProcessPayment
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
 from tests.journey import SUCCESS, Journey
 from tests.spec import NOW
 

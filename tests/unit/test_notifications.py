@@ -19,18 +19,18 @@ from events.notification import (
 )
 from events.operations import ExceptionRaised, ExceptionResolved
 from events.shapes import Outcome
-from services.authorization import Authorization
-from services.authorizing import (
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.authorizations.authorization import Authorization
+from services.authorizations.authorizing import (
     AuthorizePayment,
     CancelAuthorization,
     CapturePayment,
     RecordAuthorizationOutcome,
 )
-from services.calling import GatewayCall
-from services.dispute import Dispute
-from services.exceptions import ExceptionCase, ResolveException
-from services.gateway import RegisterGateway
-from services.notification import (
+from services.calls.calling import GatewayCall
+from services.calls.gateway import RegisterGateway
+from services.disputes.dispute import Dispute
+from services.notifications.notification import (
     MATCH_AGAIN_SECONDS,
     Inbox,
     MatchNotification,
@@ -39,10 +39,10 @@ from services.notification import (
     ReplayNotification,
     ResolveNotification,
 )
-from services.payment import Payment
-from services.payment_method import SavedMethod, SavePaymentMethod
-from services.refund import Refund
-from services.refunding import IssueRefund
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
+from services.refunds.refunding import IssueRefund
+from services.tenants.exceptions import ExceptionCase, ResolveException
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, line, money
 
 PENDING = Outcome("Pending", gateway_ref="ch_1")

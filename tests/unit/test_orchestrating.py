@@ -11,18 +11,18 @@ from events.invoice import Product
 from events.orchestration import RefundOrchestrationFailed, RefundPlanMade
 from events.payment import PaymentUnapplied
 from events.shapes import Outcome
-from services.applying import ApplyCreditMemo, ApplyPayment, Target
-from services.canceling import CancelRefundOrchestration
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.falling_back import ChooseRefundFallback, RetryRefundLeg
-from services.invoice import Invoice
-from services.legs import RETRY_AFTER
-from services.orchestrating import AutomateRefund, ExecuteRefundPlan
-from services.orchestration import RefundOrchestration
-from services.payment import Payment
-from services.posting import Term
-from services.refund import Refund
+from services.applications.applying import ApplyCreditMemo, ApplyPayment, Target
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Term
+from services.orchestrations.canceling import CancelRefundOrchestration
+from services.orchestrations.falling_back import ChooseRefundFallback, RetryRefundLeg
+from services.orchestrations.legs import RETRY_AFTER
+from services.orchestrations.orchestrating import AutomateRefund, ExecuteRefundPlan
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
 from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey, line, money
 from tests.spec import NOW
 

@@ -20,9 +20,8 @@ from events.payment_method import (
     PaymentMethodSaved,
 )
 from events.shapes import Address, Method, Outcome
-from services.account import Account, RegisterAccount
-from services.gateway import DeactivateGateway, RegisterGateway
-from services.method_choice import (
+from services.accounts.account import Account, RegisterAccount
+from services.accounts.method_choice import (
     ClearDefaultPaymentMethod,
     DeletePaymentMethod,
     ExpirePaymentMethod,
@@ -30,9 +29,10 @@ from services.method_choice import (
     ReorderPaymentMethods,
     SetDefaultPaymentMethod,
 )
-from services.paying import ProcessPayment
-from services.payment import Payment
-from services.payment_method import SavedMethod, SavePaymentMethod, snapshot
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod, snapshot
+from services.calls.gateway import DeactivateGateway, RegisterGateway
+from services.payments.paying import ProcessPayment
+from services.payments.payment import Payment
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, money
 
 VISA = SavePaymentMethod(

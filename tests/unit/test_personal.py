@@ -26,10 +26,15 @@ from events.personal import (
     sealed,
 )
 from events.shapes import Address
-from services import account
-from services.account import DefineBillingProfile, ErasePersonalData, RegisterAccount, UpdateBillingProfile
+from services.accounts import account
+from services.accounts.account import (
+    DefineBillingProfile,
+    ErasePersonalData,
+    RegisterAccount,
+    UpdateBillingProfile,
+)
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.keys import FILE, KeyEncryption, UnknownKeyEncryptionKey, in_folder
-from services.payment_method import SavedMethod, SavePaymentMethod
 from tests.fixtures.keys import KEY_TEXT, KEYS
 from tests.spec import Spec
 
@@ -209,7 +214,7 @@ def test_an_erased_account_takes_no_more_personal_data_and_everything_else() -> 
 
 def test_a_method_saved_again_is_compared_with_what_was_sealed() -> None:
     spec = known()
-    from services.gateway import RegisterGateway, RegisterGatewayProvider
+    from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
     from tests.journey import EVERYTHING
 
     spec.when(RegisterGatewayProvider("sim", "Simulator", "simulator", EVERYTHING)).then_accepted()

@@ -10,14 +10,14 @@ import pytest
 
 from events.operations import ExceptionRaised
 from events.shapes import Outcome
-from services.credit_memo import CreditMemo
-from services.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
-from services.invoice import Invoice
-from services.legs import RETRY_AFTER
-from services.method_choice import SetDefaultPaymentMethod
-from services.orchestration import RefundOrchestration
-from services.payment import Payment
-from services.refund import Refund
+from services.accounts.method_choice import SetDefaultPaymentMethod
+from services.credits.credit_memo import CreditMemo
+from services.invoices.invoice import Invoice
+from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
+from services.orchestrations.legs import RETRY_AFTER
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.payment import Payment
+from services.refunds.refund import Refund
 from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey, line
 from tests.spec import NOW
 

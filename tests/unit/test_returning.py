@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from events.payment import PaymentReturned
-from services.invoice import Invoice
-from services.orchestration import RefundOrchestration
-from services.payment import Payment
-from services.payment_method import SavedMethod, SavePaymentMethod
-from services.refunding import IssueRefund
-from services.returning import RecordPaymentReturn, WriteOffOverdraft
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.invoices.invoice import Invoice
+from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.payment import Payment
+from services.payments.returning import RecordPaymentReturn, WriteOffOverdraft
+from services.refunds.refunding import IssueRefund
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
 
 RETURNED_AT = datetime(2026, 5, 8, 14, 0, tzinfo=UTC)

@@ -9,13 +9,13 @@ import pytest
 
 from events.account import ApplicationRulesRun
 from events.invoice import InvoiceLocked, Product
-from services.account import Account
-from services.credit_memo import CreditMemo
-from services.crediting import CreateCreditMemo, NewLine
-from services.invoice import Invoice
-from services.payment import Payment
-from services.rule_applying import ApplyByRules
-from services.tenant_settings import ChangeTenantSettings
+from services.accounts.account import Account
+from services.applications.rule_applying import ApplyByRules
+from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import CreateCreditMemo, NewLine
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import SUCCESS, Journey, line, money
 
 
@@ -106,7 +106,7 @@ def test_only_invoices_since_a_day_are_considered() -> None:
 
 
 def test_with_too_many_invoices_only_the_first_rule_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.rule_applying.INVOICES_MAX", 1)
+    monkeypatch.setattr("services.applications.rule_applying.INVOICES_MAX", 1)
     j = journey("MATCH_BALANCE", "OLDEST_INVOICE")
     invoices = [j.post(f"I{n}", line("L1", f"{n}0.00")) for n in (1, 2)]
     j.pay("P", "20.00")

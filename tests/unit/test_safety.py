@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.safety import LONGEST_PAUSE_SECONDS, Lane, Limits, Signal
+from services.calls.safety import LONGEST_PAUSE_SECONDS, Lane, Limits, Signal
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from events.subscription import SubscriptionInvoiced
-from services.converting import ConvertNegativeInvoice
-from services.credit_memo import CreditMemo
-from services.invoice import Invoice
-from services.orchestration import RefundOrchestration
-from services.posting import Line
+from services.credits.credit_memo import CreditMemo
+from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Line
+from services.orchestrations.orchestration import RefundOrchestration
 from tests.journey import Journey, line
 
 OF_S = {"reference_type": "SUBSCRIPTION", "reference_id": "S-1"}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from services.supervisor import Supervisor
+from services.running.supervisor import Supervisor
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -84,7 +84,7 @@ async def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> N
 _OWNER = """
 import asyncio, sys
 from pathlib import Path
-from services.supervisor import Supervisor
+from services.running.supervisor import Supervisor
 
 async def main():
     child = await Supervisor({}, Path(sys.argv[1])).start("sleeper", ["sleep", "60"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from events.settings import TenantSettingsChanged
-from services.tenant_settings import (
+from services.tenants.tenant_settings import (
     DEFAULTS,
     PRESETS,
     ApplySettingsPreset,

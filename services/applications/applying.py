@@ -1,0 +1,328 @@
+"""Applying money to invoices by command, and taking it back: payments and credit memos alike.
+
+Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source and open at its target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.money import Money
+from services.applications import application
+from services.applications.application import Why
+from services.applications.spreading import Share, spread_memo, spread_payment
+from services.commands import Amount, FreeText, Id, command
+from services.credits import credit_memo
+from services.credits.credit_memo import CreditMemo
+from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.invoices import invoice as invoices
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment
+from services.tenants import tenant_settings
+
+TARGETS_MAX = 300
+
+_EVOLVE = {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve}
+
+
+@command("payments.payment.apply.v1")
+class ApplyPayment:
+    """Settle an invoice, or one line of it, with a payment's unapplied money."""
+
+    payment_id: Id
+    invoice_id: Id
+    amount: Amount
+    line_id: Id | None = None
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@command("payments.payment.unapply.v1")
+class UnapplyPayment:
+    """Take one whole application back; `amount`, if given, must be all of it."""
+
+    payment_id: Id
+    application_id: Id
+    amount: Amount | None = None
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@dataclass(frozen=True)
+class Target:
+    invoice_id: Id
+    amount: Amount
+
+
+@command("payments.credit_memo.apply.v1")
+class ApplyCreditMemo:
+    credit_memo_id: Id
+    applications: tuple[Target, ...]
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@dataclass(frozen=True)
+class LineTarget:
+    invoice_id: Id
+    line_id: Id
+    amount: Amount
+
+
+@command("payments.credit_memo.apply_line.v1")
+class ApplyCreditMemoLine:
+    credit_memo_id: Id
+    memo_line_id: Id
+    targets: tuple[LineTarget, ...]
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+@command("payments.credit_memo.unapply.v1")
+class UnapplyCreditMemo:
+    credit_memo_id: Id
+    application_id: Id
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+def _apply_needs(states: States, command: ApplyPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    yield Need(Invoice, command.invoice_id)
+    yield tenant_settings.needed(context)
+
+
+def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
+    payment, invoice = states.get(Payment, command.payment_id), states.get(Invoice, command.invoice_id)
+    level = level_of(states, context, command.line_id)
+    check_payment(payment, command.payment_id, context)
+    check_invoice(invoice, command.invoice_id, context)
+    _check_line(invoice, command.line_id)
+    check_processed(payment)
+    _check_posted(invoice)
+    _check_unlocked(invoice)
+    _check_money(command.amount, payment.currency, invoice)
+    if command.amount.amount_minor > payment.unapplied:
+        available = Money(payment.unapplied, payment.currency)
+        raise exceeded("PAYMENT_BALANCE_EXCEEDED", command.amount, available, f"payment {payment.number}")
+    check_room(invoice, command.amount, command.line_id)
+    check_level(invoice, level)
+    shares = spread_payment(invoice, command.amount.amount_minor, level, command.line_id)
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return application.place(payment, invoice, shares, why, context)
+
+
+def _unapply_needs(states: States, command: UnapplyPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    payment = states.find(Payment, command.payment_id)
+    if payment and command.application_id in payment.applications:
+        yield Need(Invoice, payment.applications[command.application_id].invoice_id)
+
+
+def unapply(states: States, command: UnapplyPayment, context: Context) -> Changes:
+    payment = states.get(Payment, command.payment_id)
+    check_payment(payment, command.payment_id, context)
+    if command.application_id in payment.unapplied_ids:
+        raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
+    was = payment.applications.get(command.application_id)
+    if was is None:
+        raise not_found("APPLICATION", command.application_id)
+    invoice = states.get(Invoice, was.invoice_id)
+    _check_unlocked(invoice)
+    if command.amount is not None and command.amount != Money(was.amount, payment.currency):
+        whole = Money(was.amount, payment.currency)
+        raise Rejected("PARTIAL_UNAPPLY_UNSUPPORTED", f"an application is taken back whole: {whole}")
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return application.take_back(payment, invoice, [command.application_id], why, context)
+
+
+def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Needs:
+    yield Need(CreditMemo, command.credit_memo_id)
+    targets = command.applications if isinstance(command, ApplyCreditMemo) else command.targets
+    for target in targets:
+        yield Need(Invoice, target.invoice_id)
+    yield tenant_settings.needed(context)
+
+
+def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    targets = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
+    _check_targets([target.invoice_id for target in command.applications])
+    level = level_of(states, context, None)
+    _check_memo(memo, command.credit_memo_id, context)
+    for target in command.applications:
+        _check_target(targets[target.invoice_id], target.invoice_id, target.amount, memo, context)
+    _check_memo_balance(memo, [target.amount for target in command.applications], memo.balance)
+    for target in command.applications:
+        check_room(targets[target.invoice_id], target.amount, None)
+        check_level(targets[target.invoice_id], level)
+    draft = Draft(states, _EVOLVE)
+    for target in command.applications:
+        memo, invoice = draft.get(CreditMemo, command.credit_memo_id), draft.get(Invoice, target.invoice_id)
+        shares = spread_memo(memo, invoice, target.amount.amount_minor, level)
+        draft.extend(application.place(memo, invoice, shares, _why(command, context), context))
+    return draft.changes
+
+
+def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    _check_memo(memo, command.credit_memo_id, context)
+    line = memo.lines.get(command.memo_line_id)
+    if line is None:
+        raise not_found("INVOICE_LINE", command.memo_line_id)
+    _check_targets([(target.invoice_id, target.line_id) for target in command.targets])
+    for target in command.targets:
+        invoice = states.get(Invoice, target.invoice_id)
+        _check_target(invoice, target.invoice_id, target.amount, memo, context)
+        _check_line(invoice, target.line_id)
+    _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
+    draft = Draft(states, _EVOLVE)
+    for target in command.targets:
+        memo, invoice = (
+            draft.get(CreditMemo, command.credit_memo_id),
+            draft.get(Invoice, target.invoice_id),
+        )
+        check_room(invoice, target.amount, target.line_id)
+        check_level(invoice, "INVOICE_LINE")
+        share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
+        draft.extend(application.place(memo, invoice, [share], _why(command, context), context))
+    return draft.changes
+
+
+def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Why:
+    return Why(command.effective_at or context.now, comments=command.comments)
+
+
+def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: Context) -> Needs:
+    yield Need(CreditMemo, command.credit_memo_id)
+    memo = states.find(CreditMemo, command.credit_memo_id)
+    if memo and command.application_id in memo.applications:
+        yield Need(Invoice, memo.applications[command.application_id].invoice_id)
+
+
+def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    _check_memo(memo, command.credit_memo_id, context)
+    if command.application_id in memo.unapplied_ids:
+        raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
+    if command.application_id not in memo.applications:
+        raise not_found("APPLICATION", command.application_id)
+    invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
+    _check_unlocked(invoice)
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    return application.take_back(memo, invoice, [command.application_id], why, context)
+
+
+def check_payment(payment: Payment, payment_id: str, context: Context) -> None:
+    if not payment.status:
+        raise not_found("PAYMENT", payment_id)
+    if payment.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the payment {payment_id} belongs to another account")
+
+
+def check_invoice(invoice: Invoice, invoice_id: str, context: Context) -> None:
+    if not invoice.status:
+        raise not_found("INVOICE", invoice_id)
+    if invoice.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the invoice {invoice_id} belongs to another account")
+
+
+def level_of(states: States, context: Context, line_id: str | None) -> str:
+    return "INVOICE_LINE" if line_id else tenant_settings.of(states, context)["application_level"]
+
+
+def check_level(invoice: Invoice, level: str) -> None:
+    if invoice.level is not None and invoice.level != level:
+        raise Rejected("SETTLEMENT_LEVEL_MISMATCH", f"the invoice is settled at level {invoice.level}")
+
+
+def check_room(invoice: Invoice, amount: Money, line_id: str | None) -> None:
+    """The invoice's balance, then the line's."""
+    if amount.amount_minor > invoice.balance:
+        available = Money(max(invoice.balance, 0), invoice.currency)
+        raise exceeded("INVOICE_BALANCE_EXCEEDED", amount, available, f"invoice {invoice.number}")
+    line = invoice.lines[line_id] if line_id else None
+    if line and line.line.line_total.amount_minor <= 0:
+        raise Rejected("LINE_NOT_PAYABLE", f"line {line_id} owes nothing")
+    if line and amount.amount_minor > line.balance:
+        available = Money(line.balance, invoice.currency)
+        raise exceeded("LINE_BALANCE_EXCEEDED", amount, available, f"line {line_id}")
+
+
+def _check_line(invoice: Invoice, line_id: str | None) -> None:
+    if line_id is not None and line_id not in invoice.lines:
+        raise not_found("INVOICE_LINE", line_id)
+
+
+def check_processed(payment: Payment) -> None:
+    if payment.status != "PROCESSED":
+        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {payment.status}", state=payment.status)
+    if payment.cancellation_key is not None:
+        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+
+
+def _check_posted(invoice: Invoice) -> None:
+    if invoice.status != "POSTED":
+        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
+
+
+def _check_unlocked(invoice: Invoice) -> None:
+    if invoice.locked_by is not None:
+        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+
+
+def _check_money(amount: Money, source_currency: str, invoice: Invoice) -> None:
+    if source_currency != invoice.currency:
+        raise currency_mismatch(invoice.currency, source_currency, f"invoice {invoice.number}")
+    if amount.currency != invoice.currency:
+        raise currency_mismatch(invoice.currency, amount.currency, f"invoice {invoice.number}")
+    if amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.amount")
+
+
+def _check_memo(memo: CreditMemo, credit_memo_id: str, context: Context) -> None:
+    if not memo.status:
+        raise not_found("CREDIT_MEMO", credit_memo_id)
+    if memo.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the credit memo {credit_memo_id} belongs to another account")
+    if memo.status != "POSTED":
+        raise invalid_state("credit memo", memo.status, ["POSTED"])
+    if memo.locked_by is not None:
+        raise Rejected(
+            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
+        )
+
+
+def _check_targets(targets: Sequence[Hashable]) -> None:
+    if not targets or len(set(targets)) != len(targets):
+        raise Rejected("MALFORMED_REQUEST", "name at least one target, each once", field="data")
+    if len(targets) > TARGETS_MAX:
+        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} targets", limit=TARGETS_MAX)
+
+
+def _check_target(
+    invoice: Invoice, invoice_id: str, amount: Money, memo: CreditMemo, context: Context
+) -> None:
+    check_invoice(invoice, invoice_id, context)
+    _check_posted(invoice)
+    _check_unlocked(invoice)
+    _check_money(amount, memo.currency, invoice)
+
+
+def _check_memo_balance(memo: CreditMemo, amounts: Iterable[Money], balance: int) -> None:
+    asked = Money(sum(amount.amount_minor for amount in amounts), memo.currency)
+    if asked.amount_minor > balance:
+        available = Money(balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", asked, available, f"credit memo {memo.number}")
+
+
+RULES = (
+    Rule(ApplyPayment, _apply_needs, apply),
+    Rule(UnapplyPayment, _unapply_needs, unapply),
+    Rule(ApplyCreditMemo, _memo_needs, apply_credit),
+    Rule(ApplyCreditMemoLine, _memo_needs, apply_credit_line),
+    Rule(UnapplyCreditMemo, _unapply_credit_needs, unapply_credit),
+)

@@ -1,0 +1,69 @@
+"""Freeing a payment's money: applications taken back, newest first, until enough is unapplied.
+
+Invariant (domain 2.6, 2.7): applications are whole; what was too much is applied again where it was.
+"""
+
+from __future__ import annotations
+
+from events.money import Money
+from services.applications import application, spreading
+from services.applications.application import Why
+from services.decision import Context, Draft, Need, Needs, States
+from services.errors import Rejected
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment, PaymentApplication
+
+
+def needed(states: States, payment_id: str) -> Needs:
+    """A payment, and every invoice that it settles."""
+    yield Need(Payment, payment_id)
+    payment = states.find(Payment, payment_id)
+    for applied in payment.applications.values() if payment else ():
+        yield Need(Invoice, applied.invoice_id)
+
+
+def free(draft: Draft, payment_id: str, amount: int, why: Why, context: Context) -> dict[str, Money]:
+    """Have an amount unapplied, as far as applications give it; what each invoice has lost by it."""
+    lost: dict[str, int] = {}
+    for whole in _newest_first(draft.get(Payment, payment_id)):
+        payment = draft.get(Payment, payment_id)
+        short = amount - payment.unapplied
+        if short <= 0:
+            break
+        lost[whole.invoice_id] = lost.get(whole.invoice_id, 0) + min(whole.amount, short)
+        _take_back(draft, payment, whole, short, why, context)
+    currency = draft.get(Payment, payment_id).currency
+    return {invoice_id: Money(minor, currency) for invoice_id, minor in lost.items()}
+
+
+def _newest_first(payment: Payment) -> list[PaymentApplication]:
+    return sorted(payment.applications.values(), key=lambda a: (a.applied_at, a.application_id), reverse=True)
+
+
+def _take_back(
+    draft: Draft, payment: Payment, whole: PaymentApplication, short: int, why: Why, context: Context
+) -> None:
+    invoice = draft.get(Invoice, whole.invoice_id)
+    level = invoice.level or "INVOICE"
+    draft.extend(application.take_back(payment, invoice, [whole.application_id], why, context))
+    excess = whole.amount - short
+    if excess > 0:
+        payment, invoice = draft.get(Payment, payment.payment_id), draft.get(Invoice, whole.invoice_id)
+        shares = spreading.spread_payment(invoice, excess, level, whole.line_id)
+        draft.extend(application.place(payment, invoice, shares, why, context, "reapply/"))
+
+
+def check_unlocked(draft: Draft, payment_id: str, amount: int) -> None:
+    """Raises `INVOICE_LOCKED` where `free` would touch an invoice that a process holds.
+
+    A fact needs no such leave: what a bank has done is done.
+    """
+    payment = draft.get(Payment, payment_id)
+    short = amount - payment.unapplied
+    for whole in _newest_first(payment):
+        if short <= 0:
+            return
+        by = draft.get(Invoice, whole.invoice_id).locked_by
+        if by is not None:
+            raise Rejected("INVOICE_LOCKED", f"the invoice is held by {by}", by=by)
+        short -= whole.amount

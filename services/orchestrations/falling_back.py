@@ -1,0 +1,300 @@
+"""Trying a failed leg again, and placing its money otherwise: by another payment, a payout, a person.
+
+Invariant (domain 3.5): what cannot be sent back becomes open credit, never nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from events.money import Money
+from events.orchestration import (
+    ManualActionRequested,
+    ManualActionResolved,
+    RefundLegFellBack,
+    RefundLegSucceeded,
+)
+from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
+from events.refund import ExternalRefundRecorded, RefundApplied
+from events.shapes import Outcome
+from services.accounts.account import Account
+from services.applications import application
+from services.commands import FreeText, Id, Text, command
+from services.credits.credit_memo import CreditMemo
+from services.decision import Changes, Context, Draft, Rule, States
+from services.errors import Rejected, invalid_state, not_found
+from services.invoices.invoice import Invoice
+from services.orchestrations import legs, refund_sources
+from services.orchestrations.orchestration import Leg, RefundOrchestration
+from services.orchestrations.planning import choose
+from services.payments import returning
+from services.payments.payment import Payment
+from services.refunds import requesting
+from services.refunds.refund import Refund
+from services.tenants import tenant_settings
+
+Option = Literal["OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT"]
+
+
+@command("payments.refund_orchestration.retry_leg.v1")
+class RetryRefundLeg:
+    """Try a failed leg again on the same payment, under a new key."""
+
+    orchestration_id: Id
+    leg_no: int
+
+
+@command("payments.refund_orchestration.choose_fallback.v1")
+class ChooseRefundFallback:
+    """Place a failed leg's money otherwise."""
+
+    orchestration_id: Id
+    leg_no: int
+    option: Option
+
+
+@command("payments.refund_orchestration.resolve_manual_action.v1")
+class ResolveManualAction:
+    """What a person did about a leg: paid it outside any gateway, or left it as open credit."""
+
+    orchestration_id: Id
+    leg_no: int
+    resolution: Literal["REFUNDED_EXTERNALLY", "OPEN_CREDIT"]
+    note: FreeText
+    instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"] = "OTHER"
+    reference: Text | None = None
+
+
+def _leg(ro: RefundOrchestration, leg_no: int, *allowed: str) -> Leg:
+    leg = ro.legs.get(leg_no)
+    if leg is None:
+        raise not_found("ORCHESTRATION", f"{ro.orchestration_id} leg {leg_no}")
+    if leg.status not in allowed:
+        raise invalid_state("leg", leg.status, allowed)
+    return leg
+
+
+def retry(states: States, command: RetryRefundLeg, context: Context) -> Changes:
+    ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
+    leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
+    draft, amount = Draft(states, requesting.EVOLVE), Money(leg.amount, ro.currency)
+    if _taken_by_its_bank(draft, ro, leg, context):
+        return draft.changes
+    refund_id, attempt = context.new_id(f"leg/{leg.no}"), leg.attempt_no + 1
+    legs.release(draft, ro, leg)
+    if leg.source_kind == "payment":
+        legs.request(draft, ro, leg.no, leg.source_id, refund_id, amount, attempt, "RETRY", context)
+        return draft.changes
+    old = states.get(Refund, leg.refund_id)
+    assert old.method is not None
+    method = requesting.check_payout(states, old.method.method_id, amount, context)
+    legs.request_payout(draft, ro, method, leg.no, refund_id, amount, attempt, "RETRY", context)
+    return draft.changes
+
+
+def choose_fallback(states: States, command: ChooseRefundFallback, context: Context) -> Changes:
+    ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
+    leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
+    draft = Draft(states, requesting.EVOLVE)
+    if _covers_overdraft(draft, ro, leg):
+        return draft.changes
+    level = tenant_settings.of(states, context)["application_level"]
+    match command.option:
+        case "OTHER_PAYMENT":
+            _other_payment(draft, states, ro, leg, level, context)
+        case "UNREFERENCED":
+            _pay_out(draft, states, ro, leg, level, context)
+        case "MANUAL":
+            asked = ManualActionRequested(
+                leg.no, Money(leg.amount, ro.currency), "pay it by check or transfer"
+            )
+            draft.record(RefundOrchestration, ro.orchestration_id, asked)
+        case "OPEN_CREDIT":
+            keep_as_credit(draft, ro, leg, level, context)
+    legs.finish(draft, ro.orchestration_id)
+    return draft.changes
+
+
+def _taken_by_its_bank(draft: Draft, ro: RefundOrchestration, leg: Leg, context: Context) -> bool:
+    """Whether nothing can be sent back, since the payment was returned or is disputed; then that is said."""
+    if _covers_overdraft(draft, ro, leg):
+        return True
+    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).disputes:
+        return False
+    refused = Outcome("PermanentFail", category="ValidationFailure", raw_code="PAYMENT_DISPUTED", hard=True)
+    legs.leg_failed(draft, draft.get(Refund, leg.refund_id), refused, context, retries=False)
+    return True
+
+
+def _covers_overdraft(draft: Draft, ro: RefundOrchestration, leg: Leg) -> bool:
+    """A leg of a payment that its bank took back as well: its money pays for that, and nothing is left."""
+    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).overdrawn:
+        return False
+    legs.release(draft, ro, leg)
+    returning.reduce_overdraft(draft, leg.source_id)
+    _fell_back(draft, ro, leg, "OVERDRAFT", leg.amount, "its bank took the payment back")
+    legs.finish(draft, ro.orchestration_id)
+    return True
+
+
+def _fell_back(
+    draft: Draft,
+    ro: RefundOrchestration,
+    leg: Leg,
+    option: str,
+    amount: int,
+    reason: str,
+    new_leg_no: int | None = None,
+    payment_id: str | None = None,
+) -> None:
+    fact = RefundLegFellBack(
+        leg.no,
+        leg.tried[-1] if leg.tried else "ORIGINAL",
+        option,
+        reason,
+        Money(amount, ro.currency),
+        Money(leg.amount - amount, ro.currency),
+        new_leg_no,
+        payment_id,
+    )
+    draft.record(RefundOrchestration, ro.orchestration_id, fact)
+
+
+def _other_payment(
+    draft: Draft, states: States, ro: RefundOrchestration, leg: Leg, level: str, context: Context
+) -> None:
+    """Another payment of the same invoice gives what it can; the failed one takes its place there."""
+    failed = {other.source_id for other in ro.legs.values()}
+    candidates = [
+        refund_sources.candidate(draft, states, ro, id, context)
+        for id in refund_sources.applied(draft, ro)
+        if id not in failed
+    ]
+    plan = choose(leg.amount, [refund_sources.source(draft, ro, candidate) for candidate in candidates])
+    if tenant_settings.of(states, context)["refund_unapply_strategy"] == "PARTIAL":
+        plan = legs.taking_off_less(draft, ro.original_invoice_id, plan)
+    if not plan.picks or leg.source_kind != "payment":
+        _fell_back(
+            draft, ro, leg, "OTHER_PAYMENT", 0, "no other payment of the invoice can give anything back"
+        )
+        return
+    pick, invoice_id = plan.picks[0], ro.original_invoice_id
+    amount, level = pick.refund, draft.get(Invoice, invoice_id).level or level
+    legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
+    legs.apply_payment(draft, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
+    _shrink_reservation(draft, ro, leg, amount)
+    legs.apply_payment(draft, leg.source_id, invoice_id, amount, level, context, "instead/")
+    new_leg, refund_id = max(ro.legs) + 1, context.new_id("other")
+    reason = "another payment of the same invoice"
+    _fell_back(draft, ro, leg, "OTHER_PAYMENT", amount, reason, new_leg, pick.payment_id)
+    money = Money(amount, ro.currency)
+    legs.request(draft, ro, new_leg, pick.payment_id, refund_id, money, 1, "OTHER_PAYMENT", context)
+
+
+def _shrink_reservation(draft: Draft, ro: RefundOrchestration, leg: Leg, amount: int) -> None:
+    """Free a part of what a failed leg has reserved; the rest stays reserved for the next option."""
+    legs.release(draft, ro, leg)
+    rest = leg.amount - amount
+    if rest > 0:
+        kept = RefundReservedOnPayment(leg.refund_id, Money(rest, ro.currency), ro.orchestration_id, leg.no)
+        draft.record(Payment, leg.source_id, kept)
+
+
+def _pay_out(
+    draft: Draft, states: States, ro: RefundOrchestration, leg: Leg, level: str, context: Context
+) -> None:
+    """Give the failed payment its place on the invoice back, and pay the memo out to a saved method."""
+    memo, owner = draft.get(CreditMemo, ro.credit_memo_id), states.get(Account, context.account_id)
+    amount = Money(leg.amount, ro.currency)
+    try:
+        id = requesting.payout_method(None, memo, owner)
+        method = requesting.check_payout(states, id, amount, context)
+    except Rejected as rejected:
+        _fell_back(draft, ro, leg, "UNREFERENCED", 0, rejected.code)
+        return
+    if leg.source_kind != "payment":
+        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "it was a payout already")
+        return
+    _swap_for_payment(draft, ro, leg, level, context)
+    new_leg, refund_id = max(ro.legs) + 1, context.new_id("payout")
+    _fell_back(draft, ro, leg, "UNREFERENCED", leg.amount, "paid out to a saved method", new_leg)
+    legs.request_payout(draft, ro, method, new_leg, refund_id, amount, 1, "UNREFERENCED", context)
+
+
+def keep_as_credit(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
+    """The invoice stays settled, the payment fully applied, and the customer holds the credit."""
+    if leg.source_kind == "payment":
+        _swap_for_payment(draft, ro, leg, level, context)
+    else:
+        legs.release(draft, ro, leg)
+    _fell_back(draft, ro, leg, "OPEN_CREDIT", leg.amount, "kept as open credit")
+
+
+def _swap_for_payment(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
+    """Take the leg's amount of the memo off the invoice, and put the failed payment in its place.
+
+    Applications are whole: those of the memo are taken back, newest first, until enough is off, and
+    what was too much is applied again.
+    """
+    invoice_id, memo_id = ro.original_invoice_id, ro.credit_memo_id
+    invoice = draft.get(Invoice, invoice_id)
+    level, taken = invoice.level or level, legs.newest(invoice, memo_id, leg.amount)
+    off, ids = sum(whole.amount for whole in taken), [whole.application_id for whole in taken]
+    draft.extend(
+        application.take_back(draft.get(CreditMemo, memo_id), invoice, ids, legs.why(context), context)
+    )
+    legs.release(draft, ro, leg)
+    legs.apply_payment(draft, leg.source_id, invoice_id, leg.amount, level, context, "instead/")
+    legs.apply_memo(draft, memo_id, invoice_id, off - leg.amount, level, context, "rest/")
+
+
+def resolve_manual(states: States, command: ResolveManualAction, context: Context) -> Changes:
+    ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
+    leg = _leg(ro, command.leg_no, "MANUAL")
+    draft, refund_id = Draft(states, requesting.EVOLVE), None
+    if _covers_overdraft(draft, ro, leg):
+        return draft.changes
+    if command.resolution == "OPEN_CREDIT":
+        keep_as_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
+    else:
+        refund_id = _paid_outside(draft, ro, leg, command, context)
+    resolved = ManualActionResolved(leg.no, command.resolution, command.note, refund_id)
+    draft.record(RefundOrchestration, ro.orchestration_id, resolved)
+    legs.finish(draft, ro.orchestration_id)
+    return draft.changes
+
+
+def _paid_outside(
+    draft: Draft, ro: RefundOrchestration, leg: Leg, command: ResolveManualAction, context: Context
+) -> str:
+    if not command.reference:
+        raise Rejected("MALFORMED_REQUEST", "money paid outside needs a reference", field="data.reference")
+    if leg.source_kind != "payment":
+        raise invalid_state("leg", "a payout", ["a leg of a payment"])
+    refund_id, amount = context.new_id("external"), Money(leg.amount, ro.currency)
+    recorded = ExternalRefundRecorded(
+        refund_id,
+        context.number("REF"),
+        context.account_id,
+        amount,
+        command.instrument,
+        command.reference,
+        context.now.date(),
+        legs.REASON,
+        payment_id=leg.source_id,
+        orchestration_id=ro.orchestration_id,
+        leg_no=leg.no,
+    )
+    draft.record(Refund, refund_id, recorded, new=True)
+    draft.record(Refund, refund_id, RefundApplied("payment", leg.source_id, amount))
+    legs.release(draft, ro, leg)
+    draft.record(Payment, leg.source_id, RefundAppliedToPayment(refund_id, amount, reserved=False))
+    draft.record(RefundOrchestration, ro.orchestration_id, RefundLegSucceeded(leg.no, refund_id, amount))
+    return refund_id
+
+
+RULES = (
+    Rule(RetryRefundLeg, refund_sources.needs, retry),
+    Rule(ChooseRefundFallback, refund_sources.needs, choose_fallback),
+    Rule(ResolveManualAction, refund_sources.needs, resolve_manual),
+)

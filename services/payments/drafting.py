@@ -1,0 +1,112 @@
+"""Payments from outside that are written down before they count: edited, deleted, or posted.
+
+Invariant (domain 2.6): only drafts are edited or deleted; a draft is no money until it is posted.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from events.payment import DraftPaymentDeleted, DraftPaymentEdited, ExternalPaymentRecorded
+from services.accounts import account
+from services.applications import applying
+from services.commands import Amount, FreeText, Id, Text, command
+from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import invalid_state
+from services.invoices.invoice import Invoice
+from services.payments import paying
+from services.payments.paying import ApplyTo, Instrument
+from services.payments.payment import Payment
+from services.tenants import tenant_settings
+
+
+@command("payments.payment.edit_draft.v1")
+class EditDraftPayment:
+    """The whole draft, as it is to be from now on."""
+
+    payment_id: Id
+    amount: Amount
+    instrument: Instrument
+    reference: Text
+    received_on: date
+
+
+@command("payments.payment.delete_draft.v1")
+class DeleteDraftPayment:
+    payment_id: Id
+    reason: FreeText | None = None
+
+
+@command("payments.payment.post_draft.v1")
+class PostDraftPayment:
+    """The money counts from now on, and settles the invoices that are named."""
+
+    payment_id: Id
+    apply_to: tuple[ApplyTo, ...] = ()
+
+
+def _needs(states: States, command: EditDraftPayment | DeleteDraftPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+
+
+def _draft_of(states: States, payment_id: str, context: Context) -> Payment:
+    payment = states.get(Payment, payment_id)
+    applying.check_payment(payment, payment_id, context)
+    if payment.status != "DRAFT":
+        raise invalid_state("payment", payment.status, ["DRAFT"])
+    return payment
+
+
+def edit(states: States, command: EditDraftPayment, context: Context) -> Changes:
+    draft = _draft_of(states, command.payment_id, context).draft
+    assert draft is not None
+    paying.check_recorded(command.amount, command.reference)
+    edited = DraftPaymentEdited(command.amount, command.instrument, command.reference, command.received_on)
+    if edited == DraftPaymentEdited(draft.amount, draft.instrument, draft.reference, draft.received_on):
+        return []
+    return [Change(Payment, command.payment_id, edited)]
+
+
+def delete(states: States, command: DeleteDraftPayment, context: Context) -> Changes:
+    if states.get(Payment, command.payment_id).status == "DELETED":
+        return []
+    _draft_of(states, command.payment_id, context)
+    return [Change(Payment, command.payment_id, DraftPaymentDeleted(command.reason))]
+
+
+def _post_needs(states: States, command: PostDraftPayment, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    yield account.needed(context)
+    yield tenant_settings.needed(context)
+    for target in command.apply_to:
+        yield Need(Invoice, target.invoice_id)
+
+
+def post(states: States, command: PostDraftPayment, context: Context) -> Changes:
+    account.of(states, context)
+    said = _draft_of(states, command.payment_id, context).draft
+    assert said is not None
+    paying.check_targets(states, command.apply_to, said.amount, context)
+    recorded = ExternalPaymentRecorded(
+        said.payment_id,
+        said.number,
+        said.account_id,
+        said.amount,
+        said.instrument,
+        said.reference,
+        said.received_on,
+        context.now,
+        said.payment_group_id,
+    )
+    draft = Draft(states, paying.EVOLVE)
+    draft.record(Payment, command.payment_id, recorded)
+    level = tenant_settings.of(states, context)["application_level"]
+    paying.apply_now(draft, command.payment_id, command.apply_to, level, context)
+    return draft.changes
+
+
+RULES = (
+    Rule(EditDraftPayment, _needs, edit),
+    Rule(DeleteDraftPayment, _needs, delete),
+    Rule(PostDraftPayment, _post_needs, post),
+)

@@ -1,0 +1,173 @@
+"""Returns: a bank takes a processed payment back, days after it said that it had paid.
+
+Invariant (domain 3.9): what was still here of the payment is returned, and its invoices are open
+again; what was gone already is owed by the customer, and a person hears of it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from events.money import Money
+from events.payment import PaymentOverdraftReduced, PaymentOverdraftWrittenOff, PaymentReturned
+from events.shapes import Outcome
+from gateways.codes import UNKNOWN, Meaning, classify
+from services.accounts import account, payment_method
+from services.accounts.account import Account
+from services.accounts.payment_method import SavedMethod
+from services.applications import applying, freeing
+from services.applications.application import Why
+from services.commands import FreeText, Id, Text, Token, command
+from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import Rejected, invalid_state
+from services.invoices import invoice as invoices
+from services.invoices.invoice import Invoice
+from services.payments import payment as payments
+from services.payments.payment import Payment
+from services.tenants import exceptions
+
+_EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
+
+SCHEMES = {"us_bank_account": "ach", "sepa_debit": "sepa", "bacs_debit": "bacs"}
+"""Whose return codes a type of method knows (domain 5.6)."""
+
+Category = Literal[
+    "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection", "Unknown"
+]
+
+
+@command("payments.payment.record_return.v1")
+class RecordPaymentReturn:
+    """A bank's return of a processed payment (R01, AM04, a cheque that bounced): a fact, whoever tells it.
+
+    Without a `category`, the code is read as one of the scheme of the payment's method.
+    """
+
+    payment_id: Id
+    code: Text
+    source: Literal["GATEWAY", "NOTIFICATION", "RECONCILER", "OPERATOR"]
+    returned_at: datetime
+    category: Category | None = None
+    hard: bool = False
+    never_retry: bool = False
+    gateway_ref: Token | None = None
+
+
+@command("payments.payment.write_off_overdraft.v1")
+class WriteOffOverdraft:
+    """Give up what the customer owes of a payment that its bank took back after it was refunded."""
+
+    payment_id: Id
+    reason: FreeText
+
+
+def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Needs:
+    yield from freeing.needed(states, command.payment_id)
+    yield account.needed(context)
+    payment = states.find(Payment, command.payment_id)
+    if payment and payment.method and payment.method.method_id:
+        yield Need(SavedMethod, payment.method.method_id)
+
+
+def record_return(states: States, command: RecordPaymentReturn, context: Context) -> Changes:
+    payment = states.get(Payment, command.payment_id)
+    applying.check_payment(payment, command.payment_id, context)
+    if payment.status == "RETURNED":
+        return []
+    if payment.status != "PROCESSED":
+        raise invalid_state("payment", payment.status, ["PROCESSED"])
+    check_not_voiding(payment)
+    meaning = _meaning(payment, command)
+    draft, id = Draft(states, _EVOLVE), command.payment_id
+    freeing.free(draft, id, payment.received, Why(command.returned_at, "RETURN"), context)
+    payment = draft.get(Payment, id)
+    here = payment.unapplied
+    gone = payment.refunded + payment.refund_reserved
+    returned = PaymentReturned(
+        code=command.code,
+        category=meaning.category,
+        hard=meaning.hard,
+        never_retry=meaning.never_retry,
+        returned=Money(here, payment.currency),
+        overdrawn=Money(gone, payment.currency),
+        source=command.source,
+        returned_at=command.returned_at,
+        gateway_ref=command.gateway_ref,
+    )
+    draft.record(Payment, id, returned)
+    _blame(draft, states, payment, command, meaning, context)
+    if gone:
+        message = f"{returned.overdrawn} of it were refunded, or on their way back: the customer owes them"
+        case = exceptions.raised(context, "RETURN_AFTER_REFUND", "payment", id, message, returned.overdrawn)
+        draft.changes.append(case)
+    return draft.changes
+
+
+def check_not_voiding(payment: Payment) -> None:
+    """Raises `OPERATION_IN_FLIGHT`: the money may be gone already, and nobody can hold or return it twice."""
+    if payment.cancellation_key is not None:
+        raise Rejected(
+            "OPERATION_IN_FLIGHT", "the payment is being canceled: tell it again when that is known"
+        )
+
+
+def _meaning(payment: Payment, command: RecordPaymentReturn) -> Meaning:
+    if command.category is not None:
+        hardness = "N" if command.never_retry else "H" if command.hard else "S"
+        return Meaning(command.category, hardness)
+    scheme = SCHEMES.get(payment.method.type) if payment.method else None
+    return classify(scheme, command.code) if scheme else UNKNOWN
+
+
+def _blame(
+    draft: Draft,
+    states: States,
+    payment: Payment,
+    command: RecordPaymentReturn,
+    meaning: Meaning,
+    context: Context,
+) -> None:
+    """What it says of the instrument: a mandate that was revoked is never used again."""
+    if payment.method is None or payment.method.method_id is None:
+        return
+    method, owner = states.get(SavedMethod, payment.method.method_id), states.get(Account, context.account_id)
+    outcome = Outcome(
+        "Decline",
+        category=meaning.category,
+        hard=meaning.hard,
+        never_retry=meaning.never_retry,
+        raw_code=command.code,
+    )
+    if meaning.never_retry and method.status in ("ACTIVE", "EXPIRED"):
+        draft.changes += payment_method.revoked(method, owner, outcome, context)
+    else:
+        draft.changes += payment_method.after_outcome(method, owner, outcome, False, context)
+
+
+def reduce_overdraft(draft: Draft, payment_id: str) -> None:
+    """Money that comes free on a payment which the bank took back pays for what is overdrawn."""
+    payment = draft.get(Payment, payment_id)
+    amount = min(payment.overdrawn, payment.unapplied)
+    if amount > 0:
+        left = Money(payment.overdrawn - amount, payment.currency)
+        draft.record(Payment, payment_id, PaymentOverdraftReduced(Money(amount, payment.currency), left))
+
+
+def _write_off_needs(states: States, command: WriteOffOverdraft, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+
+
+def write_off(states: States, command: WriteOffOverdraft, context: Context) -> Changes:
+    payment = states.get(Payment, command.payment_id)
+    applying.check_payment(payment, command.payment_id, context)
+    if payment.overdrawn == 0:
+        raise Rejected("NOTHING_TO_CHANGE", "nothing of the payment is overdrawn")
+    amount = Money(payment.overdrawn, payment.currency)
+    return [Change(Payment, command.payment_id, PaymentOverdraftWrittenOff(amount, command.reason))]
+
+
+RULES = (
+    Rule(RecordPaymentReturn, _needs, record_return),
+    Rule(WriteOffOverdraft, _write_off_needs, write_off),
+)

@@ -1,0 +1,366 @@
+"""Refunding: giving money back, reserved on its source from the requesting.request to the outcome.
+
+Invariant (domain 2.7): money in flight back to the customer can be taken by nothing else.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Literal
+
+from events.credit_memo import (
+    CreditMemoLocked,
+    CreditMemoRefundReserved,
+    LineAmount,
+    RefundAppliedToCreditMemo,
+)
+from events.money import Money
+from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
+from events.refund import ExternalRefundRecorded, RefundApplied, RefundApprovalRequested
+from services.accounts import account
+from services.accounts.account import Account
+from services.applications import applying, freeing
+from services.applications.application import Why
+from services.calls.gateway import Gateway, check_accepts
+from services.commands import Amount, FreeText, Id, Text, command
+from services.credits.credit_memo import CreditMemo
+from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.payments.payment import Payment
+from services.refunds import requesting
+from services.refunds.refund import Refund
+from services.tenants import tenant_settings
+
+
+@command("payments.refund.issue.v1")
+class IssueRefund:
+    """Give money of a payment back to the instrument that it came from.
+
+    From `UNAPPLIED` money; or `REOPEN_INVOICES`: whole applications are taken back, newest first,
+    until enough is unapplied, and what was too much is applied again to the same invoice.
+    """
+
+    payment_id: Id
+    amount: Amount
+    reason: Text
+    source: Literal["UNAPPLIED", "REOPEN_INVOICES"] = "UNAPPLIED"
+    refund_id: Id | None = None
+    notes: FreeText | None = None
+
+
+@command("payments.refund.issue_unreferenced.v1")
+class IssueUnreferencedRefund:
+    """Pay a credit memo's balance, or one line's, out to a saved method."""
+
+    credit_memo_id: Id
+    amount: Amount
+    reason: Text
+    payment_method_id: Id | None = None
+    refund_id: Id | None = None
+    notes: FreeText | None = None
+    memo_line_id: Id | None = None
+    """Without one, the largest open line first."""
+
+
+@command("payments.refund.record_external.v1")
+class RecordExternalRefund:
+    """Money that was given back outside any gateway: of a payment, of a credit memo, or to be said later."""
+
+    amount: Amount
+    instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"]
+    reference: Text
+    paid_on: date
+    reason: Text
+    payment_id: Id | None = None
+    credit_memo_id: Id | None = None
+    refund_id: Id | None = None
+
+
+def _issue_needs(states: States, command: IssueRefund, context: Context) -> Needs:
+    yield Need(Payment, command.payment_id)
+    if command.refund_id:
+        yield Need(Refund, command.refund_id)
+    yield tenant_settings.needed(context)
+    source = states.find(Payment, command.payment_id)
+    if source and source.gateway_id:
+        yield Need(Gateway, source.gateway_id)
+    if command.source == "REOPEN_INVOICES":
+        yield from freeing.needed(states, command.payment_id)
+
+
+def issue(states: States, command: IssueRefund, context: Context) -> Changes:
+    source = states.get(Payment, command.payment_id)
+    applying.check_payment(source, command.payment_id, context)
+    _check_new(states, command.refund_id)
+    check_source(source)
+    if source.gateway_id is None:
+        raise Rejected("PAYMENT_NOT_GATEWAY_LINKED", "it came from outside: record an external refund")
+    _check_amount(command.amount, source.currency)
+    _check_refundable(source, command)
+    check_gateway(states, source, command.amount, context)
+    draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
+    threshold = approval_threshold(states, command.amount, context)
+    if threshold is not None:
+        _ask(draft, command, refund_id, threshold, context)
+        return draft.changes
+    if command.source == "REOPEN_INVOICES":
+        reopen(draft, command.payment_id, command.amount, context)
+    requesting.request(
+        draft,
+        source,
+        refund_id,
+        command.amount,
+        command.reason,
+        context,
+        notes=command.notes,
+        new=not command.refund_id,
+    )
+    return draft.changes
+
+
+def _check_new(states: States, refund_id: str | None) -> None:
+    if refund_id and states.get(Refund, refund_id).status:
+        raise Rejected("REFUND_EXISTS", f"the refund {refund_id} exists already")
+
+
+def _check_amount(amount: Money, currency: str) -> None:
+    if amount.currency != currency:
+        raise currency_mismatch(currency, amount.currency, "the source")
+    if amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
+
+
+def check_source(source: Payment) -> None:
+    """Whether a payment can give anything back now.
+
+    Raises `PAYMENT_NOT_PROCESSED`, `OPERATION_IN_FLIGHT`, and `PAYMENT_DISPUTED`: its bank may take it back,
+    and who refunds it too pays twice (domain 2.7, R4).
+    """
+    if source.status != "PROCESSED":
+        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
+    if source.cancellation_key is not None:
+        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+    if source.disputes:
+        raise Rejected(
+            "PAYMENT_DISPUTED", "the payment is disputed: wait for its end", disputes=sorted(source.disputes)
+        )
+
+
+def check_gateway(states: States, source: Payment, amount: Money, context: Context) -> None:
+    assert source.gateway_id is not None
+    gateway = states.get(Gateway, source.gateway_id)
+    check_accepts(gateway, source.gateway_id, "REFUND", amount, None)
+    requesting.check_window(gateway, source, context.now)
+
+
+def reopen(draft: Draft, payment_id: str, amount: Money, context: Context) -> None:
+    """Have an amount unapplied, from invoices that nobody holds."""
+    freeing.check_unlocked(draft, payment_id, amount.amount_minor)
+    freeing.free(draft, payment_id, amount.amount_minor, Why(context.now, "REFUND"), context)
+
+
+def approval_threshold(states: States, amount: Money, context: Context) -> Money | None:
+    """The threshold that an amount is above; one in another currency than the threshold's always is."""
+    threshold: Money | None = tenant_settings.of(states, context)["refund_approval_threshold"]
+    if threshold is None:
+        return None
+    comparable = amount.currency == threshold.currency
+    return None if comparable and amount.amount_minor <= threshold.amount_minor else threshold
+
+
+def _ask(
+    draft: Draft,
+    command: IssueRefund | IssueUnreferencedRefund,
+    refund_id: str,
+    threshold: Money,
+    context: Context,
+) -> None:
+    """A second person must agree; until then the money is held where it is."""
+    memo_id = command.credit_memo_id if isinstance(command, IssueUnreferencedRefund) else None
+    payment_id = command.payment_id if isinstance(command, IssueRefund) else None
+    asked = RefundApprovalRequested(
+        refund_id=refund_id,
+        number=context.number("REF"),
+        type="UNREFERENCED" if memo_id else "REFERENCED",
+        account_id=context.account_id,
+        amount=command.amount,
+        reason_code=command.reason,
+        source=command.source if isinstance(command, IssueRefund) else "CREDIT_MEMO",
+        threshold=threshold,
+        requested_by=context.actor.id,
+        requested_at=context.now,
+        payment_id=payment_id,
+        credit_memo_id=memo_id,
+        payment_method_id=command.payment_method_id if isinstance(command, IssueUnreferencedRefund) else None,
+        notes=command.notes,
+    )
+    draft.record(Refund, refund_id, asked, new=not command.refund_id)
+    if memo_id:
+        lines = _lines(draft.get(CreditMemo, memo_id), command)
+        draft.record(CreditMemo, memo_id, CreditMemoRefundReserved(refund_id, command.amount, lines))
+    elif asked.source == "UNAPPLIED":
+        draft.record(Payment, payment_id or "", RefundReservedOnPayment(refund_id, command.amount))
+
+
+def _check_refundable(source: Payment, command: IssueRefund) -> None:
+    what = f"payment {source.number}"
+    refundable, unapplied = (
+        Money(source.refundable, source.currency),
+        Money(source.unapplied, source.currency),
+    )
+    if command.amount.amount_minor > source.refundable:
+        raise exceeded("REFUND_EXCEEDS_REFUNDABLE", command.amount, refundable, what)
+    if command.source == "UNAPPLIED" and command.amount.amount_minor > source.unapplied:
+        raise exceeded("REFUND_EXCEEDS_UNAPPLIED", command.amount, unapplied, what)
+
+
+def _unreferenced_needs(states: States, command: IssueUnreferencedRefund, context: Context) -> Needs:
+    yield Need(CreditMemo, command.credit_memo_id)
+    if command.refund_id:
+        yield Need(Refund, command.refund_id)
+    yield account.needed(context)
+    yield tenant_settings.needed(context)
+    memo, owner = states.find(CreditMemo, command.credit_memo_id), states.find(Account, context.account_id)
+    yield from requesting.payout_needs(states, command.payment_method_id, memo, owner)
+
+
+def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context: Context) -> Changes:
+    memo = states.get(CreditMemo, command.credit_memo_id)
+    if not memo.status:
+        raise not_found("CREDIT_MEMO", command.credit_memo_id)
+    if memo.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
+    _check_new(states, command.refund_id)
+    if memo.status != "POSTED":
+        raise invalid_state("credit memo", memo.status, ["POSTED"])
+    if memo.locked_by is not None:
+        raise Rejected(
+            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
+        )
+    _check_amount(command.amount, memo.currency)
+    if command.amount.amount_minor > memo.balance:
+        available = Money(memo.balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", command.amount, available, f"credit memo {memo.number}")
+    if command.memo_line_id:
+        _check_memo_line(memo, command.memo_line_id, command.amount)
+    owner = states.get(Account, context.account_id)
+    method = requesting.check_payout(
+        states, requesting.payout_method(command.payment_method_id, memo, owner), command.amount, context
+    )
+    draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
+    draft.record(CreditMemo, command.credit_memo_id, CreditMemoLocked(f"refund:{refund_id}"))
+    threshold = approval_threshold(states, command.amount, context)
+    if threshold is not None:
+        _ask(draft, command, refund_id, threshold, context)
+        return draft.changes
+    requesting.request_unreferenced(
+        draft,
+        memo,
+        method,
+        refund_id,
+        command.amount,
+        command.reason,
+        context,
+        lines=_lines(memo, command),
+        notes=command.notes,
+        new=not command.refund_id,
+    )
+    return draft.changes
+
+
+def _lines(memo: CreditMemo, command: IssueRefund | IssueUnreferencedRefund) -> tuple[LineAmount, ...]:
+    """The line that is named, or the largest open ones."""
+    if isinstance(command, IssueUnreferencedRefund) and command.memo_line_id:
+        return (LineAmount(command.memo_line_id, command.amount),)
+    return requesting.largest_first(memo, command.amount)
+
+
+def _check_memo_line(memo: CreditMemo, line_id: str, amount: Money) -> None:
+    line = memo.lines.get(line_id)
+    if line is None:
+        raise not_found("INVOICE_LINE", line_id)
+    if amount.amount_minor > line.balance:
+        available = Money(line.balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", amount, available, f"line {line_id}")
+
+
+def _external_needs(states: States, command: RecordExternalRefund, context: Context) -> Needs:
+    if command.payment_id:
+        yield Need(Payment, command.payment_id)
+    if command.credit_memo_id:
+        yield Need(CreditMemo, command.credit_memo_id)
+    if command.refund_id:
+        yield Need(Refund, command.refund_id)
+    yield account.needed(context)
+
+
+def record_external(states: States, command: RecordExternalRefund, context: Context) -> Changes:
+    account.of(states, context)
+    _check_new(states, command.refund_id)
+    if command.payment_id and command.credit_memo_id:
+        raise Rejected("MALFORMED_REQUEST", "name a payment or a credit memo", field="data.payment_id")
+    if not command.reference.strip():
+        raise Rejected("MALFORMED_REQUEST", "a refund outside needs a reference", field="data.reference")
+    if command.amount.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
+    refund_id = command.refund_id or context.new_id("refund")
+    draft = Draft(states, requesting.EVOLVE)
+    if command.payment_id:
+        take_from_payment(draft, command.payment_id, refund_id, command.amount, context)
+    if command.credit_memo_id:
+        take_from_memo(draft, command.credit_memo_id, refund_id, command.amount, context)
+    recorded = ExternalRefundRecorded(
+        refund_id,
+        context.number("REF"),
+        context.account_id,
+        command.amount,
+        command.instrument,
+        command.reference,
+        command.paid_on,
+        command.reason,
+        command.payment_id,
+        command.credit_memo_id,
+    )
+    draft.record(Refund, refund_id, recorded, new=not command.refund_id)
+    if command.payment_id or command.credit_memo_id:
+        kind, id = ("payment", command.payment_id) if command.payment_id else ("cm", command.credit_memo_id)
+        draft.record(Refund, refund_id, RefundApplied(kind, id or "", command.amount))
+    return draft.changes
+
+
+def take_from_payment(draft: Draft, payment_id: str, refund_id: str, amount: Money, context: Context) -> None:
+    source = draft.get(Payment, payment_id)
+    applying.check_payment(source, payment_id, context)
+    check_source(source)
+    _check_amount(amount, source.currency)
+    if amount.amount_minor > source.unapplied:
+        available = Money(source.unapplied, source.currency)
+        raise exceeded("REFUND_EXCEEDS_UNAPPLIED", amount, available, f"payment {source.number}")
+    draft.record(Payment, payment_id, RefundAppliedToPayment(refund_id, amount, reserved=False))
+
+
+def take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
+    memo = draft.get(CreditMemo, memo_id)
+    if not memo.status:
+        raise not_found("CREDIT_MEMO", memo_id)
+    if memo.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
+    if memo.status != "POSTED":
+        raise invalid_state("credit memo", memo.status, ["POSTED"])
+    if memo.locked_by is not None:
+        raise Rejected(
+            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
+        )
+    _check_amount(amount, memo.currency)
+    if amount.amount_minor > memo.balance:
+        available = Money(memo.balance, memo.currency)
+        raise exceeded("CREDIT_BALANCE_EXCEEDED", amount, available, f"credit memo {memo.number}")
+    lines = requesting.largest_first(memo, amount)
+    draft.record(CreditMemo, memo_id, RefundAppliedToCreditMemo(refund_id, amount, lines, reserved=False))
+
+
+RULES = (
+    Rule(IssueRefund, _issue_needs, issue),
+    Rule(IssueUnreferencedRefund, _unreferenced_needs, issue_unreferenced),
+    Rule(RecordExternalRefund, _external_needs, record_external),
+)

@@ -1,0 +1,212 @@
+"""A whole Tender on this machine: servers where none are given, the schema, the topics, every role.
+
+Each role is a process of its own, watched and started again; all of them end with us.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from services import bootstrap
+from services.embedded import EmbeddedStack, free_port, running_endpoints
+from services.embedded.broker import PARTITIONS
+from services.prepare import prepare
+from services.running.supervisor import Supervisor, role_command
+from services.settings import Settings
+from services.watching.metrics import shared_folder
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "worker": ("worker",),
+    "relay": ("relay", "processes"),
+    "gateway": ("gateway",),
+    "projector": ("projector",),
+    "http": ("http",),
+}
+"""The processes, by name, and the roles that each runs."""
+
+TALK_TO_THE_BROKER = ("worker", "relay")
+"""An embedded broker comes back empty, as another cluster: a relay that lived through it would put
+newer events there before the older ones that it gets back."""
+
+READY_SECONDS = 60.0
+_HTTP_URL = "http-url"
+
+
+class PortTaken(RuntimeError):
+    """Another program listens where HTTP shall."""
+
+
+@dataclass
+class Stack:
+    settings: Settings
+    supervisor: Supervisor
+    http_url: str
+    embedded: EmbeddedStack | None = None
+    """The servers that we started ourselves, if we did."""
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as our children read them."""
+    secrets = ("kafka_password", "key_encryption_key")
+    given = settings.model_dump(mode="json", exclude_none=True, exclude=set(secrets))
+    for name in secrets:
+        if secret := getattr(settings, name):
+            given[name] = secret.get_secret_value()
+    return {f"TENDER_{name.upper()}": str(value) for name, value in given.items()}
+
+
+@asynccontextmanager
+async def running(
+    settings: Settings,
+    say: Callable[[str], None] = lambda _: None,
+    groups: Mapping[str, tuple[str, ...]] = GROUPS,
+) -> AsyncIterator[Stack]:
+    """Everything up and ready, until the block ends."""
+    async with AsyncExitStack() as stack:
+        supervisor = Supervisor({}, settings.data_dir / "logs")
+        settings, embedded = await _servers(settings, supervisor, stack, say)
+        settings = _listening(settings) if "http" in groups else settings
+        await prepare(settings)
+        stack.push_async_callback(supervisor.stop)
+        settings = await _simulator(settings, supervisor)
+        counting = shared_folder(settings.data_dir / "metrics")
+        supervisor.environment = {**os.environ, **environment(settings), **counting}
+        say(f"starting {', '.join(groups)}")
+        for name, roles in groups.items():
+            await supervisor.start(name, role_command(*roles))
+        url = _url(settings)
+        if "http" in groups:
+            await _ready(url)
+            stack.enter_context(_told(settings.data_dir / _HTTP_URL, url))
+        yield Stack(settings, supervisor, url, embedded)
+
+
+def _listening(settings: Settings) -> Settings:
+    """With a port that is free: a stranger on it would answer in our name.  Raises `PortTaken`."""
+    if settings.http_port == 0:
+        return settings.model_copy(update={"http_port": free_port()})
+    if not is_free(settings.http_host, settings.http_port):
+        raise PortTaken(
+            f"port {settings.http_port} is taken by another program: choose one with --http-port, 0 for any"
+        )
+    return settings
+
+
+def is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _url(settings: Settings) -> str:
+    host = "127.0.0.1" if settings.http_host in ("0.0.0.0", "::") else settings.http_host  # noqa: S104
+    return f"http://{host}:{settings.http_port}"
+
+
+@contextmanager
+def _told(file: Path, text: str) -> Iterator[None]:
+    """Where others of this machine find us, as long as we are here."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def http_url(settings: Settings) -> str:
+    """Of the Tender that runs over the data folder; where none says so, the one that is set."""
+    file = settings.data_dir / _HTTP_URL
+    return file.read_text() if file.exists() else _url(settings)
+
+
+async def _servers(
+    settings: Settings, supervisor: Supervisor, stack: AsyncExitStack, say: Callable[[str], None]
+) -> tuple[Settings, EmbeddedStack | None]:
+    if not settings.embedded_database and not settings.embedded_broker:
+        return settings, None
+    needed = {"postgres": settings.embedded_database, "broker": settings.embedded_broker}
+    say(f"starting the embedded {' and '.join(name for name, wanted in needed.items() if wanted)}")
+    topics = dict.fromkeys(bootstrap.topics(settings), PARTITIONS)
+    embedded = EmbeddedStack(  # a broker that starts again has its topics again
+        settings.data_dir, topics, without=[name for name, wanted in needed.items() if not wanted]
+    )
+    await stack.enter_async_context(embedded)
+    watching = asyncio.create_task(
+        embedded.watch(on_broker_loss=lambda: supervisor.restart(TALK_TO_THE_BROKER)),
+        name="watch the embedded servers",
+    )
+
+    async def unwatch() -> None:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+    stack.push_async_callback(unwatch)
+    endpoints = embedded.endpoints
+    return use(settings, endpoints.database_url, endpoints.kafka_bootstrap_servers), embedded
+
+
+def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settings:
+    """Settings with embedded servers where the user gave none."""
+    update: dict[str, object] = {
+        "database_url": settings.database_url or database_url,
+        "kafka_bootstrap_servers": settings.kafka_bootstrap_servers or bootstrap_servers,
+    }
+    if settings.embedded_broker:
+        update["kafka_idempotent_producer"] = False
+        update["topic_partitions"] = PARTITIONS
+        update["group_session_timeout_ms"] = (
+            2_000  # this broker waits for half of it, or twice, at each start
+        )
+    return settings.model_copy(update=update)
+
+
+def attached(settings: Settings) -> Settings:
+    """The settings of a Tender that runs already: the user's servers, or those over the data folder."""
+    if settings.database_url and settings.kafka_bootstrap_servers:
+        return settings
+    endpoints = running_endpoints(settings.data_dir)
+    if endpoints is None:
+        raise RuntimeError(f"nothing runs over {settings.data_dir}: start it with `tender up`")
+    return use(settings, endpoints.database_url, endpoints.kafka_bootstrap_servers)
+
+
+async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
+    if settings.simulator_url:
+        return settings
+    port = free_port()
+    command = [
+        sys.executable,
+        "-m",
+        "gateways.simulator",
+        f"--port={port}",
+        f"--seed={settings.simulator_seed}",
+        f"--notify-to={settings.notifications_url}/",
+        f"--mood={settings.simulator_mood}",
+    ]
+    await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
+    return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
+
+
+async def _ready(url: str) -> None:
+    async with httpx.AsyncClient() as client, asyncio.timeout(READY_SECONDS):
+        while True:
+            try:
+                if (await client.get(f"{url}/ready")).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                pass
+            await asyncio.sleep(0.1)

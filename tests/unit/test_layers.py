@@ -17,15 +17,14 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
-    "bench", "bootstrap", "bus", "cache", "cli", "clock", "contracts", "data_model", "demo", "doctor", "door",
-    "embedded", "handler", "hearing", "http", "importing", "intake", "kafka_admin", "keys", "lease",
-    "lifeline", "logs", "loop", "metrics", "observing", "prepare", "process_runner", "relay", "roles",
-    "settings", "stack", "store", "supervisor", "unparking", "verify", "workers",
+    "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door", "embedded", "handler",
+    "hearing", "http", "importing", "intake", "keys", "lease", "prepare", "process_runner", "relay", "roles",
+    "running", "settings", "store", "unparking", "watching", "workers",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 
-JOINS = {"services.bench", "services.bootstrap", "services.cli", "services.demo", "services.doctor"}
-JOINS |= {"services.prepare", "services.stack", "services.roles", "services.verify"}
+JOINS = {"services.bench", "services.bootstrap", "services.cli", "services.demo", "services.watching.doctor"}
+JOINS |= {"services.prepare", "services.running.stack", "services.roles"}
 """Programs, and the one place where things are joined: nothing else may know how they are."""
 
 OURS_OF = {
@@ -39,7 +38,9 @@ OURS_OF = {
 """Of each layer: what of ours it may import."""
 
 ALSO = {
-    "services.work": ("services.store.protocol",),  # which rows of work a fact makes: the shapes of the rows
+    "services.calls.work": (
+        "services.store.protocol",
+    ),  # which rows of work a fact makes: the shapes of the rows
     "services.answers": ("services.store.protocol",),  # what the verdicts of a batch say: the same shapes
     "services.messages": ("services.store.protocol",),  # which message a row becomes: the same shapes
 }
@@ -124,8 +125,8 @@ def _imports(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _named(source: str, name: str) -> str:
-    """`from services import refund` imports the module `services.refund`."""
-    return f"{source}.{name}" if source in (*PACKAGES, "services.processes") else source
+    """`from services.refunds import refund` imports the module `services.refunds.refund`."""
+    return f"{source}.{name}" if (ROOT.joinpath(*source.split("."))).is_dir() else source
 
 
 def _may_import(module: str, imported: str) -> bool:
@@ -173,19 +174,19 @@ def test_every_name_of_the_shell_is_known_to_be_shell_and_not_pure() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("events.money", "from services.refund import Refund"),
+        ("events.money", "from services.refunds.refund import Refund"),
         ("events.money", "def late():\n    import services"),
         ("events", "from projections import balances"),
-        ("gateways.protocol", "from services import calling"),
+        ("gateways.protocol", "from services.calls import calling"),
         ("gateways.simulator.adapter", "from services.store.protocol import Store"),
-        ("projections.balances", "from services.invoice import Invoice"),
+        ("projections.balances", "from services.invoices.invoice import Invoice"),
         ("projections.balances", "from gateways import protocol"),
-        ("services.refund", "from services import handler"),
-        ("services.refund", "from services.store.postgres import PostgresStore"),
-        ("services.refund", "from services.store.protocol import Store"),
-        ("services.refund", "from .clock import SystemClock"),
-        ("services.refund", "from gateways.simulator import adapter"),
-        ("services.refund", "from gateways import registry"),
+        ("services.refunds.refund", "from services import handler"),
+        ("services.refunds.refund", "from services.store.postgres import PostgresStore"),
+        ("services.refunds.refund", "from services.store.protocol import Store"),
+        ("services.refunds.refund", "from ..clock import SystemClock"),
+        ("services.refunds.refund", "from gateways.simulator import adapter"),
+        ("services.refunds.refund", "from gateways import registry"),
         ("services.processes.refunding", "from services.http import problems"),
         ("services.processes.refunding", "from ..relay import Relay"),
         ("services.relay", "from services import bootstrap"),
@@ -198,7 +199,7 @@ def test_an_import_against_the_direction_is_found(module: str, source: str) -> N
 
 @pytest.mark.parametrize("library", [*WHY_NOT, "asyncpg", "httpx", "starlette.requests", "os.path"])
 @pytest.mark.parametrize(
-    "module", ["events.money", "services.refund", "services.processes.x", "gateways.protocol"]
+    "module", ["events.money", "services.refunds.refund", "services.processes.x", "gateways.protocol"]
 )
 def test_a_pure_module_with_a_library_that_reaches_outside_is_found(module: str, library: str) -> None:
     assert violations(module, f"import {library}")
@@ -210,7 +211,7 @@ def test_a_pure_module_with_a_library_that_reaches_outside_is_found(module: str,
     ["datetime.now(UTC)", "datetime.datetime.utcnow()", "date.today()", "uuid4()", "uuid.uuid4()", "print(1)",
      "open('x')"],
 )  # fmt: skip
-@pytest.mark.parametrize("module", ["events.money", "services.refund", "projections.balances"])
+@pytest.mark.parametrize("module", ["events.money", "services.refunds.refund", "projections.balances"])
 def test_a_call_for_time_chance_or_a_file_is_found(module: str, call: str) -> None:
     (found,) = violations(module, f"x = 1\ny = {call}\n")
     assert found.startswith(f"{module}:2: ")
@@ -225,14 +226,14 @@ def test_a_projection_with_a_clock_chance_or_a_socket_is_found(library: str) -> 
     ("module", "source"),
     [
         (
-            "services.refund",
-            "from datetime import datetime\nfrom services import refunding\nnow()",
+            "services.refunds.refund",
+            "from datetime import datetime\nfrom services.refunds import refunding\nnow()",
         ),
-        ("services.refund", "from gateways.codes import Approved\nfrom gateways import protocol"),
-        ("services.work", "from services.store.protocol import WorkDue"),
+        ("services.refunds.refund", "from gateways.codes import Approved\nfrom gateways import protocol"),
+        ("services.calls.work", "from services.store.protocol import WorkDue"),
         (
             "services.relay",
-            "import asyncio\nfrom projections import runner\nimport services.refund",
+            "import asyncio\nfrom projections import runner\nimport services.refunds.refund",
         ),
         ("services.cli", "from services import bootstrap"),
         ("projections.runner", "import asyncio\nfrom events.log import Recorded"),

@@ -42,7 +42,8 @@ def cancel(states: States, command: CancelRefundOrchestration, context: Context)
             falling_back.keep_as_credit(draft, ro, leg, level, context)
     if draft.get(Invoice, ro.original_invoice_id).locked_by == by:
         draft.record(Invoice, ro.original_invoice_id, InvoiceUnlocked(by))
-    draft.record(CreditMemo, ro.credit_memo_id, CreditMemoUnlocked(by))
+    if draft.get(CreditMemo, ro.credit_memo_id).locked_by == by:
+        draft.record(CreditMemo, ro.credit_memo_id, CreditMemoUnlocked(by))
     draft.record(RefundOrchestration, id, RefundOrchestrationCanceled(command.reason))
     return draft.changes
 

@@ -203,49 +203,60 @@ def _shrink_reservation(draft: Draft, ro: RefundOrchestration, leg: Leg, amount:
 def _pay_out(
     draft: Draft, states: States, ro: RefundOrchestration, leg: Leg, level: str, context: Context
 ) -> None:
-    """Give the failed payment its place on the invoice back, and pay the memo out to a saved method."""
+    """Give the failed payment its place on the invoice back, and pay the memo out to a saved method.
+
+    Of a refund that came back, a part of the memo may have been used elsewhere since: the leg keeps as much.
+    """
     memo, owner = draft.get(CreditMemo, ro.credit_memo_id), states.get(Account, context.account_id)
-    amount = Money(leg.amount, ro.currency)
+    if leg.source_kind != "payment":
+        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "it was a payout already")
+        return
+    amount = Money(min(leg.amount, memo.balance + memo.applied_to(ro.original_invoice_id)), ro.currency)
+    if amount.amount_minor == 0:
+        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "the credit memo is used elsewhere by now")
+        return
     try:
         id = requesting.payout_method(None, memo, owner)
         method = requesting.check_payout(states, id, amount, context)
     except Rejected as rejected:
         _fell_back(draft, ro, leg, "UNREFERENCED", 0, rejected.code)
         return
-    if leg.source_kind != "payment":
-        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "it was a payout already")
-        return
-    _swap_for_payment(draft, ro, leg, level, context)
+    _swap_for_payment(draft, ro, leg, amount.amount_minor, level, context)
     new_leg, refund_id = max(ro.legs) + 1, context.new_id("payout")
-    _fell_back(draft, ro, leg, "UNREFERENCED", leg.amount, "paid out to a saved method", new_leg)
+    _fell_back(draft, ro, leg, "UNREFERENCED", amount.amount_minor, "paid out to a saved method", new_leg)
     legs.request_payout(draft, ro, method, new_leg, refund_id, amount, 1, "UNREFERENCED", context)
 
 
 def keep_as_credit(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
     """The invoice stays settled, the payment fully applied, and the customer holds the credit."""
     if leg.source_kind == "payment":
-        _swap_for_payment(draft, ro, leg, level, context)
+        _swap_for_payment(draft, ro, leg, leg.amount, level, context)
     else:
         legs.release(draft, ro, leg)
     _fell_back(draft, ro, leg, "OPEN_CREDIT", leg.amount, "kept as open credit")
 
 
-def _swap_for_payment(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, context: Context) -> None:
-    """Take the leg's amount of the memo off the invoice, and put the failed payment in its place.
+def _swap_for_payment(
+    draft: Draft, ro: RefundOrchestration, leg: Leg, amount: int, level: str, context: Context
+) -> None:
+    """Take an amount of the memo off the invoice, and put as much of the failed payment in its place.
 
     Applications are whole: those of the memo are taken back, newest first, until enough is off, and
-    what was too much is applied again.
+    what was too much is applied again.  Where the memo was taken off by others, its place may have been
+    filled: what the invoice has no room for stays on the payment, free.
     """
     invoice_id, memo_id = ro.original_invoice_id, ro.credit_memo_id
     invoice = draft.get(Invoice, invoice_id)
-    level, taken = invoice.level or level, legs.newest(invoice, memo_id, leg.amount)
+    level, taken = invoice.level or level, legs.newest(invoice, memo_id, amount)
     off, ids = sum(whole.amount for whole in taken), [whole.application_id for whole in taken]
-    draft.extend(
-        application.take_back(draft.get(CreditMemo, memo_id), invoice, ids, legs.why(context), context)
-    )
-    legs.release(draft, ro, leg)
-    legs.apply_payment(draft, leg.source_id, invoice_id, leg.amount, level, context, "instead/")
-    legs.apply_memo(draft, memo_id, invoice_id, off - leg.amount, level, context, "rest/")
+    if taken:
+        draft.extend(
+            application.take_back(draft.get(CreditMemo, memo_id), invoice, ids, legs.why(context), context)
+        )
+    _shrink_reservation(draft, ro, leg, amount)
+    instead = min(amount, draft.get(Invoice, invoice_id).balance)
+    legs.apply_payment(draft, leg.source_id, invoice_id, instead, level, context, "instead/")
+    legs.apply_memo(draft, memo_id, invoice_id, off - amount, level, context, "rest/")
 
 
 def resolve_manual(states: States, command: ResolveManualAction, context: Context) -> Changes:

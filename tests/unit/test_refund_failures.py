@@ -11,6 +11,7 @@ import pytest
 from events.operations import ExceptionRaised
 from events.shapes import Outcome
 from services.accounts.method_choice import SetDefaultPaymentMethod
+from services.applications.applying import ApplyCreditMemo, Target, UnapplyCreditMemo
 from services.credits.credit_memo import CreditMemo
 from services.invoices.invoice import Invoice
 from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
@@ -18,7 +19,7 @@ from services.orchestrations.legs import RETRY_AFTER
 from services.orchestrations.orchestration import RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
-from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey, line
+from tests.journey import CARD_CLOSED, SOFT, SUCCESS, Journey, line, money
 from tests.spec import NOW
 
 PENDING = Outcome("Pending", gateway_ref="re_1")
@@ -49,6 +50,14 @@ class Refunding(Journey):
         """What the gateway says about the latest refund; the commands that follow at once."""
         self.answer_refund(self.last_id(Refund), outcome)
         return [type(command).__name__ for command in self.run_processes()]
+
+    def use_memo_elsewhere(self, amount: str) -> None:
+        """Take the memo off the invoice, and settle another invoice with a part of it."""
+        memo, other = self.memo, self.post("OTHER", line("1", amount))
+        for id in list(memo.applications):
+            self.when(UnapplyCreditMemo(memo.credit_memo_id, id)).then_accepted()
+        target = Target(other, money(amount))
+        self.when(ApplyCreditMemo(memo.credit_memo_id, (target,))).then_accepted()
 
     def check_settled(self) -> None:
         """Nothing is held any more, and every cent is in one place."""
@@ -204,4 +213,37 @@ def test_a_payout_that_comes_back_becomes_open_credit() -> None:
     j.say(REVERSED)
     assert (j.memo.refunded, j.memo.balance) == (0, 40_00)
     assert j.orchestration.status == "COMPLETED_WITH_OPEN_CREDIT"
+    j.check_settled()
+
+
+def test_of_a_refund_that_comes_back_a_payout_gives_what_its_memo_still_has_and_the_rest_is_credit() -> None:
+    j = Refunding(refund_failure_fallback=["UNREFERENCED"])
+    j.say(SUCCESS)
+    j.use_memo_elsewhere("15.00")
+    assert j.say(REVERSED) == ["ChooseRefundFallback", "ChooseRefundFallback"]
+    assert j.state(Refund, j.last_id(Refund)).amount == 25_00
+    j.say(SUCCESS)
+    assert j.orchestration.status == "COMPLETED"
+    assert (j.orchestration.refunded, j.orchestration.open_credit) == (25_00, 15_00)
+    assert (j.memo.applied, j.memo.refunded) == (15_00, 25_00)
+    j.check_settled()
+
+
+def test_of_a_refund_that_comes_back_nothing_is_paid_out_of_a_memo_that_is_used_up() -> None:
+    j = Refunding(refund_failure_fallback=["UNREFERENCED"])
+    j.say(SUCCESS)
+    j.use_memo_elsewhere("40.00")
+    j.say(REVERSED)
+    assert (j.orchestration.status, j.orchestration.open_credit) == ("COMPLETED", 40_00)
+    assert (j.memo.applied, j.payment("P")["applied"]) == (40_00, "100.00")
+    j.check_settled()
+
+
+def test_a_refund_that_comes_back_stays_on_the_payment_where_the_invoice_is_paid_by_others() -> None:
+    j = Refunding(refund_failure_fallback=["OPEN_CREDIT"])
+    j.say(SUCCESS)
+    j.use_memo_elsewhere("40.00")
+    j.pay("Q", "30.00", j.invoice)
+    j.say(REVERSED)
+    assert (j.payment("P")["applied"], j.payment("P")["unapplied"]) == ("70.00", "30.00")
     j.check_settled()

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
@@ -87,6 +87,15 @@ class Fact:
     outcome: Outcome
 
 
+class Truth(NamedTuple):
+    """PROCESSED, FAILED or UNSEEN; None where they do not know it either."""
+
+    outcome: Any
+    ref: str | None = None
+    amount_minor: int = 0
+    """What was taken, or given back: it may be less than was asked for."""
+
+
 class Bank:
     """One simulator for both gateways, and its people."""
 
@@ -126,23 +135,17 @@ class Bank:
             entry.code = "" if entry.status == "EXECUTED" else "fraudulent"
             self.weather.happened["review decided"] += 1
 
-    def truth(self, key: str, asked: int) -> tuple[Any, str | None]:
-        """What became of an operation, and its reference, for somebody who calls them.
-
-        PROCESSED, FAILED or UNSEEN; None where they do not know it either.  What they had taken too
-        little of they take whole: his word will stand for all of it.
-        """
+    def truth(self, key: str) -> Truth:
+        """What became of an operation, for somebody who calls them."""
         found = [entry for entry in self.simulator.entries.values() if key_of(entry) == key]
         for entry in found:
             self.simulator.answer(entry, self._clock.now())
-        executed = [entry.ref for entry in found if entry.status == "EXECUTED"]
+        executed = [entry for entry in found if entry.status == "EXECUTED"]
         if executed:
-            for entry in found:
-                entry.amount_minor = asked
-            return "PROCESSED", executed[-1]
+            return Truth("PROCESSED", executed[-1].ref, executed[-1].amount_minor)
         if not found:
-            return "UNSEEN", None
-        return "FAILED" if {entry.status for entry in found} == {"DECLINED"} else None, None
+            return Truth("UNSEEN")
+        return Truth("FAILED" if {entry.status for entry in found} == {"DECLINED"} else None)
 
     def news(self, chosen: Any, is_known: Callable[[str], bool]) -> Fact | None:
         """Something that a gateway might notify: an outcome again, a wrong one, or one that has changed.

@@ -30,7 +30,7 @@ from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
 from services.tenants.exceptions import ResolveException
 from services.workers import REPORTS
-from tests.simulation.bank import Fact, key_of
+from tests.simulation.bank import Fact, Truth, key_of
 from tests.simulation.virtual_loop import START
 from tests.simulation.workload import Said, Say, Users, of
 
@@ -48,11 +48,13 @@ def _resolve(users: Users, doubtful: Any) -> Said | None:
     if doubtful is None:
         return None
     call: GatewayCall = users.seen.of["gwcall"][doubtful.operation_key]
-    outcome, ref = users.bank.truth(doubtful.operation_key, call.planned.amount.amount_minor)
+    outcome, ref, amount = users.bank.truth(doubtful.operation_key)
     if outcome == "UNSEEN":  # where nobody will send it any more, it has failed
         outcome = "FAILED" if call.status == "REVIEW" else None
     if outcome is None:
         return None
+    if outcome == "PROCESSED" and amount != call.planned.amount.amount_minor:
+        return _told(users, call, Truth(outcome, ref, amount))
     match doubtful.KIND:
         case "payment":
             command: Any = ResolvePaymentOutcome(doubtful.payment_id, outcome, "he called them", ref)
@@ -240,15 +242,23 @@ def last_word(users: Users) -> Iterator[Said]:
 def _voids_and_reversals(users: Users) -> Iterator[Said]:
     """What has no command of its own is told as news, by a person who asked."""
     for key, call in users.seen.of["gwcall"].items():
-        planned = call.planned
-        if call.status != "REVIEW" or planned.operation not in ("VOID", "REVERSE"):
-            continue
-        outcome, ref = users.bank.truth(key, planned.amount.amount_minor)
-        known = Outcome("Success" if outcome == "PROCESSED" else "Decline", gateway_ref=ref)
-        if outcome:
-            users.number += 1
-            report = REPORTS[planned.operation](key, "OPERATOR", known, evidence="he called them")
-            yield Said(report, planned.account_id, f"asked {users.number}")
+        if call.status == "REVIEW" and call.planned.operation in ("VOID", "REVERSE"):
+            truth = users.bank.truth(key)
+            if truth.outcome:
+                users.number += 1
+                yield _told(users, call, truth)
+
+
+def _told(users: Users, call: GatewayCall, truth: Truth) -> Said:
+    """What somebody was told by the gateway's people, to the penny."""
+    planned = call.planned
+    assert planned is not None
+    known = Outcome("Decline")
+    if truth.outcome == "PROCESSED":
+        done = Money(truth.amount_minor, planned.amount.currency)
+        known = Outcome("Success", gateway_ref=truth.ref, processed_amount=done)
+    report = REPORTS[planned.operation](planned.idempotency_key, "OPERATOR", known, evidence="he called them")
+    return Said(report, planned.account_id, f"asked {users.number}")
 
 
 DECISIONS: dict[Say, int] = {

@@ -91,7 +91,8 @@ class MemoryStore:
         self._numbers: dict[tuple[str, str], int] = defaultdict(lambda: 1)
         self._erased: set[str] = set()
         self._seq = 0
-        self._moved = asyncio.Event()
+        self._moves = 0
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     async def commit(self, batch: Batch) -> Appended:
         self._check(batch)
@@ -102,8 +103,9 @@ class MemoryStore:
         self._record_verdicts(batch, first - 1)
         self._write_queues(batch)
         if batch.events or batch.verdicts or batch.outbox:
-            moved, self._moved = self._moved, asyncio.Event()
-            moved.set()
+            self._moves += 1
+            for waiting in self._waiting:
+                _wake(waiting)
         return Appended(len(self._log), self._verdict_position, first)
 
     def _check(self, batch: Batch) -> None:
@@ -293,13 +295,22 @@ class MemoryStore:
 
     async def wakeups(self) -> AsyncIterator[None]:
         while True:
-            moved = self._moved
+            seen = self._moves
             yield None
-            try:
-                async with asyncio.timeout(self.poll_seconds):
-                    await moved.wait()
-            except TimeoutError:
-                pass
+            if seen == self._moves:
+                await self._until_moved()
+
+    async def _until_moved(self) -> None:
+        """Until the next commit, or until it is time to look anyway."""
+        loop = asyncio.get_running_loop()
+        waiting = loop.create_future()
+        self._waiting[waiting] = None
+        alarm = loop.call_later(self.poll_seconds, _wake, waiting)
+        try:
+            await waiting
+        finally:
+            alarm.cancel()
+            del self._waiting[waiting]
 
     async def subject_keys(self, homes: Collection[str]) -> dict[str, SubjectKey | None]:
         return {home: self._key(home) for home in homes}
@@ -453,3 +464,8 @@ class MemoryStore:
 
     async def close(self) -> None:
         return None
+
+
+def _wake(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

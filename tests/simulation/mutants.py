@@ -219,9 +219,8 @@ def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
 
 _HUNT = """
 import sys
-from services.running.loop import collect_rarely
-from tests.simulation.__main__ import survive
-collect_rarely()
+from tests.simulation.__main__ import collect_between_seeds, survive
+collect_between_seeds()
 for seed in range(1, int(sys.argv[1]) + 1):
     _, told, why = survive(seed)
     if told is None:

@@ -16,6 +16,7 @@ from events import (  # importing a module enters its facts in the catalog
     refund,
     settings,
     subscription,
+    token_migration,
 )
 
 __all__ = [
@@ -34,4 +35,5 @@ __all__ = [
     "refund",
     "settings",
     "subscription",
+    "token_migration",
 ]

@@ -9,7 +9,7 @@ from events.personal import Personal
 from events.shapes import Address
 
 
-@fact("payment_method.saved.v2")
+@fact("payment_method.saved.v3")
 class PaymentMethodSaved:
     """An instrument, tokenized by its gateway, was stored for an account."""
 
@@ -40,6 +40,20 @@ class PaymentMethodSaved:
     mandate_reference: str | None = None
     mandate_accepted_at: datetime | None = None
     network_transaction_id: str | None = None
+    contact_id: str | None = None
+    """The owner, where that is a contact."""
+    async_gateway_ref: str | None = None
+    card_category: str | None = None
+    issuer: str | None = None
+    bank_name: str | None = None
+    bank_code: str | None = None
+    bank_account_type: str | None = None
+    bank_holder_type: str | None = None
+    shared_within_account: bool = False
+    portable: bool = False
+    """A network token: other gateways take it too."""
+    moto: bool = False
+    """The payer gave it by mail or telephone."""
 
 
 @upcasts("payment_method.saved.v1", to="payment_method.saved.v2")
@@ -47,6 +61,151 @@ def owner_and_usage_were_implied(fact: dict[str, object]) -> dict[str, object]:
     """Version 1 knew only methods of accounts, and one flag for all use without the customer."""
     reusable = fact.pop("reusable", True)
     return {**fact, "owner_type": "ACCOUNT", "usage": "OFF_SESSION" if reusable else "ON_SESSION"}
+
+
+@upcasts("payment_method.saved.v2", to="payment_method.saved.v3")
+def banks_and_contacts_were_not_told(fact: dict[str, object]) -> dict[str, object]:
+    """Version 2 did not say which contact owns a method, and knew no banks and no sharing."""
+    return fact
+
+
+@fact("payment_method.imported.v1")
+class PaymentMethodImported:
+    """A token that came from elsewhere was taken over for an account: usable at once."""
+
+    method_id: str
+    account_id: str
+    external_id: str
+    """What it was called where it came from."""
+    merchant_account_id: str
+    gateway_id: str
+    token_ref: str
+    type: str
+    fingerprint: str
+    job_id: str | None = None
+    """The migration that it came with; none for a row that came alone."""
+    row_no: int | None = None
+    usage: str = "OFF_SESSION"
+    gateway_reference: str | None = None
+    async_gateway_ref: str | None = None
+    network: str | None = None
+    last4: str | None = None
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    extended_type: str | None = None
+    sec_code: str | None = None
+    holder_name: Personal | None = None
+    holder_email: Personal | None = None
+    billing_address: Address | None = None
+    nickname: Personal | None = None
+    mandate_reference: str | None = None
+    mandate_accepted_at: datetime | None = None
+    network_transaction_id: str | None = None
+
+
+@fact("payment_method.tokenization_requested.v1")
+class PaymentMethodTokenizationRequested:
+    """What a client-side component holds under a handle is to become a token of the gateway's."""
+
+    method_id: str
+    account_id: str
+    owner_type: str
+    contact_id: str | None
+    merchant_account_id: str
+    gateway_id: str
+    handle: str
+    """The component's stand-in for the number, which never reaches Tender."""
+    type: str
+    fingerprint: str
+    attempt_no: int
+    gateway_idempotency_key: str
+    requested_at: datetime
+    usage: str = "OFF_SESSION"
+    gateway_reference: str | None = None
+    network: str | None = None
+    card_category: str | None = None
+    last4: str | None = None
+    expiry_month: int | None = None
+    expiry_year: int | None = None
+    bank_name: str | None = None
+    bank_code: str | None = None
+    bank_account_type: str | None = None
+    bank_holder_type: str | None = None
+    sec_code: str | None = None
+    holder_name: Personal | None = None
+    holder_email: Personal | None = None
+    billing_address: Address | None = None
+    nickname: Personal | None = None
+    shared_within_account: bool = False
+    merchant_created: bool = False
+    moto: bool = False
+    mandate_reference: str | None = None
+    mandate_accepted_at: datetime | None = None
+
+
+@fact("payment_method.tokenized.v1")
+class PaymentMethodTokenized:
+    """The gateway took it: usable, unless the gateway still waits for something."""
+
+    token_ref: str
+    source: str
+    """GATEWAY, NOTIFICATION, RECONCILER or OPERATOR."""
+    awaits: str | None = None
+    """NOTIFICATION, MICRO_DEPOSITS or REVIEW."""
+    network_transaction_id: str | None = None
+
+
+@fact("payment_method.tokenization_failed.v1")
+class PaymentMethodTokenizationFailed:
+    result_code: str
+    category: str | None
+    raw_code: str | None
+    raw_message: str | None
+    hard: bool
+
+
+@fact("payment_method.activated.v1")
+class PaymentMethodActivated:
+    """What the gateway waited for has happened."""
+
+    source: str
+    token_ref: str | None = None
+    """Its token, where that is known only now."""
+
+
+@fact("payment_method.errored.v1")
+class PaymentMethodErrored:
+    """What the gateway waited for did not happen."""
+
+    source: str
+    category: str | None
+    raw_code: str | None
+
+
+@fact("payment_method.shared.v1")
+class PaymentMethodShared:
+    """Whether the account's other contacts, and its default, may use a contact's method."""
+
+    shared: bool
+
+
+@fact("payment_method.mandate_recorded.v1")
+class MandateRecorded:
+    """The payer's consent to being charged."""
+
+    reference: str
+    accepted_at: datetime
+    scheme: str | None = None
+    ip: Personal | None = None
+    text_hash: str | None = None
+    """Of the words that the payer agreed to."""
+    network_transaction_id: str | None = None
+
+
+@fact("payment_method.mandate_revoked.v1")
+class MandateRevoked:
+    reference: str
+    reason: str | None = None
 
 
 @fact("payment_method.details_updated.v1")
@@ -99,6 +258,15 @@ class PaymentMethodDeleted:
 
 PaymentMethodEvent = (
     PaymentMethodSaved
+    | PaymentMethodImported
+    | PaymentMethodTokenizationRequested
+    | PaymentMethodTokenized
+    | PaymentMethodTokenizationFailed
+    | PaymentMethodActivated
+    | PaymentMethodErrored
+    | PaymentMethodShared
+    | MandateRecorded
+    | MandateRevoked
     | PaymentMethodDetailsUpdated
     | PaymentMethodExpired
     | PaymentMethodRevoked

@@ -44,7 +44,7 @@ from events.payment import (
     RefundReservedOnPayment,
     RefundReversedOnPayment,
 )
-from projections.table import INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+from projections.table import FLAG, INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
@@ -83,7 +83,9 @@ payment_methods = Table(
         *text(
             "account_id", "gateway_id", "merchant_account_id", "type", "network", "last4", "status", "usage"
         ),
-        *text("processing_mode", "nickname", "last_category", "hard_blocked_reason"),
+        *text("processing_mode", "nickname", "last_category", "hard_blocked_reason", "contact_id"),
+        *text("mandate_reference", "awaits", "external_id", "job_id"),
+        Column("shared_within_account", FLAG, False),
         Column("expiry_month", "int"),
         Column("expiry_year", "int"),
         Column("consecutive_failures", "int", 0),
@@ -303,7 +305,8 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
         "usage",
         "processing_mode",
     )
-    kept = {name: getattr(fact, name) for name in (*names, "nickname", "expiry_month", "expiry_year")}
+    more = ("nickname", "expiry_month", "expiry_year", "contact_id", "mandate_reference")
+    kept = {name: getattr(fact, name) for name in (*names, *more, "shared_within_account")}
     yield Row(
         (at.tenant, at.id),
         {
@@ -318,7 +321,7 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
 
 @payment_methods.on(methods.PaymentMethodDetailsUpdated)
 def method_updated(fact: methods.PaymentMethodDetailsUpdated, at: Place, own: Own) -> Iterable[Row]:
-    names = ("network", "last4", "expiry_month", "expiry_year", "usage", "nickname")
+    names = ("network", "last4", "expiry_month", "expiry_year", "usage", "nickname", "mandate_reference")
     changed = {name: getattr(fact, name) for name in names if getattr(fact, name) is not None}
     yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE", "version": at.event.version})
 

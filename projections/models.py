@@ -8,6 +8,8 @@ from projections import (
     disputes,
     invoices,
     ledger,
+    methods,
+    migrations,
     notifications,
     operations,
     payments,
@@ -25,4 +27,7 @@ TABLES: tuple[Table, ...] = (
     *operations.TABLES,
     *notifications.TABLES,
     *ledger.TABLES,
+    *migrations.TABLES,
 )
+
+assert methods.payment_methods in TABLES, "importing it binds what it does to the table"

@@ -43,6 +43,7 @@ from services.door import Door
 from services.handler import Handler
 from services.hearing import Hearing
 from services.http.app import create_app
+from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
@@ -216,6 +217,7 @@ async def http(settings: Settings) -> None:
             door,
             handler.dry_run,
             notifications,
+            Migrations(opened, CLOCK),
             now=CLOCK.now,
             wait_seconds=settings.http_wait_seconds,
             broker=broker.cluster,

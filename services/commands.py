@@ -138,7 +138,8 @@ COMMANDS: dict[str, CommandType] = {}
 TYPES: dict[type[Any], str] = {}
 """The `ce_type` of each command's class."""
 
-_STRICT = ConfigDict(extra="forbid", strict=True)
+STRICT = ConfigDict(extra="forbid", strict=True)
+"""How commands are read."""
 
 
 @dataclass_transform(frozen_default=True)
@@ -148,7 +149,7 @@ def command(type: str) -> Callable[[type[T]], type[T]]:
     def bind(cls: type[T]) -> type[T]:
         assert type not in COMMANDS, f"two commands claim {type}"
         frozen = dataclass(frozen=True)(cls)
-        adapter = TypeAdapter(Body[frozen], config=_STRICT)  # type: ignore[valid-type]
+        adapter = TypeAdapter(Body[frozen], config=STRICT)  # type: ignore[valid-type]
         COMMANDS[type] = CommandType(type, frozen, adapter)
         TYPES[frozen] = type
         return frozen
@@ -158,7 +159,11 @@ def command(type: str) -> Callable[[type[T]], type[T]]:
 
 def fingerprint(tenant: str, type: str, sent: object) -> bytes:
     """SHA-256 of tenant, type and the sent data as canonical JSON (domain 0.2, rule 4)."""
-    canonical = orjson.dumps(sent, option=orjson.OPT_SORT_KEYS)
+    return canonical_fingerprint(tenant, type, orjson.dumps(sent, option=orjson.OPT_SORT_KEYS))
+
+
+def canonical_fingerprint(tenant: str, type: str, canonical: bytes) -> bytes:
+    """The same, of JSON whose keys are sorted already."""
     return hashlib.sha256(b"\x00".join((tenant.encode(), type.encode(), canonical))).digest()
 
 
@@ -219,10 +224,15 @@ def encode(
     actor: Actor,
     command_id: UUID | None = None,
     idempotency_key: str | None = None,
+    short: object = None,
 ) -> tuple[str, bytes]:
-    """The type and the record value of a command that Tender itself sends."""
+    """The type and the record value of a command that Tender itself sends.
+
+    `short` is the same data without what is implied, where there is much of it.
+    """
     assert is_dataclass(data)
-    body: dict[str, Any] = {"tenant_id": tenant, "account_id": account_id, "actor": actor, "data": data}
+    told = {"data": data if short is None else short}
+    body: dict[str, Any] = {"tenant_id": tenant, "account_id": account_id, "actor": actor, **told}
     if command_id is not None:
         body["command_id"] = command_id
     if idempotency_key is not None:
@@ -309,11 +319,12 @@ def _content(known: CommandType, value: bytes) -> tuple[Any, Body[Any] | None]:
     try:
         body = known.adapter.validate_json(value)
     except ValidationError as invalid:
-        return _rejection(invalid), None
+        return rejection(invalid), None
     return body.data, body
 
 
-def _rejection(invalid: ValidationError) -> Rejected:
+def rejection(invalid: ValidationError) -> Rejected:
+    """What content that is not valid earns: the first thing that is wrong with it."""
     error = invalid.errors(include_url=False, include_input=False, include_context=False)[0]
     path = [str(part) for part in error["loc"]]
     if error["type"] in _CODES:

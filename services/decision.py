@@ -62,7 +62,14 @@ class References(NamedTuple):
     reference: str
 
 
-Needs = Iterable[Need | Documents | References]
+class Name(NamedTuple):
+    """A name that may be claimed, whose owner a decision must know."""
+
+    kind: str
+    key: str
+
+
+Needs = Iterable[Need | Documents | References | Name]
 
 
 class OpenDocument(NamedTuple):
@@ -89,10 +96,30 @@ class Claiming(NamedTuple):
     key: str
     owner: str
     code: str
-    """The code of the rejection when it is taken."""
+    """The code of the rejection when it is taken; without one, it is left to whoever has it."""
 
 
-Changes = Sequence[Change | Claiming]
+class Releasing(NamedTuple):
+    """A name that its owner no longer needs."""
+
+    kind: str
+    key: str
+    owner: str
+
+
+Changes = Sequence[Change | Claiming | Releasing]
+
+
+class Told(NamedTuple):
+    """What became of an earlier command."""
+
+    status: str
+    """ACCEPTED, REJECTED or PARKED; PLANNED for a dry run."""
+    outcome: bytes
+
+
+Owners = Mapping[tuple[str, str, str], str | None]
+"""(tenant, kind, key) of a name to who holds it; None: nobody."""
 
 
 @dataclass(slots=True)
@@ -106,6 +133,8 @@ class Context:
     actor: Actor
     number: Callable[[str], str]
     """The next human number of a prefix: `context.number("PAY")` gives `PAY-000042`."""
+    told: Mapping[UUID, Told] | None = None
+    """What became of the commands that the rule's `follows` names, in their order."""
     _parts: ids.Parts | None = field(default=None, repr=False, compare=False)
 
     def new_id(self, part: str) -> str:
@@ -138,7 +167,15 @@ class States:
     It keeps count of the streams, and of the homes' lists of documents, that anybody asks for.
     """
 
-    __slots__ = ("_documents", "_read_homes", "_read_streams", "_references", "_streams", "_tenant")
+    __slots__ = (
+        "_documents",
+        "_owners",
+        "_read_homes",
+        "_read_streams",
+        "_references",
+        "_streams",
+        "_tenant",
+    )
 
     def __init__(
         self,
@@ -148,8 +185,10 @@ class States:
         read_streams: set[str] | None = None,
         read_homes: set[str] | None = None,
         references: Mapping[tuple[str, str, str], Sequence[str]] = _NO_REFERENCES,
+        owners: Owners | None = None,
     ) -> None:
         self._tenant, self._streams, self._documents = tenant, streams, documents
+        self._owners: Owners = {} if owners is None else owners
         self._read_streams = set[str]() if read_streams is None else read_streams
         self._read_homes = set[str]() if read_homes is None else read_homes
         self._references = references
@@ -179,6 +218,10 @@ class States:
     def find_references(self, gateway_id: str, reference: str) -> Sequence[str]:
         """The same, or none while they are not loaded: for `needs`."""
         return self._references.get((self._tenant, gateway_id, reference), ())
+
+    def owner(self, kind: str, key: str) -> str | None:
+        """Who holds a name that `needs` has named; nobody while that is not known."""
+        return self._owners.get((self._tenant, kind, key))
 
     def documents(self, account_id: str, state: type[Any]) -> list[str]:
         """The ids of an account's open documents of one kind, for decisions.  Raises `NotLoaded`."""
@@ -212,7 +255,7 @@ class Draft:
     def __init__(self, states: States, evolve: Mapping[type[Any], Evolve]) -> None:
         self._states, self._evolve = states, evolve
         self._copies: dict[tuple[type[Any], str], Any] = {}
-        self.changes: list[Change | Claiming] = []
+        self.changes: list[Change | Claiming | Releasing] = []
 
     def get(self, state: type[S], id: str) -> S:
         """A copy of the state with this draft's changes; reading it never changes the original."""
@@ -280,6 +323,8 @@ class Rule(NamedTuple):
     decide: Callable[[States, Any, Context], Changes]
     home: Callable[[Any, str], str] | None = None
     """The `account_id` of a command to a tenant-level stream, from its data and the tenant."""
+    follows: Callable[[Any, Context], Sequence[UUID]] | None = None
+    """The commands decided before this one, of which it must be told what became of them."""
 
 
 @dataclass(frozen=True)

@@ -30,15 +30,19 @@ from services.clock import Clock
 from services.commands import Command
 from services.decision import (
     Change,
+    Changes,
     Claiming,
     Context,
+    Name,
     Need,
     NotLoaded,
     NumbersMissing,
     References,
+    Releasing,
     Rule,
     States,
     Subject,
+    Told,
 )
 from services.errors import Rejected
 from services.store.protocol import (
@@ -89,9 +93,22 @@ class _Attempt:
 
     batch: Batch
     items: list[_Item]
+    owners: dict[tuple[str, str, str], str | None]
+    """Names whose owner is known, or known to be nobody; with what this batch claims and releases."""
     touched: dict[str, _Touched] = field(default_factory=dict[str, _Touched])
-    claimed: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    answers: dict[int, Answer] = field(default_factory=dict[int, Answer])
+    """By the command's id, as a number."""
     parked: set[str] = field(default_factory=set[str])
+
+
+@dataclass(slots=True)
+class _Missing:
+    """What commands need that is not here."""
+
+    streams: set[str] = field(default_factory=set[str])
+    homes: set[str] = field(default_factory=set[str])
+    references: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
+    names: set[tuple[str, str, str]] = field(default_factory=set[tuple[str, str, str]])
 
 
 class Handler:
@@ -176,23 +193,29 @@ class Handler:
         self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
     ) -> _Attempt:
         batch, now = Batch(offsets=list(offsets), dead_letters=list(dead_letters)), self._clock.now()
-        states: dict[str, States] = {}
+        states, owners = dict[str, States](), dict[tuple[str, str, str], str | None]()
         items: list[_Item] = []
         self.cache.references.clear()
         for command in commands:
             tenant = command.tenant
             if tenant not in states:
-                states[tenant] = self._states(tenant, batch)
+                states[tenant] = self._states(tenant, batch, owners)
             number = partial(self._number, tenant)
             context = Context(tenant, command.account_id, command.command_id, now, command.actor, number)
             items.append(_Item(command, self._rules.get(type(command.data)), context, states[tenant]))
-        return _Attempt(batch, items)
+        return _Attempt(batch, items, owners)
 
-    def _states(self, tenant: str, batch: Batch) -> States:
+    def _states(self, tenant: str, batch: Batch, owners: dict[tuple[str, str, str], str | None]) -> States:
         """A tenant's cached states; what is read of them is the batch's read set."""
         cache = self.cache
         return States(
-            tenant, cache.streams, cache.documents, batch.read_streams, batch.read_homes, cache.references
+            tenant,
+            cache.streams,
+            cache.documents,
+            batch.read_streams,
+            batch.read_homes,
+            cache.references,
+            owners,
         )
 
     def _evict(self, attempt: _Attempt) -> None:
@@ -221,16 +244,20 @@ class Handler:
         then, and the read set is what was read.
         """
         for _ in range(ROUNDS_MAX + 1):
-            streams: set[str] = set()
-            homes: set[str] = set()
-            references: set[tuple[str, str, str]] = set()
-            items = [item for item in items if self._misses(item, streams, homes, references)]
+            missing = _Missing()
+            items = [item for item in items if self._misses(item, attempt, missing)]
             if not items:
                 return
-            await self.cache.load(streams, homes)
-            await self.cache.find(references)
-            self._list_what_moved(homes, attempt)
+            await self.cache.load(missing.streams, missing.homes)
+            await self.cache.find(missing.references)
+            self._list_what_moved(missing.homes, attempt)
+            await self._find_owners(missing.names, attempt)
         raise AssertionError(f"needs name new streams after {ROUNDS_MAX} rounds")
+
+    async def _find_owners(self, names: Collection[tuple[str, str, str]], attempt: _Attempt) -> None:
+        if names:
+            found = await self._store.claim_owners(list(names))
+            attempt.owners.update((name, found.get(name)) for name in names)
 
     def _list_what_moved(self, homes: Collection[str], attempt: _Attempt) -> None:
         """The store's lists are as before this batch: bring those of some homes up to it."""
@@ -238,9 +265,7 @@ class Handler:
             if touched.home in homes:
                 self.cache.list_document(touched.home, stream, touched.is_open)
 
-    def _misses(
-        self, item: _Item, streams: set[str], homes: set[str], references: set[tuple[str, str, str]]
-    ) -> bool:
+    def _misses(self, item: _Item, attempt: _Attempt, missing: _Missing) -> bool:
         """Collect what a command needs that is not here; whether there is anything."""
         if item.rule is None:
             return False
@@ -249,27 +274,32 @@ class Handler:
             if isinstance(need, Need):
                 stream = f"{tenant}/{need.state.KIND}-{need.id}"
                 if stream not in cache.streams:
-                    streams.add(stream)
+                    missing.streams.add(stream)
                     misses = True
             elif isinstance(need, References):
                 name = tenant, need.gateway_id, need.reference
                 if name not in cache.references:
-                    references.add(name)
+                    missing.references.add(name)
+                    misses = True
+            elif isinstance(need, Name):
+                name = tenant, need.kind, need.key
+                if name not in attempt.owners:
+                    missing.names.add(name)
                     misses = True
             else:
                 home = f"{tenant}/{need.account_id}"
                 if home not in cache.documents:
-                    homes.add(home)
+                    missing.homes.add(home)
                     misses = True
         return misses
 
     async def _decide_all(self, attempt: _Attempt) -> None:
-        seen: dict[int, Answer] = {}
+        seen = attempt.answers
         for item in attempt.items:
-            if item.answer is not None:
-                continue
             id = item.command.command_id.int
-            if id in seen:
+            if item.answer is not None:
+                seen[id] = item.answer
+            elif id in seen:
                 item.answer = answers.repeat_in_batch(item.command, seen[id])
             else:
                 item.answer = seen[id] = await self._decide(item, attempt)
@@ -296,13 +326,15 @@ class Handler:
             return self._park(command, _reason(poison), attempt)
         return self._accept(command, changes, item.context, attempt)
 
-    async def _changes(self, item: _Item, attempt: _Attempt) -> Sequence[Change | Claiming]:
+    async def _changes(self, item: _Item, attempt: _Attempt) -> Changes:
         """Decide one command; what turns out to be missing is loaded, or reserved, in between."""
         command, rule = item.command, item.rule
         if isinstance(command.data, Rejected):
             raise command.data
         assert rule is not None, f"nobody decides {type(command.data).__name__}"
         self._check_envelope(item, rule)
+        if rule.follows:
+            item.context.told = await self._told(rule.follows(command.data, item.context), attempt)
         while True:
             try:
                 changes = rule.decide(item.states, command.data, item.context)
@@ -336,25 +368,33 @@ class Handler:
             if version != command.expected_version:
                 raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
 
+    async def _told(self, followed: Sequence[UUID], attempt: _Attempt) -> dict[UUID, Told]:
+        """What became of commands, in this batch or before it, in their order."""
+        here = attempt.answers
+        elsewhere = [id for id in followed if id.int not in here]
+        known = await self._store.verdicts(elsewhere) if elsewhere else {}
+        told = {id: here.get(id.int) or known[id] for id in followed}
+        return {id: Told(answer.status, answer.outcome) for id, answer in told.items()}
+
     async def _check_claims(self, command: Command, claimings: Sequence[Claiming], attempt: _Attempt) -> None:
         names = [(command.tenant, claiming.kind, claiming.key) for claiming in claimings]
-        owners = await self._store.claim_owners(names)
+        await self._find_owners([name for name in names if name not in attempt.owners], attempt)
         for name, claiming in zip(names, claimings, strict=True):
-            if name in attempt.claimed or owners.get(name, claiming.owner) != claiming.owner:
+            if claiming.code and attempt.owners[name] not in (None, claiming.owner):
                 raise Rejected(
                     claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken"
                 )
 
     # -- what a decision becomes
 
-    def _accept(
-        self, command: Command, changes: Sequence[Change | Claiming], context: Context, attempt: _Attempt
-    ) -> Answer:
+    def _accept(self, command: Command, changes: Changes, context: Context, attempt: _Attempt) -> Answer:
         facts, versions = [change for change in changes if isinstance(change, Change)], dict[str, int]()
         try:
-            for claiming in changes if len(facts) < len(changes) else ():
-                if isinstance(claiming, Claiming):
-                    self._claim(command, claiming, attempt)
+            for change in changes if len(facts) < len(changes) else ():
+                if isinstance(change, Claiming):
+                    self._claim(command, change, attempt)
+                elif isinstance(change, Releasing):
+                    self._release(command, change, attempt)
             for left, change in enumerate(facts, start=1 - len(facts)):
                 self._record(command, change, context, attempt, versions, left == 0)
             self._list_documents(versions, attempt)
@@ -402,9 +442,20 @@ class Handler:
                 self.cache.list_document(touched.home, stream, is_open)
 
     def _claim(self, command: Command, claiming: Claiming, attempt: _Attempt) -> None:
+        """A name that is free becomes its owner's; one that has an owner stays with it."""
         name = (command.tenant, claiming.kind, claiming.key)
-        attempt.claimed.add(name)
-        attempt.batch.claims.append(Claim(*name, claiming.owner))
+        if attempt.owners[name] is None:
+            attempt.owners[name] = claiming.owner
+            attempt.batch.claims.append(Claim(*name, claiming.owner))
+
+    def _release(self, command: Command, releasing: Releasing, attempt: _Attempt) -> None:
+        claim = Claim(command.tenant, *releasing)
+        if claim in attempt.batch.claims:
+            attempt.batch.claims.remove(claim)
+        else:
+            attempt.batch.released_claims.append(claim)
+        if attempt.owners.get(claim[:3]) in (None, claim.owner):
+            attempt.owners[claim[:3]] = None
 
     def _reject(self, command: Command, rejected: Rejected, attempt: _Attempt) -> Answer:
         outcome = {"code": rejected.code, "message": rejected.message, "details": rejected.details}
@@ -458,13 +509,13 @@ class Handler:
         )
         return Answer(command, status, outcome, 0, recorded=True)
 
-    def _plan(self, command: Command, changes: Sequence[Change | Claiming]) -> Answer:
+    def _plan(self, command: Command, changes: Changes) -> Answer:
         planned = {"position": self.cache.position, "events": list(self._planned(command, changes))}
         return Answer(
             command, "PLANNED", orjson.dumps(planned, default=str), self.cache.position, recorded=False
         )
 
-    def _planned(self, command: Command, changes: Sequence[Change | Claiming]) -> Iterable[dict[str, Any]]:
+    def _planned(self, command: Command, changes: Changes) -> Iterable[dict[str, Any]]:
         versions: dict[str, int] = {}
         for change in changes:
             if isinstance(change, Change):

@@ -7,7 +7,7 @@ it; so a record is never lost, and one that comes twice is answered from the inb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -19,8 +19,11 @@ from services.commands import Command, decode
 from services.errors import Undecodable
 from services.handler import Handler
 from services.messages import Message, result_body, result_message
+from services.migrations.migrating import expanded
 from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
 
+COMMANDS_MAX = 2000
+"""In one transaction."""
 PAUSE_SECONDS = 0.2
 PAUSE_SECONDS_MAX = 5.0
 
@@ -39,6 +42,14 @@ class Record(Protocol):
 class Partition(NamedTuple):
     topic: str
     partition: int
+
+
+class _Read(NamedTuple):
+    """A record, and what it holds: commands, or none that could be read."""
+
+    record: Record
+    commands: Sequence[Command]
+    letter: DeadLetter | None
 
 
 class Seeker(Protocol):
@@ -112,19 +123,27 @@ class Intake:
         ]
 
     async def _decide(self, records: Sequence[Record]) -> dict[Partition, int]:
-        commands, letters = list[Command](), list[DeadLetter]()
-        ends: dict[tuple[str, int], int] = {}
-        for record in records:
-            ends[record.topic, record.partition] = record.offset + 1
-            try:
-                commands.append(command_of(record))
-            except Undecodable as undecodable:
-                letters.append(self._dead_letter(record, undecodable))
+        """Part by part: one record may hold many commands, and a transaction must stay short."""
+        done: dict[Partition, int] = {}
+        for part in _parts([_Read(record, *self._read(record)) for record in records]):
+            done |= await self._decide_part(part)
+        return done
+
+    def _read(self, record: Record) -> tuple[Sequence[Command], DeadLetter | None]:
+        try:
+            return expanded(command_of(record)), None
+        except Undecodable as undecodable:
+            return (), self._dead_letter(record, undecodable)
+
+    async def _decide_part(self, part: Sequence[_Read]) -> dict[Partition, int]:
+        ends = {(read.record.topic, read.record.partition): read.record.offset + 1 for read in part}
         after = {Partition(*place): offset for place, offset in ends.items()}
         moves = [
             OffsetMove(self._cluster_id, place.topic, place.partition, self._next[place], offset)
             for place, offset in after.items()
         ]
+        commands = [command for read in part for command in read.commands]
+        letters = [read.letter for read in part if read.letter]
         answers = await self._handler.handle(commands, moves, letters)
         self._next.update(ends)
         await self._answer([self._result(answer) for answer in answers if not answer.recorded])
@@ -151,6 +170,19 @@ class Intake:
         )
         meta, time = orjson.loads(command.meta), self._clock.now().isoformat()
         return result_message(str(command.command_id), command.home, body, meta, time, self._results_topic)
+
+
+def _parts(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
+    """Whole records, in order, of at most `COMMANDS_MAX` commands together, or one that has more."""
+    part, commands = list[_Read](), 0
+    for read in reads:
+        if part and commands + len(read.commands) > COMMANDS_MAX:
+            yield part
+            part, commands = [], 0
+        part.append(read)
+        commands += len(read.commands)
+    if part:
+        yield part
 
 
 _TEXTS = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.accounts import account, method_choice, payment_method
+from services.accounts import account, method_choice, method_details, payment_method, tokenizing
 from services.applications import applying, auto_applying, rule_applying
 from services.authorizations import authorizing
 from services.calls import calling, gateway
@@ -10,6 +10,7 @@ from services.credits import credit_memo, crediting
 from services.decision import Subject
 from services.disputes import disputing
 from services.invoices import converting, invoice, posting, subscription
+from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration
 from services.payments import drafting, paying, payment, payment_group, returning
@@ -22,7 +23,16 @@ from services.tenants import exceptions, parking, tenant_settings
 SUBJECTS: tuple[Subject, ...] = (
     tenant_settings.SUBJECT,
     account.SUBJECT,
-    payment_method.SUBJECT,
+    Subject(
+        payment_method.SavedMethod,
+        payment_method.evolve,
+        (*payment_method.RULES, *tokenizing.RULES, *method_details.RULES),
+    ),
+    Subject(
+        token_migration.TokenMigrationJob,
+        token_migration.evolve,
+        (*token_migration.RULES, *migrating.RULES),
+    ),
     gateway.PROVIDER,
     gateway.SUBJECT,
     calling.SUBJECT,

@@ -13,6 +13,7 @@ tok_refund_timeout_after  refunds lose their answer     tok_refund_timeout_befor
 tok_refund_reversed       refunds come back later       tok_mix_{anything}   a realistic mix, by key and seed
 
 `tok_…+{mood}` says how it tells of it besides: see `notifying`.
+Tokenizing a handle behaves as its name says: hdl_ok, hdl_decline_incorrect_number, hdl_async_ok, …
 """
 
 from __future__ import annotations
@@ -89,6 +90,9 @@ def choose(
 
 
 def _of_token(operation: str, token: str, key: str, seed: int) -> Behaviour:
+    if operation == "TOKENIZE":
+        handle = token.removeprefix("hdl_") if token.startswith("hdl_") else "ok"
+        return _parsed(_ALIASES.get(handle, handle))
     name = token.removeprefix("tok_") if token.startswith("tok_") else "ok"
     if name.startswith("mix"):
         name = _mixed(f"{seed}/{key}") if operation in CHARGES else "ok"

@@ -229,7 +229,7 @@ class Simulator:
     def _refusal(self, request: Mapping[str, Any]) -> str:
         """Never more captured than is held, and never more given back than was taken."""
         operation, of = request["operation"], request.get("of") or ""
-        if operation in ("SALE", "AUTHORIZE", "UNREFERENCED_REFUND"):
+        if operation in ("SALE", "AUTHORIZE", "UNREFERENCED_REFUND", "TOKENIZE"):
             return ""
         base = self.entries.get(self._by_ref.get(of, ""))
         if base is None or base.status != "EXECUTED":

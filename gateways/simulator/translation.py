@@ -15,7 +15,16 @@ from gateways.protocol import Notification
 from gateways.simulator.core import Reply
 
 CAPABILITIES = Capabilities(
-    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND"),
+    operations=(
+        "AUTHORIZE",
+        "CAPTURE",
+        "SALE",
+        "REVERSE",
+        "VOID",
+        "REFUND",
+        "UNREFERENCED_REFUND",
+        "TOKENIZE",
+    ),
     idempotency=True,
     idempotency_key_hours=720,
     query_by_reference=True,

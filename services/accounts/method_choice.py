@@ -6,7 +6,8 @@ from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet,
 from events.payment_method import PaymentMethodDeleted, PaymentMethodExpired
 from services.accounts import account
 from services.accounts.account import Account
-from services.accounts.payment_method import SavedMethod, check_usable, cleared_default, is_past
+from services.accounts.method_rules import released
+from services.accounts.payment_method import SavedMethod, check_chargeable, cleared_default, is_past
 from services.authorizations.authorization import Authorization
 from services.commands import FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States
@@ -72,13 +73,15 @@ def set_default(states: States, command: SetDefaultPaymentMethod, context: Conte
 def _check_default(method: SavedMethod, method_id: str, context: Context) -> None:
     """A default is used without the customer.  Raises `METHOD_NOT_FOUND`, `METHOD_NOT_USABLE`."""
     try:
-        check_usable(method, method_id, context)
+        check_chargeable(method, method_id, context)
     except Rejected as unusable:
         if unusable.code == "METHOD_NOT_FOUND":
             raise
         raise Rejected("METHOD_NOT_USABLE", unusable.message, cause=unusable.code) from unusable
     if method.usage == "ON_SESSION":
         raise Rejected("METHOD_NOT_USABLE", "it may only be used while the customer is present")
+    if method.owner_type == "CONTACT" and not method.shared:
+        raise Rejected("METHOD_NOT_USABLE", "it belongs to a contact, and is not shared within the account")
 
 
 def expire(states: States, command: ExpirePaymentMethod, context: Context) -> Changes:
@@ -184,6 +187,7 @@ def delete(states: States, command: DeletePaymentMethod, context: Context) -> Ch
                 )
     changes = [Change(SavedMethod, command.method_id, PaymentMethodDeleted(command.reason))]
     return [
+        *released(method),
         *changes,
         *cleared_default(states.get(Account, context.account_id), method, context, "METHOD_DELETED"),
     ]

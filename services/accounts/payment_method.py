@@ -6,31 +6,40 @@ instrument again updates it.  A card number is never a token.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from events import ids
 from events.account import DefaultPaymentMethodCleared
 from events.payment_method import (
+    MandateRecorded,
+    MandateRevoked,
+    PaymentMethodActivated,
     PaymentMethodDeleted,
     PaymentMethodDetailsUpdated,
+    PaymentMethodErrored,
     PaymentMethodEvent,
     PaymentMethodExpired,
     PaymentMethodHealthChanged,
+    PaymentMethodImported,
     PaymentMethodRevoked,
     PaymentMethodSaved,
+    PaymentMethodShared,
+    PaymentMethodTokenizationFailed,
+    PaymentMethodTokenizationRequested,
+    PaymentMethodTokenized,
 )
 from events.shapes import Address, Method, Outcome
 from services.accounts import account
 from services.accounts.account import Account
+from services.accounts.method_rules import check_consent, check_owner, check_takes, claimed, claiming, mark_of
 from services.calls.gateway import Gateway
 from services.commands import FreeText, Id, PostalAddress, Text, Token, command
-from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
 
 MethodType = Literal[
@@ -45,7 +54,13 @@ MethodType = Literal[
     "extd_apm",
 ]
 Usage = Literal["ON_SESSION", "OFF_SESSION", "RESTRICTED_OFF_SESSION"]
+SecCode = Literal["CCD", "PPD", "TEL", "WEB"]
+Last4 = Annotated[str, Field(pattern=r"^[0-9]{4}$")]
+Month = Annotated[int, Field(ge=1, le=12)]
+Year = Annotated[int, Field(ge=2000, le=2100)]
 
+BANK_DEBITS = frozenset({"us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit"})
+"""Types that pull money from an account: never without its holder's mandate."""
 REVOKING = frozenset(
     {
         "lost_card",
@@ -58,11 +73,24 @@ REVOKING = frozenset(
 )
 """Hard declines after which an instrument never works again: closed, stolen, revoked (domain 2.2)."""
 
-LOST = frozenset({"METHOD_EXPIRED", "METHOD_REVOKED", "METHOD_DELETED"})
+LOST = frozenset(
+    {
+        "METHOD_ERRORED",
+        "METHOD_EXPIRED",
+        "METHOD_REVOKED",
+        "METHOD_DELETED",
+        "METHOD_NOT_SHARED",
+        "MANDATE_REVOKED",
+    }
+)
 """Why a default is cleared without anyone asking for it."""
 
 BLAMELESS = frozenset({"GatewayConnection", "ValidationFailure"})
 """Categories of failures that say nothing about the instrument."""
+
+
+LIVE = frozenset({"AWAITING", "ACTIVE", "ERRORED", "EXPIRED"})
+"""States that a method can still come back from."""
 
 
 @dataclass(slots=True)
@@ -73,7 +101,12 @@ class SavedMethod:
     method_id: str = ""
     account_id: str = ""
     status: str = ""
-    """Empty, ACTIVE, EXPIRED, REVOKED, DELETED."""
+    """Empty, AWAITING, ACTIVE, ERRORED, EXPIRED, REVOKED, DELETED."""
+    owner_type: str = "ACCOUNT"
+    owner_id: str = ""
+    shared: bool = False
+    portable: bool = False
+    merchant_account_id: str = ""
     gateway_id: str = ""
     token_ref: str = ""
     type: str = ""
@@ -85,16 +118,23 @@ class SavedMethod:
     expiry_year: int | None = None
     network_transaction_id: str | None = None
     mandate_reference: str | None = None
+    mandate_accepted_at: datetime | None = None
     sec_code: str | None = None
     holder_name: str | None = None
     holder_email: str | None = None
     billing_address: Address | None = None
     nickname: str | None = None
     consecutive_failures: int = 0
+    attempt_no: int = 0
+    """Of its tokenizations."""
+    operation_key: str = ""
+    """The gateway idempotency key of its latest tokenization."""
+    awaits: str | None = None
+    """NOTIFICATION, MICRO_DEPOSITS or REVIEW, after the gateway has taken it."""
 
     @property
     def open(self) -> bool:
-        return self.status in ("ACTIVE", "EXPIRED")
+        return self.status in LIVE
 
 
 _DETAILS = (
@@ -118,13 +158,35 @@ _DETAILS = (
 def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
     match event:
         case PaymentMethodSaved():
-            method.method_id, method.account_id, method.status = event.method_id, event.account_id, "ACTIVE"
-            method.gateway_id, method.type, method.sec_code = event.gateway_id, event.type, event.sec_code
-            method.consecutive_failures = 0
-            for name in _DETAILS:
-                setattr(method, name, getattr(event, name))
+            _begin(method, event, "ACTIVE")
+            method.owner_type, method.owner_id = event.owner_type, event.contact_id or event.account_id
+            method.shared, method.portable = event.shared_within_account, event.portable
+        case PaymentMethodImported():
+            _begin(method, event, "ACTIVE")
+            method.owner_type, method.owner_id = "ACCOUNT", event.account_id
+        case PaymentMethodTokenizationRequested():
+            _begin(method, event, "AWAITING")
+            method.owner_type, method.owner_id = event.owner_type, event.contact_id or event.account_id
+            method.shared, method.attempt_no = event.shared_within_account, event.attempt_no
+            method.operation_key = event.gateway_idempotency_key
+        case PaymentMethodTokenized():
+            method.token_ref, method.status = event.token_ref, "AWAITING" if event.awaits else "ACTIVE"
+            method.network_transaction_id = event.network_transaction_id or method.network_transaction_id
+            method.awaits = event.awaits
+        case PaymentMethodActivated():
+            method.token_ref, method.status = event.token_ref or method.token_ref, "ACTIVE"
+            method.awaits = None
+        case PaymentMethodTokenizationFailed() | PaymentMethodErrored():
+            method.status, method.awaits = "ERRORED", None
+        case PaymentMethodShared():
+            method.shared = event.shared
+        case MandateRecorded():
+            method.mandate_reference, method.mandate_accepted_at = event.reference, event.accepted_at
+            method.network_transaction_id = event.network_transaction_id or method.network_transaction_id
+        case MandateRevoked():
+            method.mandate_reference = method.mandate_accepted_at = None
         case PaymentMethodDetailsUpdated():
-            method.status = "ACTIVE" if method.status == "EXPIRED" else method.status
+            method.status = "ACTIVE" if method.status in ("EXPIRED", "ERRORED") else method.status
             for name in _DETAILS:
                 if getattr(event, name) is not None:
                     setattr(method, name, getattr(event, name))
@@ -138,6 +200,33 @@ def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
             method.status = "DELETED"
 
 
+_Begun = PaymentMethodSaved | PaymentMethodImported | PaymentMethodTokenizationRequested
+
+
+def _begin(method: SavedMethod, event: _Begun, status: str) -> None:
+    method.method_id, method.account_id, method.status = event.method_id, event.account_id, status
+    method.gateway_id, method.merchant_account_id = event.gateway_id, event.merchant_account_id
+    method.type, method.sec_code = event.type, event.sec_code
+    method.gateway_reference, method.network, method.last4 = (
+        event.gateway_reference,
+        event.network,
+        event.last4,
+    )
+    method.expiry_month, method.expiry_year, method.usage = (
+        event.expiry_month,
+        event.expiry_year,
+        event.usage,
+    )
+    method.holder_name, method.holder_email = event.holder_name, event.holder_email
+    method.billing_address, method.nickname = event.billing_address, event.nickname
+    method.mandate_reference, method.mandate_accepted_at = event.mandate_reference, event.mandate_accepted_at
+    if isinstance(event, PaymentMethodTokenizationRequested):
+        method.token_ref = event.handle
+    else:
+        method.token_ref, method.network_transaction_id = event.token_ref, event.network_transaction_id
+    method.consecutive_failures, method.operation_key, method.awaits = 0, "", None
+
+
 @command("payments.payment_method.save.v1")
 class SavePaymentMethod:
     """Store an instrument that a gateway's component has tokenized; again, to update it."""
@@ -149,20 +238,34 @@ class SavePaymentMethod:
     """Of the instrument, from the gateway; without it, the token stands for the instrument."""
     usage: Usage = "OFF_SESSION"
     owner_type: Literal["ACCOUNT", "CONTACT"] = "ACCOUNT"
+    contact_id: Id | None = None
+    """The contact who owns it, where that is not the account."""
     processing_mode: Literal["PLATFORM", "EXTERNAL"] = "PLATFORM"
     gateway_reference: Token | None = None
+    async_gateway_ref: Token | None = None
     sub_type: Text | None = None
     network: Text | None = None
-    last4: Annotated[str, Field(pattern=r"^[0-9]{4}$")] | None = None
-    expiry_month: Annotated[int, Field(ge=1, le=12)] | None = None
-    expiry_year: Annotated[int, Field(ge=2000, le=2100)] | None = None
+    card_category: Text | None = None
+    last4: Last4 | None = None
+    expiry_month: Month | None = None
+    expiry_year: Year | None = None
+    issuer: Text | None = None
+    bank_name: Text | None = None
+    bank_code: Text | None = None
+    bank_account_type: Text | None = None
+    bank_holder_type: Text | None = None
     extended_type: Text | None = None
-    sec_code: Literal["CCD", "PPD", "TEL", "WEB"] | None = None
+    sec_code: SecCode | None = None
     holder_name: FreeText | None = None
     holder_email: FreeText | None = None
     billing_address: PostalAddress | None = None
     nickname: FreeText | None = None
+    shared_within_account: bool = False
+    portable: bool = False
+    """A network token that other gateways take too."""
     merchant_created: bool = False
+    """Not by the payer himself: his recorded consent (`mandate_accepted_at`) is needed."""
+    moto: bool = False
     mandate_reference: Text | None = None
     mandate_accepted_at: datetime | None = None
     network_transaction_id: Text | None = None
@@ -180,12 +283,29 @@ def check_usable(method: SavedMethod, method_id: str, context: Context) -> None:
         raise Rejected("METHOD_NOT_ACTIVE", f"the method {method_id} is {method.status}")
 
 
-def snapshot(method: SavedMethod) -> Method:
-    """The instrument as it is now, to go with an intent."""
+def check_chargeable(method: SavedMethod, method_id: str, context: Context) -> None:
+    """Raises what `check_usable` does, and `MANDATE_REQUIRED`: a bank debit needs its holder's mandate."""
+    check_usable(method, method_id, context)
+    if method.type in BANK_DEBITS and method.mandate_reference is None:
+        raise Rejected("MANDATE_REQUIRED", f"the method {method_id} has no mandate", id=method_id)
+
+
+def gateway_for(method: SavedMethod, asked: str | None) -> str:
+    """The gateway to charge a method at.  Raises `METHOD_GATEWAY_MISMATCH` (domain 2.2, f)."""
+    if asked in (None, method.gateway_id):
+        return method.gateway_id
+    if not method.portable:
+        raise Rejected("METHOD_GATEWAY_MISMATCH", f"the method's token belongs to {method.gateway_id}")
+    assert asked is not None
+    return asked
+
+
+def snapshot(method: SavedMethod, gateway_id: str | None = None) -> Method:
+    """The instrument as it is now, to go with an intent to its gateway, or to another that takes it."""
     return Method(
         type=method.type,
         token_ref=method.token_ref,
-        gateway_id=method.gateway_id,
+        gateway_id=gateway_id or method.gateway_id,
         method_id=method.method_id,
         gateway_reference=method.gateway_reference,
         network=method.network,
@@ -215,7 +335,7 @@ def _saved_id(states: States, command: SavePaymentMethod, context: Context) -> s
     gateway = states.find(Gateway, command.gateway_id)
     if gateway is None:
         return None
-    mark = command.fingerprint or hashlib.sha256(command.token_ref.encode()).hexdigest()
+    mark = command.fingerprint or mark_of(command.token_ref)
     instrument = mark if command.fingerprint else f"{command.gateway_id}/{mark}"
     return ids.method_id(context.tenant, context.account_id, gateway.merchant_account_id, instrument)
 
@@ -234,23 +354,18 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         owner, command.holder_name, command.holder_email, command.billing_address, command.nickname
     )
     gateway = states.get(Gateway, command.gateway_id)
-    if not gateway.status:
-        raise not_found("GATEWAY", command.gateway_id)
-    if gateway.status == "INACTIVE":
-        raise Rejected("GATEWAY_INACTIVE", f"the gateway {command.gateway_id} takes no new methods")
-    if not gateway.takes(command.type):
-        raise Rejected("METHOD_TYPE_UNSUPPORTED", f"the gateway {command.gateway_id} takes no {command.type}")
-    if command.type.startswith("extd_") and not command.extended_type:
-        raise Rejected(
-            "MALFORMED_REQUEST", f"{command.type} needs an extended_type", field="data.extended_type"
-        )
+    check_takes(gateway, command.gateway_id, command.type, command.extended_type)
+    check_consent(command, gateway, command.gateway_id)
+    check_owner(command)
     method_id = _saved_id(states, command, context)
     assert method_id is not None
     method = states.get(SavedMethod, method_id)
     if method.status in ("ACTIVE", "EXPIRED") and method.gateway_id == command.gateway_id:
-        return _update(method, command)
-    given = {name: value for name, value in vars(command).items() if name != "fingerprint"}
-    fingerprint = command.fingerprint or hashlib.sha256(command.token_ref.encode()).hexdigest()
+        return [*claimed(method, command.token_ref), *updated(method, vars(command), "USER")]
+    given = {
+        name: value for name, value in vars(command).items() if name not in ("fingerprint", "contact_id")
+    }
+    fingerprint = command.fingerprint or mark_of(command.token_ref)
     saved = PaymentMethodSaved(
         method_id=method_id,
         account_id=context.account_id,
@@ -258,18 +373,19 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         fingerprint=fingerprint,
         **given,
     )
-    return [Change(SavedMethod, method_id, saved)]
+    return [claiming(saved, command.token_ref, ""), Change(SavedMethod, method_id, saved)]
 
 
-def _update(method: SavedMethod, command: SavePaymentMethod) -> Changes:
+def updated(method: SavedMethod, given: Mapping[str, Any], source: str) -> Changes:
+    """What is given and new, as one fact; nothing where nothing is, and the method is usable already."""
     changed = {
-        name: getattr(command, name)
+        name: value
         for name in _DETAILS
-        if getattr(command, name) not in (None, getattr(method, name))
+        if (value := given.get(name)) is not None and value != getattr(method, name)
     }
     if not changed and method.status == "ACTIVE":
         return []
-    return [Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated(source="USER", **changed))]
+    return [Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated(source=source, **changed))]
 
 
 def after_outcome(
@@ -309,4 +425,4 @@ def cleared_default(owner: Account, method: SavedMethod, context: Context, reaso
     return [account.changed(context, DefaultPaymentMethodCleared(method.method_id, reason))]
 
 
-SUBJECT = Subject(SavedMethod, evolve, (Rule(SavePaymentMethod, _save_needs, save),))
+RULES = (Rule(SavePaymentMethod, _save_needs, save),)

@@ -153,15 +153,14 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
     account.of(states, context)
     _check_new(states, command.authorization_id)
     method = states.get(SavedMethod, command.method_id)
-    payment_method.check_usable(method, command.method_id, context)
-    if method.gateway_id != command.gateway_id:
-        raise Rejected("METHOD_GATEWAY_MISMATCH", f"the method's token belongs to {method.gateway_id}")
+    payment_method.check_chargeable(method, command.method_id, context)
+    payment_method.gateway_for(method, command.gateway_id)
     _check_positive(command.amount)
     gateway = states.get(Gateway, command.gateway_id)
     check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type, context.now)
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
-    snapshot = payment_method.snapshot(method)
+    snapshot = payment_method.snapshot(method, command.gateway_id)
     key, planned = calling.plan(
         context,
         origin=id,

@@ -41,8 +41,10 @@ class Made(NamedTuple):
     expected: str
 
 
-def made(command: object, account: str, key: str, expected: str = "ACCEPTED") -> Made:
-    type, body = encode(command, tenant=TENANT, account_id=account, actor=ACTOR, idempotency_key=key)
+def made(command: object, account: str, key: str, expected: str = "ACCEPTED", short: object = None) -> Made:
+    type, body = encode(
+        command, tenant=TENANT, account_id=account, actor=ACTOR, idempotency_key=key, short=short
+    )
     identity = ids.command_id(TENANT, TYPES[command.__class__], key)
     return Made(f"{TENANT}/{account}".encode(), type.encode(), body, identity, expected)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.accounts.tokenizing import RecordTokenizationOutcome
 from services.authorizations.authorizing import RecordAuthorizationOutcome, RecordReversalOutcome
 from services.calls.calling import Report
 from services.payments.paying import RecordPaymentOutcome
@@ -15,4 +16,5 @@ REPORTS: dict[str, type[Report]] = {
     "REVERSE": RecordReversalOutcome,
     "REFUND": RecordRefundOutcome,
     "UNREFERENCED_REFUND": RecordRefundOutcome,
+    "TOKENIZE": RecordTokenizationOutcome,
 }

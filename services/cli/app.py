@@ -9,6 +9,7 @@ from services.cli.bench import bench
 from services.cli.demo import demo
 from services.cli.gateways import gateways
 from services.cli.importing import import_file
+from services.cli.migrating import import_methods
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 
@@ -22,4 +23,5 @@ for command in (
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")
+app.command(import_methods)
 app.command(operating.write_contracts, name="contracts")

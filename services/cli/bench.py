@@ -12,6 +12,7 @@ import orjson
 from cyclopts import App
 
 from services.bench.gateway import gateway as measure_gateway
+from services.bench.importing import importing as measure_importing
 from services.bench.latency import latency as measure_latency
 from services.bench.reading import reading as measure_reading
 from services.bench.spine import Spine
@@ -62,6 +63,19 @@ def gateway(
             f"at most {told.most} in the air; {told.worker_microseconds:.0f} µs of a core for each call; "
             f"memory {told.worker_megabytes_before:.0f} MB once warm, {told.worker_megabytes:.0f} MB at most"
         )
+
+
+@bench.command(name="import")
+def bulk_import(*, rows: int = 100_000, accounts: int = 10_000, output: Output = "table") -> None:
+    """Tokenized methods in records of 200, each row decided, beside a bare COPY of the same rows."""
+    told = _on_a_stack(lambda folder: measure_importing(folder, rows, accounts))
+    _tell(told, output)
+    if output == "table":
+        cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
+        console.print(f"CPU per row, in µs: {cpu}; the worker's memory: {told.worker_megabytes:.0f} MB")
+    if any(told.wrong.values()):
+        console.print(f"[red]wrong: {told.wrong}[/red]")
+        raise SystemExit(1)
 
 
 def _on_a_stack(measure: Callable[[Path], Awaitable[T]]) -> T:

@@ -18,6 +18,7 @@ from projections.rows import PostgresRows
 from services.commands import Command
 from services.door import Door
 from services.errors import ReadModelBehind, Rejected, Undecodable
+from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.http.operations import Cluster, Operations
 from services.http.problems import from_error, problem
@@ -34,6 +35,7 @@ def create_app(
     door: Door,
     dry_run: Callable[[Command], Any],
     notifications: Notifications,
+    migrations: Migrations,
     *,
     now: Callable[[], datetime],
     wait_seconds: float,
@@ -59,6 +61,11 @@ def create_app(
         Route(
             "/v1/{tenant}/gateways/{gateway_id}/notifications",
             _counted("notify", notifications.post),
+            methods=["POST"],
+        ),
+        Route(
+            "/v1/{tenant}/token-migrations",
+            _counted("migrate", migrations.post),
             methods=["POST"],
         ),
         *(Route(path, _counted(name, endpoint)) for path, (name, endpoint) in counted.items()),

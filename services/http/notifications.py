@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import orjson
 from prometheus_client import Counter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from gateways.protocol import Gateway
-from services.errors import Rejected, Undecodable, not_found
+from services.errors import not_found
 from services.hearing import Heard, Hearing
+from services.http.bodies import bounded
 from services.http.problems import problem
 
 HEARD = Counter(
@@ -31,7 +32,7 @@ class Notifications:
     async def post(self, request: Request) -> Response:
         """200 once it is kept, whatever becomes of it; 401 for what the gateway did not sign."""
         tenant, gateway_id = request.path_params["tenant"], request.path_params["gateway_id"]
-        body = await self._body(request)
+        body = await bounded(request, self._bytes_max)
         gateway = await self._gateway_of(tenant, gateway_id)
         if gateway is None:
             HEARD.labels("", "UNKNOWN_GATEWAY").inc()
@@ -39,19 +40,6 @@ class Notifications:
         heard = await self._hearing.take(tenant, gateway_id, gateway, request.headers, body)
         HEARD.labels(gateway_id, heard.standing).inc()
         return _answer(heard)
-
-    async def _body(self, request: Request) -> bytes:
-        """Read no further than the limit, whatever the sender says that it sends."""
-        parts, size = list[bytes](), 0
-        try:
-            async for part in request.stream():
-                size += len(part)
-                if size > self._bytes_max:
-                    raise Undecodable("BODY_TOO_LARGE", f"a delivery has at most {self._bytes_max} bytes")
-                parts.append(part)
-        except ClientDisconnect:
-            raise Rejected("MALFORMED_REQUEST", "the delivery broke off") from None
-        return b"".join(parts)
 
 
 def _answer(heard: Heard) -> Response:

@@ -40,6 +40,7 @@ def openapi() -> dict[str, Any]:
         if len(query.table.key) == 2:
             paths[f"/v1/{{tenant}}/{query.name}/{{id}}"] = _one_path(query)
     paths["/v1/{tenant}/gateways/{gateway_id}/notifications"] = _NOTIFICATIONS_PATH
+    paths["/v1/{tenant}/token-migrations"] |= _MIGRATION
     for path, about in _WHYS.items():
         related = [_parameter("related", {"type": "boolean"}, "And of what it touched.")]
         parameters = [_TENANT, _ID, *(related if "explain" in path else [])]
@@ -311,3 +312,61 @@ def _operations() -> dict[str, Any]:
 
 def _so(media_type: str, type: str) -> dict[str, Any]:
     return {"description": "So it is", "content": {media_type: {"schema": {"type": type}}}}
+
+
+_MIGRATION = {
+    "post": {
+        "summary": "Take over tokenized methods from elsewhere, a file at a time",
+        "description": "Every row is decided on its own: ask token-migration-rows for its verdict.",
+        "parameters": [
+            _TENANT,
+            _parameter("job_id", {"type": "string"}, "The same again resumes, and changes nothing."),
+            _parameter("mode", {"enum": ["UPSERT", "INSERT_ONLY"]}, "Whether what is there is updated."),
+            _parameter("strict", {"type": "boolean"}, "With INSERT_ONLY: what is there is an error."),
+            _parameter("dry_run", {"type": "boolean"}, "Decide every row, and import none."),
+            _parameter("source", {"type": "string"}, "Where the rows come from, for people."),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/x-ndjson": {"schema": {"type": "string"}},
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["rows"],
+                        "properties": {"rows": {"type": "array", "items": {"type": "object"}}},
+                    }
+                },
+            },
+        },
+        "responses": {
+            "202": {
+                "description": "All rows were read and are durably on their way; ask at status_url",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "type": "object",
+                            "required": ["job_id", "rows", "valid", "rejected_by_code", "status_url"],
+                            "properties": {
+                                "job_id": {"type": "string"},
+                                "rows": {"type": "integer"},
+                                "valid": {"type": "integer"},
+                                "rejected_by_code": {
+                                    "type": "object",
+                                    "additionalProperties": {"type": "integer"},
+                                },
+                                "warnings": {"type": "array", "items": {"type": "string"}},
+                                "replayed": {"type": "boolean"},
+                                "status_url": {"type": "string"},
+                            },
+                        }
+                    }
+                },
+            },
+            "409": _problem("TOKEN_MIGRATION_EXISTS: the job was handed in with other content"),
+            "413": _problem("BODY_TOO_LARGE"),
+            "default": _problem("Rejected, with a stable code"),
+        },
+    }
+}

@@ -118,6 +118,7 @@ _NOT_FOUND = {
     "payment-methods": "METHOD",
     "accounts": "ACCOUNT",
     "gateways": "GATEWAY",
+    "token-migrations": "TOKEN_MIGRATION",
     "exceptions": "EXCEPTION",
 }
 

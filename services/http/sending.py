@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from events.log import Recorded
-from services.commands import COMMAND_BYTES_MAX, Command, decode
+from services.accounts.tokenizing import TokenizePaymentMethod
+from services.commands import COMMAND_BYTES_MAX, TYPES, Command, decode
 from services.door import FINAL, Door, Reply
 from services.errors import Rejected, Undecodable
 from services.http.problems import problem
@@ -80,6 +81,8 @@ def _with_gateway(shown: dict[str, Any], reply: Reply, location: dict[str, str])
     declined = [call for call in shown["gateway"] if call["result_code"] != "Success"]
     if declined:
         details = {**declined[0], "command_id": str(reply.command_id)}
+        if shown["type"] == TYPES[TokenizePaymentMethod]:
+            return problem("TOKENIZATION_DECLINED", "the gateway does not keep it", details=details)
         return problem("PAYMENT_DECLINED", "the gateway declined it", status=402, details=details)
     return _json(shown, 200, location)
 

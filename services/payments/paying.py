@@ -40,7 +40,7 @@ from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, FreeText, Id, Text, Token, command
-from services.decision import Change, Changes, Claiming, Context, Draft, Need, Needs, Rule, States
+from services.decision import Change, Changes, Claiming, Context, Draft, Need, Needs, Releasing, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
@@ -148,7 +148,9 @@ def _method_id(states: States, command: ProcessPayment, context: Context) -> str
 def _gateway_id(states: States, command: ProcessPayment, context: Context) -> str | None:
     method_id = _method_id(states, command, context)
     method = states.find(SavedMethod, method_id) if method_id else None
-    return method.gateway_id if method else command.gateway_id
+    if method is None or (method.portable and command.gateway_id):
+        return command.gateway_id
+    return method.gateway_id
 
 
 def _process_needs(states: States, command: ProcessPayment, context: Context) -> Needs:
@@ -272,10 +274,8 @@ def _method(states: States, command: ProcessPayment, context: Context) -> Method
     if method_id is None:
         raise Rejected("NO_PAYMENT_METHOD", "the account has no default payment method")
     method = states.get(SavedMethod, method_id)
-    payment_method.check_usable(method, method_id, context)
-    if command.gateway_id not in (None, method.gateway_id):
-        raise Rejected("METHOD_GATEWAY_MISMATCH", f"the method's token belongs to {method.gateway_id}")
-    return payment_method.snapshot(method)
+    payment_method.check_chargeable(method, method_id, context)
+    return payment_method.snapshot(method, payment_method.gateway_for(method, command.gateway_id))
 
 
 def _intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:
@@ -366,7 +366,7 @@ def _succeeded(
         network_transaction_id=outcome.network_transaction_id,
         late=late,
     )
-    changes: list[Change | Claiming] = [Change(Payment, payment.payment_id, processed)]
+    changes = list[Change | Claiming | Releasing]([Change(Payment, payment.payment_id, processed)])
     if payment.authorization_id:
         held = states.get(Authorization, payment.authorization_id)
         facts = authorization.captured(held, payment.payment_id, processed.processed_amount)
@@ -429,9 +429,7 @@ def _health(
     return payment_method.after_outcome(method, owner, outcome, succeeded, context)
 
 
-def apply_intended(
-    states: States, payment: Payment, arrived: object, context: Context
-) -> list[Change | Claiming]:
+def apply_intended(states: States, payment: Payment, arrived: object, context: Context) -> Changes:
     """Apply arrived money where it was meant to go, as far as that still takes it."""
     draft = Draft(states, EVOLVE)
     draft.record(Payment, payment.payment_id, arrived)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from events.authorization import AuthorizationRecorded, PaymentAuthorized
-from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodSaved
+from events.payment_method import (
+    PaymentMethodDetailsUpdated,
+    PaymentMethodImported,
+    PaymentMethodSaved,
+    PaymentMethodTokenizationRequested,
+)
 from services.accounts.method_choice import ExpirePaymentMethod
 from services.accounts.payment_method import SavedMethod, end_of_life
 from services.authorizations.authorizing import ExpireAuthorization
@@ -20,7 +25,7 @@ def needs(states: States, trigger: Trigger) -> Needs:
 
 def react(states: States, trigger: Trigger) -> Iterable[Send]:
     match trigger.fact:
-        case PaymentMethodSaved():
+        case PaymentMethodSaved() | PaymentMethodImported() | PaymentMethodTokenizationRequested():
             return _method(trigger, trigger.fact)
         case PaymentMethodDetailsUpdated():  # it says only what has changed
             return _method(trigger, states.get(SavedMethod, trigger.stream_id))
@@ -35,7 +40,10 @@ def _authorization(trigger: Trigger) -> Iterable[Send]:
     return [Send(ExpireAuthorization(trigger.stream_id), trigger.account_id, key, trigger.fact.expires_at)]
 
 
-def _method(trigger: Trigger, method: PaymentMethodSaved | SavedMethod) -> Iterable[Send]:
+_Dated = PaymentMethodSaved | PaymentMethodImported | PaymentMethodTokenizationRequested | SavedMethod
+
+
+def _method(trigger: Trigger, method: _Dated) -> Iterable[Send]:
     """At each end that it was ever given: one that moved meanwhile decides nothing when it comes."""
     ends = end_of_life(method.expiry_month, method.expiry_year)
     if ends is None:
@@ -44,5 +52,12 @@ def _method(trigger: Trigger, method: PaymentMethodSaved | SavedMethod) -> Itera
     return [Send(ExpirePaymentMethod(trigger.stream_id), trigger.account_id, key, ends)]
 
 
-FACTS = (PaymentAuthorized, AuthorizationRecorded, PaymentMethodSaved, PaymentMethodDetailsUpdated)
+FACTS = (
+    PaymentAuthorized,
+    AuthorizationRecorded,
+    PaymentMethodSaved,
+    PaymentMethodImported,
+    PaymentMethodTokenizationRequested,
+    PaymentMethodDetailsUpdated,
+)
 PROCESS = Process("expiring", FACTS, needs, react)

@@ -118,7 +118,12 @@ class MemoryStore:
             if self._tracking.get(tracking.name, 0) != tracking.expected:
                 raise TrackingMoved(tracking.name)
         released = {(c.tenant, c.kind, c.key) for c in batch.released_claims}
-        taken = [c for c in batch.claims if (c.tenant, c.kind, c.key) in self._claims.keys() - released]
+        names = [(c.tenant, c.kind, c.key) for c in batch.claims]
+        taken = [
+            claim
+            for claim, name in zip(batch.claims, names, strict=True)
+            if name in self._claims and name not in released
+        ]
         if taken:
             raise ClaimTaken(taken)
         if batch.events or batch.verdicts:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.bench.importing import importing
 from services.bench.latency import latency
 from services.bench.reading import reading
 from services.bench.spine import spine
@@ -42,3 +43,10 @@ async def test_reading_rebuilds_what_it_finds(tmp_path: Path) -> None:
     told = await reading(tmp_path, commands=200, seconds=0.2)
     assert told.events > 400
     assert min(told.tender_requests, told.bare_requests) > 0
+
+
+async def test_every_imported_row_is_found_where_it_belongs(tmp_path: Path) -> None:
+    told = await importing(tmp_path, rows=450, accounts=4)
+    assert (told.rows, told.wrong) == (450, {"verdicts": 0, "facts": 0, "claims": 0})
+    assert told.copied_rows > 4 * 450
+    assert len(told.table) == 2

@@ -58,7 +58,10 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
         "account.registered.v1": {("name",)},
         "account.billing_profile_defined.v1": profile,
         "account.billing_profile_updated.v1": profile,
-        "payment_method.saved.v2": method,
+        "payment_method.saved.v3": method,
+        "payment_method.imported.v1": method,
+        "payment_method.tokenization_requested.v1": method,
+        "payment_method.mandate_recorded.v1": {("ip",)},
         "payment_method.details_updated.v1": method,
         "gateway_call.planned.v1": {("enhanced", "ship_to_postal_code")},
     }

@@ -17,7 +17,9 @@ RETURNED_AT = datetime(2026, 5, 8, 14, 0, tzinfo=UTC)
 
 
 def by_bank_account(j: Journey) -> str:
-    bank_account = SavePaymentMethod("gw", "tok_ach", "us_bank_account", last4="6789", usage="OFF_SESSION")
+    bank_account = SavePaymentMethod(
+        "gw", "tok_ach", "us_bank_account", last4="6789", mandate_reference="M-1"
+    )
     j.when(bank_account).then_accepted()
     return j.last_id(SavedMethod)
 

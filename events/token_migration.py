@@ -1,0 +1,93 @@
+"""What can happen to a migration of externally tokenized methods (stream `tokmig-{id}`)."""
+
+from __future__ import annotations
+
+from events.catalog import fact
+from events.frozen import frozen
+
+
+@frozen
+class RowDecided:
+    """What became of one row of a migration."""
+
+    row_no: int
+    """From 1, in the order of the file."""
+    external_id: str
+    outcome: str
+    """IMPORTED, UPDATED, SKIPPED, REJECTED; PARKED behind a command of its account that cannot be decided."""
+    account_id: str | None = None
+    method_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+@fact("token_migration.created.v1")
+class TokenMigrationCreated:
+    job_id: str
+    mode: str
+    """INSERT_ONLY or UPSERT."""
+    strict: bool
+    """Whether a method that is there already is an error, where it may not be updated."""
+    dry_run: bool
+    rows: int
+    source: str | None = None
+    digest: str | None = None
+    """SHA-256 in hex of what was handed in."""
+
+
+@fact("token_migration.validating.v1")
+class TokenMigrationValidating:
+    """Every row is read, before any is imported."""
+
+    rows: int
+
+
+@fact("token_migration.validated.v1")
+class TokenMigrationValidated:
+    """The report on all rows as they were handed in: ready to run."""
+
+    valid: int
+    rejected: int
+    rejected_by_code: dict[str, int]
+    warnings: tuple[str, ...] = ()
+    examples: tuple[RowDecided, ...] = ()
+    """The first rejected rows."""
+
+
+@fact("token_migration.started.v1")
+class TokenMigrationStarted:
+    by: str
+
+
+@fact("token_migration.rows_decided.v1")
+class TokenMigrationRowsDecided:
+    """A chunk of rows, decided in the transaction that records this."""
+
+    chunk_no: int
+    rows: tuple[RowDecided, ...]
+
+
+@fact("token_migration.completed.v1")
+class TokenMigrationCompleted:
+    imported: int
+    updated: int
+    skipped: int
+    rejected: int
+    parked: int = 0
+    with_errors: bool = False
+
+
+@fact("token_migration.canceled.v1")
+class TokenMigrationCanceled:
+    reason: str | None = None
+
+
+TokenMigrationEvent = (
+    TokenMigrationCreated
+    | TokenMigrationValidating
+    | TokenMigrationValidated
+    | TokenMigrationStarted
+    | TokenMigrationRowsDecided
+    | TokenMigrationCompleted
+    | TokenMigrationCanceled
+)

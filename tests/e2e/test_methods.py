@@ -1,0 +1,185 @@
+"""Saved methods on a running Tender: tokenized, migrated by file, charged a second later; no number kept."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+
+from tests.e2e.test_http_journey import Shop, usd
+from tests.fixtures.tender import Tender
+
+VISA = "4111111111111111"
+HEADING = (
+    "external_id,account_ref,merchant_account,gateway,method_type,token,holder,expiry,is_default,consent_at"
+)
+
+
+@pytest.fixture
+def shop(tender: Tender) -> Shop:
+    return Shop(tender)
+
+
+def a_file(*rows: str) -> str:
+    return "\n".join([HEADING, *rows, ""])
+
+
+def five_rows(account: str) -> str:
+    """As in the worked example 6.30."""
+    return a_file(
+        f"E1,{account},m1,gw,card,tok_ok_1,Ada L,12/29,,2025-11-01T10:00:00Z",
+        f"E2,{account},m1,gw,card,tok_ok_2,Ada L,12/29,true,2025-11-01T10:00:00Z",
+        f"E3,{account},m1,gw,card,tok_ok_1,Ada Lovelace,12/30,,2025-11-01T10:00:00Z",
+        f"E4,{account},m1,gw,card,tok_ok_4,{VISA},12/29,,2025-11-01T10:00:00Z",
+        "E5,nobody,m1,gw,card,tok_ok_5,Ada L,12/29,,2025-11-01T10:00:00Z",
+    )
+
+
+def upload(shop: Shop, text: str, **parameters: Any) -> httpx.Response:
+    return httpx.post(
+        f"{shop.tender.url}/v1/{shop.tenant}/token-migrations",
+        params=parameters,
+        content=text.encode(),
+        headers={"content-type": "text/csv"},
+        timeout=60,
+    )
+
+
+def ended(shop: Shop, job_id: str) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        answer = httpx.get(f"{shop.tender.url}/v1/{shop.tenant}/token-migrations/{job_id}", timeout=30)
+        if answer.status_code == 200 and answer.json()["status"].startswith("COMPLETED"):
+            return answer.json()
+        time.sleep(0.1)
+    raise AssertionError(answer.text)
+
+
+FIGURES = ("status", "rows", "decided", "imported", "updated", "skipped", "rejected")
+
+
+def figures(job: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(job[name] for name in FIGURES)
+
+
+EXPECTED = ("COMPLETED_WITH_ERRORS", 5, 5, 2, 1, 0, 2)
+
+
+def test_a_file_is_uploaded_and_its_methods_are_chargeable_at_once(shop: Shop) -> None:
+    answer = upload(shop, five_rows(shop.account), job_id="J")
+    assert answer.status_code == 202, answer.text
+    told = answer.json()
+    assert (told["rows"], told["valid"], told["rejected_by_code"]) == (5, 4, {"CARD_DATA_FORBIDDEN": 1})
+    assert figures(ended(shop, "J")) == EXPECTED
+    rows = shop.tender.get(f"/v1/{shop.tenant}/token-migration-rows", job_id="J")["items"]
+    assert [(row["row_no"], row["outcome"], row["code"]) for row in rows] == [
+        (1, "IMPORTED", None),
+        (2, "IMPORTED", None),
+        (3, "UPDATED", None),
+        (4, "REJECTED", "CARD_DATA_FORBIDDEN"),
+        (5, "REJECTED", "ACCOUNT_NOT_FOUND"),
+    ]
+    paid = shop.accepted("payment.process", {"amount": usd(700)}, headers={"Prefer": "wait=20"})
+    assert paid["gateway"][0]["result_code"] == "Success"
+    again = upload(shop, five_rows(shop.account), job_id="J")
+    assert (again.status_code, again.json()["replayed"]) == (202, True)
+    assert figures(ended(shop, "J")) == EXPECTED
+    other = upload(shop, a_file(), job_id="J")
+    assert (other.status_code, other.json()["code"]) == (409, "TOKEN_MIGRATION_EXISTS")
+
+
+def test_the_cli_imports_a_file_and_writes_each_verdict(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "methods.csv"
+    file.write_text(five_rows(shop.account))
+    command = ["tender", "import-methods", str(file), "--tenant", shop.tenant]
+    for again in ("", " (handed in before)"):
+        done = subprocess.run(
+            command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 1, done.stderr
+        assert f"2 imported, 1 updated, 2 rejected{again}" in done.stdout.replace("\n", " ")
+    lines = (tmp_path / "methods.csv.verdicts.jsonl").read_text().splitlines()
+    assert len(lines) == 5
+    assert VISA not in "".join(lines)
+
+
+def test_what_cannot_be_an_upload_is_refused(shop: Shop) -> None:
+    refused = upload(shop, a_file(), mode="REPLACE")
+    assert (refused.status_code, refused.json()["code"]) == (400, "MALFORMED_REQUEST")
+    refused = upload(shop, a_file(), colour="blue")
+    assert (refused.status_code, refused.json()["code"]) == (400, "UNKNOWN_FIELD")
+    url = f"{shop.tender.url}/v1/{shop.tenant}/token-migrations"
+    refused = httpx.post(url, json={"rows": "none"}, timeout=30)
+    assert (refused.status_code, refused.json()["code"]) == (400, "MALFORMED_REQUEST")
+
+
+def test_rows_come_as_json_and_a_dry_run_takes_none(shop: Shop) -> None:
+    row = {
+        "external_id": "E1",
+        "account_ref": shop.account,
+        "gateway": "gw",
+        "method_type": "card",
+        "token": "tok_json",
+    }
+    url = f"{shop.tender.url}/v1/{shop.tenant}/token-migrations"
+    for job_id, dry_run in (("DRY", True), ("REAL", False)):
+        body = {"job_id": job_id, "dry_run": dry_run, "rows": [row]}
+        assert httpx.post(url, json=body, timeout=30).status_code == 202
+        assert figures(ended(shop, job_id))[:4] == ("COMPLETED", 1, 1, 1)
+        kept = shop.tender.get(f"/v1/{shop.tenant}/payment-methods", job_id=job_id)["items"]
+        assert len(kept) == (0 if dry_run else 1)
+
+
+def test_a_card_is_tokenized_through_its_gateway(shop: Shop) -> None:
+    card = {
+        "handle": "hdl_ok",
+        "network": "Visa",
+        "category": "CreditCard",
+        "expiry_month": 12,
+        "expiry_year": 2031,
+    }
+    asked = {"gateway_id": "gw", "holder_name": "Ada L", "card": card}
+    told = shop.accepted("payment_method.tokenize", asked, headers={"Prefer": "wait=20"})
+    assert told["gateway"][0]["result_code"] == "Success"
+    method_id = next(stream for stream in told["streams"] if "/spm-" in stream).partition("spm-")[2]
+    paid = shop.accepted(
+        "payment.process", {"amount": usd(500), "method_id": method_id}, headers={"Prefer": "wait=20"}
+    )
+    assert paid["gateway"][0]["result_code"] == "Success"
+    bad = {**asked, "card": {**card, "handle": "hdl_decline_incorrect_number"}}
+    refused = shop.send("payment_method.tokenize", bad, headers={"Prefer": "wait=20"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "TOKENIZATION_DECLINED")
+
+
+async def test_no_table_of_the_database_holds_a_card_number(shop: Shop) -> None:
+    """Whatever was refused above and here: nothing that is kept holds it."""
+    name = f"Ada {VISA}"
+    refused = shop.send("account.register", {"name": name})
+    assert (refused.status_code, refused.json()["code"]) == (400, "CARD_DATA_FORBIDDEN")
+    assert VISA not in refused.text
+    connection = await asyncpg.connect(shop.tender.settings.database_url)
+    try:
+        tables = await connection.fetch(
+            "select schemaname, tablename from pg_tables"
+            " where schemaname not in ('pg_catalog', 'information_schema')"
+        )
+        assert len(tables) > 20
+        for schema, table in tables:
+            found = await connection.fetchval(
+                f'select count(*) from "{schema}"."{table}" t'
+                f" where t::text like '%{VISA}%' or t::text like '%{VISA.encode().hex()}%'"
+            )
+            assert found == 0, f"{schema}.{table}"
+    finally:
+        await connection.close()
+
+
+async def test_nor_do_logs(tender: Tender) -> None:
+    logs = list((tender.data_dir / "logs").rglob("*.log"))
+    assert logs
+    assert [file.name for file in logs if VISA in file.read_text(errors="replace")] == []

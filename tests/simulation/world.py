@@ -34,6 +34,7 @@ from tests.simulation.mistakes import mistake
 from tests.simulation.operators import DECISIONS, last_word
 from tests.simulation.postman import Postman
 from tests.simulation.virtual_loop import VirtualClock, VirtualLoop, run
+from tests.simulation.wallets import WALLETS
 from tests.simulation.watch import Broken, Told, Watch, WatchedStore
 from tests.simulation.workload import JOURNEY, TENANT, Said, Users, record, setup
 
@@ -52,7 +53,7 @@ RESTART_SECONDS = 0.5
 POLL_SECONDS = 0.2
 POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
-WAYS = {**JOURNEY, **DECISIONS, mistake: 32}
+WAYS = {**JOURNEY, **DECISIONS, **WALLETS, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 

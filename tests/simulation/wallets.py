@@ -1,0 +1,185 @@
+"""What a seed's people do with saved methods: tokenized, agreed to, shared, and taken over from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from services.accounts.method_choice import SetDefaultPaymentMethod
+from services.accounts.method_details import (
+    RecordMandate,
+    RevokeMandate,
+    SharePaymentMethod,
+    UpdatePaymentMethodDetails,
+)
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.accounts.tokenizing import Bank, Card, TokenizePaymentMethod
+from services.migrations.migrating import ImportRows, ImportTokenizedPaymentMethod, MigrationRow
+from services.migrations.token_migration import (
+    BEFORE_THE_END,
+    CancelTokenMigration,
+    CreateTokenMigration,
+    ReportTokenMigration,
+    StartTokenMigration,
+    TokenMigrationJob,
+    ValidateTokenMigration,
+    home_of,
+)
+from services.payments.paying import ProcessPayment
+from tests.simulation.bank import MAIN
+from tests.simulation.mistakes import POUND, provokes
+from tests.simulation.virtual_loop import START
+from tests.simulation.workload import ACCOUNTS, Said, Say, Users, of
+
+HANDLES = (
+    "hdl_ok hdl_ok hdl_decline_incorrect_number hdl_async_ok hdl_async_fail hdl_timeout_after "
+    "hdl_timeout_before hdl_review hdl_action"
+).split()
+JOBS, ROWS = 4, 6
+"""Migrations of a seed, and the rows of each: half of them in one chunk."""
+
+
+def tokenize(users: Users, account: str) -> TokenizePaymentMethod:
+    chosen = users.chosen
+    handle, mark = chosen.choice(HANDLES), f"wallet-{account}-{chosen.randrange(4)}"
+    if chosen.random() < 0.3:
+        bank = Bank(handle, "us_bank_account", "110000000")
+        return TokenizePaymentMethod(MAIN, "Ada", bank=bank, fingerprint=f"{mark}-bank")
+    return TokenizePaymentMethod(
+        MAIN, "Ada", card=Card(handle, "Visa", "CreditCard", 9, 2026), fingerprint=mark
+    )
+
+
+def agree(users: Users, account: str) -> Said | None:
+    """A payer agrees to be charged, to something else, or no longer."""
+    method = users.pick("spm", _is_live)
+    again, reference = users.chosen.random() < 0.7, f"mandate-{users.number}"
+    say: Any = (lambda m: RecordMandate(m.method_id, reference, START)) if again else _revoke
+    return of(users, method, say)
+
+
+def _revoke(method: SavedMethod) -> RevokeMandate:
+    return RevokeMandate(method.method_id, "he asked")
+
+
+def of_a_contact(users: Users, account: str) -> object:
+    method = users.pick(
+        "spm", lambda m: _is_live(m) and m.account_id == account and m.owner_type == "CONTACT"
+    )
+    if method is None:
+        return SavePaymentMethod(
+            MAIN, "tok_ok", "card", f"contact-{account}", owner_type="CONTACT", contact_id="C1"
+        )
+    return SharePaymentMethod(method.method_id, users.chosen.random() < 0.5)
+
+
+def update(users: Users, account: str) -> Said | None:
+    """A new card in the place of an old one, as its holder or the card's updater tells."""
+    method, token = users.pick("spm", lambda m: m.status in ("ACTIVE", "EXPIRED", "ERRORED")), "tok_ok"
+    return of(
+        users,
+        method,
+        lambda m: UpdatePaymentMethodDetails(
+            m.method_id, "ACCOUNT_UPDATER", token, expiry_month=6, expiry_year=2026
+        ),
+    )
+
+
+def _is_live(method: SavedMethod) -> bool:
+    return method.status in ("ACTIVE", "EXPIRED")
+
+
+# -- from elsewhere
+
+
+def bring(users: Users, account: str) -> ImportTokenizedPaymentMethod:
+    """One row on its own."""
+    return _row(users, account, f"alone-{users.number}")
+
+
+def _row(users: Users, account: str, external_id: str, **more: Any) -> ImportTokenizedPaymentMethod:
+    token = f"tok_elsewhere_{account}_{users.chosen.randrange(4)}"
+    return ImportTokenizedPaymentMethod(external_id, MAIN, "card", token, **more)
+
+
+def migrate(users: Users, account: str) -> Said:
+    """The next step of a job; now and then it is called off."""
+    going = users.pick_id("tokmig", lambda job: job.status in BEFORE_THE_END)
+    job_id = going or f"J{users.chosen.randrange(JOBS)}"
+    job = users.seen.of["tokmig"].get(job_id) or TokenMigrationJob()
+    if job.status in ("READY", "RUNNING") and users.chosen.random() < 0.1:
+        command: object = CancelTokenMigration(job_id, "not now")
+    else:
+        command = _next_step(users, job_id, job)
+    return Said(command, home_of(job_id), f"migrate {users.number}")
+
+
+def _next_step(users: Users, job_id: str, job: TokenMigrationJob) -> object:
+    match job.status:
+        case "CREATED":
+            return ValidateTokenMigration(job_id)
+        case "VALIDATING":
+            return ReportTokenMigration(job_id, ROWS, {})
+        case "READY":
+            return StartTokenMigration(job_id)
+        case "RUNNING":
+            return ImportRows(job_id, *_chunk(users, job_id, 1 if 1 not in job.chunks else 2))
+        case _:
+            mode = "UPSERT" if job_id == "J0" else "INSERT_ONLY"
+            return CreateTokenMigration(job_id, ROWS, mode, strict=job_id != "J1")
+
+
+def _chunk(users: Users, job_id: str, chunk_no: int) -> tuple[int, tuple[MigrationRow, ...]]:
+    """Of J3 every row can be taken; elsewhere some accounts and tokens are others'."""
+    return chunk_no, tuple(_rows(users, job_id, range((chunk_no - 1) * 3 + 1, chunk_no * 3 + 1)))
+
+
+def _rows(users: Users, job_id: str, numbers: range) -> Iterator[MigrationRow]:
+    for number in numbers:
+        external_id = f"{job_id}-{number}"
+        if job_id == "J3":
+            own = ImportTokenizedPaymentMethod(external_id, MAIN, "card", f"tok_own_{number}")
+            yield MigrationRow(number, ACCOUNTS[number % len(ACCOUNTS)], own)
+        else:
+            account = users.chosen.choice((*ACCOUNTS, "A8"))
+            row = _row(users, users.chosen.choice(ACCOUNTS), external_id, is_default=number == 3)
+            yield MigrationRow(number, account, row)
+
+
+# -- what is wrong
+
+
+@provokes("MANDATE_REQUIRED")
+def without_consent(users: Users, account: str) -> SavePaymentMethod:
+    return SavePaymentMethod(MAIN, "tok_ok", "card", f"unasked-{account}", merchant_created=True)
+
+
+@provokes("METHOD_DUPLICATE")
+def token_of_somebody_else(users: Users, account: str) -> ImportTokenizedPaymentMethod:
+    return ImportTokenizedPaymentMethod(f"duplicate-{users.number}", MAIN, "card", "tok_everybodys")
+
+
+@provokes("TOKEN_MIGRATION_NOT_FOUND")
+def unknown_job(users: Users, account: str) -> Said:
+    return Said(StartTokenMigration("no-such"), home_of("no-such"), f"no job {users.number}")
+
+
+@provokes("TOKEN_MIGRATION_EXISTS")
+def known_job(users: Users, account: str) -> Said:
+    return Said(CreateTokenMigration("J0", ROWS + 1), home_of("J0"), f"known job {users.number}")
+
+
+@provokes("default of a contact's")
+def default_of_a_contacts(users: Users, account: str) -> Said | None:
+    method = users.pick("spm", lambda m: m.owner_type == "CONTACT")
+    return of(users, method, lambda m: SetDefaultPaymentMethod(m.method_id))
+
+
+@provokes("charged while it waits")
+def too_early(users: Users, account: str) -> Said | None:
+    method = users.pick("spm", lambda m: m.status in ("AWAITING", "ERRORED"))
+    return of(users, method, lambda m: ProcessPayment(POUND, method_id=m.method_id))
+
+
+WALLETS: dict[Say, int] = {tokenize: 7, agree: 3, of_a_contact: 2, update: 2, bring: 3, migrate: 14}
+"""How often, in the same parts as the users' ways."""

@@ -17,6 +17,7 @@ from events import (  # importing a module enters its facts in the catalog
     settings,
     subscription,
     token_migration,
+    transfer,
 )
 
 __all__ = [
@@ -36,4 +37,5 @@ __all__ = [
     "settings",
     "subscription",
     "token_migration",
+    "transfer",
 ]

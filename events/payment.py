@@ -7,6 +7,7 @@ from datetime import date, datetime
 from events.catalog import fact
 from events.money import Money
 from events.shapes import Applied, Intended, Method
+from events.transfer import TransferEvent
 
 
 @fact("payment.requested.v1")
@@ -320,4 +321,5 @@ PaymentEvent = (
     | ChargebackOpened
     | ChargebackWon
     | ChargebackLost
+    | TransferEvent
 )

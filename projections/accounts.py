@@ -44,6 +44,14 @@ from events.payment import (
     RefundReservedOnPayment,
     RefundReversedOnPayment,
 )
+from events.transfer import (
+    PaymentBalanceTransferred,
+    PaymentTransferGivenBack,
+    PaymentTransferReceived,
+    PaymentTransferReleased,
+    PaymentTransferReserved,
+    PaymentTransferReturned,
+)
 from projections.table import FLAG, INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -68,6 +76,7 @@ account_balances = Table(
         "open_receivables",
         "unapplied_payments",
         "reserved_for_refunds",
+        "reserved_for_transfers",
         "open_credit",
         "reserved_credit",
         "pending_collections",
@@ -217,6 +226,29 @@ def refunded(fact: RefundAppliedToPayment, at: Place, own: Own) -> Iterable[Row]
 @account_balances.on(RefundReversedOnPayment)
 def refund_came_back(fact: RefundReversedOnPayment, at: Place, own: Own) -> Iterable[Row]:
     yield _balance(at, fact.amount.currency, unapplied_payments=fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentTransferReserved, PaymentTransferReleased)
+def transfer_reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    amount = (
+        fact.amount.amount_minor if isinstance(fact, PaymentTransferReserved) else -fact.amount.amount_minor
+    )
+    yield _balance(at, fact.amount.currency, unapplied_payments=-amount, reserved_for_transfers=amount)
+
+
+@account_balances.on(PaymentBalanceTransferred)
+def transferred(fact: PaymentBalanceTransferred, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, reserved_for_transfers=-fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentTransferReceived, PaymentTransferReturned)
+def transfer_received(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, unapplied_payments=fact.amount.amount_minor)
+
+
+@account_balances.on(PaymentTransferGivenBack)
+def transfer_given_back(fact: PaymentTransferGivenBack, at: Place, own: Own) -> Iterable[Row]:
+    yield _balance(at, fact.amount.currency, unapplied_payments=-fact.amount.amount_minor)
 
 
 @account_balances.on(PaymentReturned)

@@ -102,15 +102,19 @@ _UNAPPLIED_BECAUSE_SQL = (
     "when t.applied <> 0 or t.refunded <> 0 then 'more was paid than applied' else 'not applied yet' end)"
 )
 
-_HELD = "t.unapplied_payments + t.reserved_for_refunds + t.open_credit + t.reserved_credit"
+_HELD_IN = (
+    "unapplied_payments",
+    "reserved_for_refunds",
+    "reserved_for_transfers",
+    "open_credit",
+    "reserved_credit",
+)
+_HELD = " + ".join(f"t.{column}" for column in _HELD_IN)
 
 
 def net_balance(row: Row) -> int:
-    """Open invoices less what is unapplied, reserved for refunds, and held as credit (domain 4)."""
-    held = (
-        row["unapplied_payments"] + row["reserved_for_refunds"] + row["open_credit"] + row["reserved_credit"]
-    )
-    return row["open_receivables"] + row["overdrawn"] - held
+    """Open invoices less what is unapplied, reserved, and held as credit (domain 4)."""
+    return row["open_receivables"] + row["overdrawn"] - sum(row[column] for column in _HELD_IN)
 
 
 def _mine(table: Table, row: Row, rows: Rows) -> list[Row]:

@@ -27,6 +27,12 @@ from events.payment import (
     PaymentUnapplied,
 )
 from events.refund import ExternalRefundRecorded, RefundApplied, RefundProcessed, RefundReversed
+from events.transfer import (
+    PaymentBalanceTransferred,
+    PaymentTransferGivenBack,
+    PaymentTransferReceived,
+    PaymentTransferReturned,
+)
 from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -35,6 +41,8 @@ RECEIVABLE, REVENUE, TAX = "Accounts receivable", "Revenue", "Tax payable"
 CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "Customer credits"
 TO_BE_LINED = "Refunds to be lined"
 """Money that was given back outside, and of what is not said yet (domain 2.7, `ApplyRefund`)."""
+BETWEEN = "Between accounts"
+"""Money of transfers: two accounts' entries meet here, and it is empty when nothing is on its way."""
 DISPUTED, FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"
 
 ledger_entries = Table(
@@ -143,6 +151,10 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return _post(CASH, RECEIVABLE, fact.total.amount_minor)
         case PaymentUnapplied():
             return _post(RECEIVABLE, CASH, fact.total.amount_minor)
+        case PaymentBalanceTransferred() | PaymentTransferGivenBack():
+            return _post(CASH, BETWEEN, fact.amount.amount_minor)
+        case PaymentTransferReceived() | PaymentTransferReturned():
+            return _post(BETWEEN, CASH, fact.amount.amount_minor)
         case RefundProcessed():
             return _post(CASH if fact.type == "REFERENCED" else CREDITS, CLEARING, fact.amount.amount_minor)
         case ExternalRefundRecorded():
@@ -184,6 +196,10 @@ BOOKED = (
     ChargebackOpened,
     ChargebackWon,
     ChargebackLost,
+    PaymentBalanceTransferred,
+    PaymentTransferReceived,
+    PaymentTransferGivenBack,
+    PaymentTransferReturned,
 )
 
 

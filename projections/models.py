@@ -12,15 +12,15 @@ from projections import (
     migrations,
     notifications,
     operations,
-    payments,
     refunds,
+    transfers,
 )
 from projections.table import Table
 
 TABLES: tuple[Table, ...] = (
     *invoices.TABLES,
     *accounts.TABLES,
-    *payments.TABLES,
+    *transfers.TABLES,
     *credits.TABLES,
     *refunds.TABLES,
     *disputes.TABLES,

@@ -45,7 +45,7 @@ payments = Table(
     columns=(
         *text("number", "account_id", "type", "status", "currency"),
         *money("amount", "received", "applied", "unapplied", "refunded", "refund_reserved", "refundable"),
-        *money("dispute_held", "disputed_lost", "returned", "overdrawn"),
+        *money("dispute_held", "disputed_lost", "returned", "overdrawn", "transfer_reserved", "transferred"),
         *text("gateway_id", "gateway_ref", "method_id", "method_type", "method_display", "initiation"),
         *text(
             "result_code",
@@ -59,6 +59,8 @@ payments = Table(
         Column("hard", FLAG, False),
         Column("in_flight", FLAG, False),
         Column("has_dispute", FLAG, False),
+        *text("from_account_id", "from_payment_id"),
+        Column("transfers", JSON),
         Column("intended", JSON),
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
@@ -135,6 +137,7 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "amount": amount,
             "received": amount,
             "unapplied": amount,
+            "refundable": amount,
             "instrument": fact.instrument,
             "method_display": fact.instrument.lower(),
             "reference": fact.reference,

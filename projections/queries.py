@@ -64,7 +64,7 @@ QUERIES: dict[str, Query] = {
             (
                 *_OF_ACCOUNT,
                 *("type", "gateway_id", "category", "method_id", "method_type", "in_flight"),
-                *("has_unapplied", "has_dispute"),
+                *("has_unapplied", "has_dispute", "from_account_id"),
             ),
             ("amount", "unapplied", "processed_at", "requested_at", "age_days"),
             ("requested_at", "processed_at", "amount"),

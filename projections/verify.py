@@ -56,14 +56,26 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
         "sum(case when ledger_account in ('Accounts receivable', 'Unapplied cash', 'Customer credits') "
         "then debit - credit else 0 end) as net from {s}.ledger_balances group by 1, 2, 3) l "
         "using (tenant_id, account_id, currency) where l.net <> b.open_receivables + b.overdrawn "
-        "- b.unapplied_payments - b.reserved_for_refunds - b.open_credit - b.reserved_credit",
+        "- b.unapplied_payments - b.reserved_for_refunds - b.reserved_for_transfers - b.open_credit "
+        "- b.reserved_credit",
     ),
     (
         "payments whole",
-        "received is applied, unapplied, refunded, reserved, disputed and returned; nothing below zero",
+        "received is applied, unapplied, refunded, reserved, disputed, returned and transferred; "
+        "nothing below zero",
         "select count(*) from {s}.payments where received <> applied + unapplied + refunded "
-        "+ refund_reserved + dispute_held + disputed_lost + returned or least(applied, unapplied, refunded, "
-        "refund_reserved, dispute_held, disputed_lost, returned, overdrawn) < 0",
+        "+ refund_reserved + dispute_held + disputed_lost + returned + transfer_reserved + transferred "
+        "or least(applied, unapplied, refunded, refund_reserved, dispute_held, disputed_lost, returned, "
+        "transfer_reserved, transferred, overdrawn) < 0",
+    ),
+    (
+        "transfers whole",
+        "what lies between accounts is on its way: reserved on one, or on its way back",
+        "select count(*) from (select tenant_id, currency, sum(debit - credit) as between_accounts "
+        "from {s}.ledger_balances where ledger_account = 'Between accounts' group by 1, 2) l "
+        "join (select tenant_id, currency, sum(transfer_reserved) as going, sum(transferred) as gone "
+        "from {s}.payments group by 1, 2) p using (tenant_id, currency) "
+        "where l.between_accounts not between -p.gone and p.going",
     ),
     (
         "credit memos whole",

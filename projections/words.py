@@ -13,6 +13,7 @@ from events import invoice as inv
 from events import orchestration as ro
 from events import payment as pay
 from events import refund as ref
+from events import transfer as tra
 from events.money import Money
 
 Words = Callable[[Any], str]
@@ -103,6 +104,11 @@ def _received(fact: pay.ExternalPaymentRecorded) -> str:
     return f"Payment {fact.number} of {fact.amount} received by {by} on {fact.received_on}: {fact.reference}"
 
 
+def _sent_away(fact: tra.PaymentTransferReserved) -> str:
+    aim = f", for its invoice {fact.invoice_id}" if fact.invoice_id else ""
+    return f"{fact.amount} set aside for account {fact.to_account_id}{aim}"
+
+
 _SAID: dict[type[Any], Words] = {
     inv.InvoicePosted: _posted,
     inv.InvoicePaymentApplied: _settling("Payment", "applied", "to"),
@@ -132,6 +138,29 @@ _SAID: dict[type[Any], Words] = {
     pay.RefundAppliedToPayment: lambda f: f"{f.amount} given back by refund {f.refund_id}",
     pay.RefundReversedOnPayment: lambda f: f"Refund {f.refund_id} came back: {f.amount} is here again",
     pay.PaymentCanceled: lambda f: f"Payment of {f.amount} canceled{f': {f.reason}' if f.reason else ''}",
+    tra.PaymentTransferReserved: _sent_away,
+    tra.PaymentTransferReceived: lambda f: (
+        f"{f.amount} received from account {f.from_account_id}, of its payment {f.from_payment_id}"
+    ),
+    tra.PaymentTransferRefused: lambda f: (
+        f"{f.amount} of account {f.from_account_id} not taken: {f.message} ({f.code})"
+    ),
+    tra.PaymentBalanceTransferred: lambda f: (
+        f"{f.amount} went to account {f.to_account_id}"
+        f"{f', for its invoice {f.invoice_id}' if f.invoice_id else ''}"
+    ),
+    tra.PaymentTransferReleased: lambda f: (
+        f"{f.amount} stays here: account {f.to_account_id} did not take it, {f.message} ({f.code})"
+    ),
+    tra.PaymentTransferRecalled: lambda f: (
+        f"{f.amount} asked back from account {f.to_account_id}{f': {f.reason}' if f.reason else ''}"
+    ),
+    tra.PaymentTransferGivenBack: lambda f: f"{f.amount} went back to account {f.to_account_id}",
+    tra.PaymentTransferKept: lambda f: f"{f.amount} not given back to account {f.to_account_id}: {f.message}",
+    tra.PaymentTransferReturned: lambda f: f"{f.amount} came back from account {f.from_account_id}",
+    tra.PaymentTransferRecallRefused: lambda f: (
+        f"Account {f.from_account_id} keeps {f.amount}: {f.message} ({f.code})"
+    ),
     cm.CreditMemoPosted: _credited,
     cm.CreditMemoApplied: _spending("Applied", "to", "balance"),
     cm.CreditMemoUnapplied: _spending("Taken off", "from", "balance"),

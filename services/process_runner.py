@@ -126,4 +126,4 @@ class ProcessRunner:
 def _trigger(event: Recorded) -> Trigger:
     tenant, _, id = ids.parts(event.stream)
     account_id = event.home.partition("/")[2]
-    return Trigger(tenant, account_id, id, decode(event.topic, event.data), event.occurred_at)
+    return Trigger(tenant, account_id, id, decode(event.topic, event.data), event.occurred_at, event.version)

@@ -16,9 +16,11 @@ from services.orchestrations import canceling, falling_back, orchestrating, orch
 from services.payments import drafting, paying, payment, payment_group, returning
 from services.processes import expiring, notifying, promoting
 from services.processes import refunding as refunding_process
+from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
 from services.tenants import exceptions, parking, tenant_settings
+from services.transfers import receiving, transferring
 
 SUBJECTS: tuple[Subject, ...] = (
     tenant_settings.SUBJECT,
@@ -51,6 +53,8 @@ SUBJECTS: tuple[Subject, ...] = (
             *paying.RULES,
             *drafting.RULES,
             *returning.RULES,
+            *transferring.RULES,
+            *receiving.RULES,
             *auto_applying.RULES,
             *rule_applying.RULES,
             *method_choice.RULES,
@@ -78,4 +82,5 @@ PROCESSES: tuple[Process, ...] = (
     expiring.PROCESS,
     promoting.PROCESS,
     notifying.PROCESS,
+    transferring_process.PROCESS,
 )

@@ -152,7 +152,7 @@ class Journey(Spec):
             if isinstance(fact, process.facts):
                 tenant, _, id = ids.parts(event.stream)
                 account = event.home.partition("/")[2]
-                trigger = Trigger(tenant, account, id, fact, event.occurred_at)
+                trigger = Trigger(tenant, account, id, fact, event.occurred_at, event.version)
                 for send in self._run(self._sends(process, trigger)):
                     if send.due_at is None or send.due_at <= self.time:
                         self.when(send.command, account=send.account_id, key=send.key)

@@ -22,6 +22,7 @@ from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
 from services.tenants import tenant_settings
+from services.transfers import transfer
 
 TARGETS_MAX = 300
 
@@ -38,11 +39,16 @@ class ApplyPayment:
     line_id: Id | None = None
     effective_at: datetime | None = None
     comments: FreeText | None = None
+    associated_account_id: Id | None = None
+    """Whose invoice it is, where it is another account's (tenant setting `allow_cross_account`)."""
 
 
 @command("payments.payment.unapply.v1")
 class UnapplyPayment:
-    """Take one whole application back; `amount`, if given, must be all of it."""
+    """Take one whole application back; `amount`, if given, must be all of it.
+
+    What was applied for another account is asked back by the id of its transfer.
+    """
 
     payment_id: Id
     application_id: Id
@@ -91,27 +97,69 @@ class UnapplyCreditMemo:
 
 def _apply_needs(states: States, command: ApplyPayment, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
-    yield Need(Invoice, command.invoice_id)
+    if not _is_across(command, context):
+        yield Need(Invoice, command.invoice_id)
     yield tenant_settings.needed(context)
 
 
+def _is_across(command: ApplyPayment, context: Context) -> bool:
+    return command.associated_account_id not in (None, context.account_id)
+
+
 def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
-    payment, invoice = states.get(Payment, command.payment_id), states.get(Invoice, command.invoice_id)
-    level = level_of(states, context, command.line_id)
+    payment = states.get(Payment, command.payment_id)
     check_payment(payment, command.payment_id, context)
-    check_invoice(invoice, command.invoice_id, context)
-    _check_line(invoice, command.line_id)
+    if _is_across(command, context):
+        return _apply_across(states, payment, command, context)
+    why = Why(command.effective_at or context.now, comments=command.comments)
+    invoice, level = states.get(Invoice, command.invoice_id), level_of(states, context, command.line_id)
+    wanted = command.invoice_id, command.amount, command.line_id
+    return apply_checked(payment, invoice, *wanted, level, why, context)
+
+
+def _apply_across(states: States, payment: Payment, command: ApplyPayment, context: Context) -> Changes:
+    """The money goes to the other account, whose own decision it is what its invoice takes."""
+    if not tenant_settings.of(states, context)["allow_cross_account"]:
+        raise Rejected(
+            "ACCOUNT_MISMATCH", "payments are for their own account's invoices (allow_cross_account)"
+        )
+    check_processed(payment)
+    assert command.associated_account_id is not None
+    return transfer.reserve(
+        payment,
+        command.associated_account_id,
+        command.amount,
+        context,
+        invoice_id=command.invoice_id,
+        line_id=command.line_id,
+        effective_at=command.effective_at,
+        comments=command.comments,
+    )
+
+
+def apply_checked(
+    payment: Payment,
+    invoice: Invoice,
+    invoice_id: str,
+    amount: Money,
+    line_id: str | None,
+    level: str,
+    why: Why,
+    context: Context,
+) -> Changes:
+    """Apply an account's payment to its own invoice; the first guard to fail names the code (domain 2.6)."""
+    check_invoice(invoice, invoice_id, context)
+    _check_line(invoice, line_id)
     check_processed(payment)
     _check_posted(invoice)
     _check_unlocked(invoice)
-    _check_money(command.amount, payment.currency, invoice)
-    if command.amount.amount_minor > payment.unapplied:
+    _check_money(amount, payment.currency, invoice)
+    if amount.amount_minor > payment.unapplied:
         available = Money(payment.unapplied, payment.currency)
-        raise exceeded("PAYMENT_BALANCE_EXCEEDED", command.amount, available, f"payment {payment.number}")
-    check_room(invoice, command.amount, command.line_id)
+        raise exceeded("PAYMENT_BALANCE_EXCEEDED", amount, available, f"payment {payment.number}")
+    check_room(invoice, amount, line_id)
     check_level(invoice, level)
-    shares = spread_payment(invoice, command.amount.amount_minor, level, command.line_id)
-    why = Why(command.effective_at or context.now, comments=command.comments)
+    shares = spread_payment(invoice, amount.amount_minor, level, line_id)
     return application.place(payment, invoice, shares, why, context)
 
 
@@ -125,6 +173,9 @@ def _unapply_needs(states: States, command: UnapplyPayment, context: Context) ->
 def unapply(states: States, command: UnapplyPayment, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
     check_payment(payment, command.payment_id, context)
+    if command.application_id in payment.transfers:
+        _check_whole(command, payment.transfers[command.application_id].amount, payment.currency)
+        return transfer.recall(payment, command.application_id, command.comments)
     if command.application_id in payment.unapplied_ids:
         raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
     was = payment.applications.get(command.application_id)
@@ -132,11 +183,15 @@ def unapply(states: States, command: UnapplyPayment, context: Context) -> Change
         raise not_found("APPLICATION", command.application_id)
     invoice = states.get(Invoice, was.invoice_id)
     _check_unlocked(invoice)
-    if command.amount is not None and command.amount != Money(was.amount, payment.currency):
-        whole = Money(was.amount, payment.currency)
-        raise Rejected("PARTIAL_UNAPPLY_UNSUPPORTED", f"an application is taken back whole: {whole}")
+    _check_whole(command, was.amount, payment.currency)
     why = Why(command.effective_at or context.now, comments=command.comments)
     return application.take_back(payment, invoice, [command.application_id], why, context)
+
+
+def _check_whole(command: UnapplyPayment, amount: int, currency: str) -> None:
+    whole = Money(amount, currency)
+    if command.amount not in (None, whole):
+        raise Rejected("PARTIAL_UNAPPLY_UNSUPPORTED", f"an application is taken back whole: {whole}")
 
 
 def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Needs:

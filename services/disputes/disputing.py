@@ -34,7 +34,7 @@ from services.invoices.invoice import Invoice
 from services.payments import paying
 from services.payments import payment as payments
 from services.payments.payment import Payment
-from services.payments.returning import check_not_voiding
+from services.payments.returning import check_takeable
 from services.tenants import exceptions, tenant_settings
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve, Dispute: dispute.evolve}
@@ -95,7 +95,7 @@ def record_opened(states: States, command: RecordDisputeOpened, context: Context
         return []
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
-    check_not_voiding(payment)
+    check_takeable(payment)
     if command.amount.currency != payment.currency:
         raise currency_mismatch(payment.currency, command.amount.currency, f"payment {payment.number}")
     if command.amount.amount_minor <= 0:

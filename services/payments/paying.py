@@ -607,6 +607,8 @@ def cancel(states: States, command: CancelPayment, context: Context) -> Changes:
     applying.check_payment(payment, command.payment_id, context)
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
+    if payment.type == "TRANSFER":
+        raise Rejected("PAYMENT_NOT_VOIDABLE", "it is another account's money: transfer it back")
     if payment.cancellation_key is not None:
         raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
     if payment.disputes:

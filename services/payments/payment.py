@@ -1,7 +1,8 @@
 """A payment: money received, and in which one of its buckets every cent of it is.
 
 Invariant (domain 2.6, P1 and P2): amount = applied + unapplied + refunded + refund_reserved +
-dispute_held + disputed_lost + returned, every term at least 0; what was never received counts as nothing.
+dispute_held + disputed_lost + returned + transfer_reserved + transferred, every term at least 0; what
+was never received counts as nothing.
 """
 
 from __future__ import annotations
@@ -42,6 +43,19 @@ from events.payment import (
     RefundReversedOnPayment,
 )
 from events.shapes import Intended, Method
+from events.transfer import (
+    PaymentBalanceTransferred,
+    PaymentTransferGivenBack,
+    PaymentTransferKept,
+    PaymentTransferRecalled,
+    PaymentTransferRecallRefused,
+    PaymentTransferReceived,
+    PaymentTransferRefused,
+    PaymentTransferReleased,
+    PaymentTransferReserved,
+    PaymentTransferReturned,
+    TransferEvent,
+)
 
 IN_FLIGHT = frozenset({"REQUESTED", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW", "INDETERMINATE"})
 """The states in which the gateway's final word is not known."""
@@ -57,6 +71,18 @@ class PaymentApplication:
 
 
 @dataclass(slots=True)
+class Transfer:
+    """Money of a payment that goes, or has gone, to another account."""
+
+    transfer_id: str
+    to_account_id: str
+    amount: int
+    invoice_id: str | None
+    phase: str = "RESERVED"
+    """RESERVED, SENT, or RECALLED: asked back."""
+
+
+@dataclass(slots=True)
 class Payment:
     KIND: ClassVar[str] = "payment"
 
@@ -65,10 +91,10 @@ class Payment:
     number: str = ""
     account_id: str = ""
     type: str = ""
-    """SALE, CAPTURE or EXTERNAL."""
+    """SALE, CAPTURE, EXTERNAL, or TRANSFER: from a payment of another account."""
     status: str = ""
-    """Empty, DRAFT, DELETED, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW, INDETERMINATE,
-    PROCESSED, FAILED, CANCELED, RETURNED."""
+    """Empty, DRAFT, DELETED, REFUSED, or REQUESTED, PENDING, REQUIRES_ACTION, REQUIRES_REVIEW,
+    INDETERMINATE, PROCESSED, FAILED, CANCELED, RETURNED."""
     currency: str = ""
     amount: int = 0
     """Asked for; what counts as received once PROCESSED."""
@@ -78,6 +104,10 @@ class Payment:
     dispute_held: int = 0
     disputed_lost: int = 0
     returned: int = 0
+    transfer_reserved: int = 0
+    """On its way to another account."""
+    transferred: int = 0
+    """Gone to another account, or back to the one that it came from."""
     overdrawn: int = 0
     """What the bank took of it that was no longer here: the customer owes it, outside the invariant."""
     gateway_id: str | None = None
@@ -102,6 +132,11 @@ class Payment:
     """Refund id to the amount that went back."""
     disputes: dict[str, int] = field(default_factory=dict[str, int])
     """Open dispute's id to the amount held for it."""
+    transfers: dict[str, Transfer] = field(default_factory=dict[str, Transfer])
+    """What goes, or has gone, to other accounts."""
+    from_account_id: str | None = None
+    """Of a transfer: whose money it was, and of which payment."""
+    from_payment_id: str | None = None
     cancellation_key: str | None = None
     """The key of a void in flight: the money is untouchable meanwhile."""
     cancellation_attempts: int = 0
@@ -118,7 +153,7 @@ class Payment:
     def refundable(self) -> int:
         """What a gateway can still give back."""
         gone = self.refunded + self.refund_reserved + self.dispute_held + self.disputed_lost + self.returned
-        return self.received - gone
+        return self.received - gone - self.transfer_reserved - self.transferred
 
     @property
     def buckets(self) -> dict[str, int]:
@@ -131,6 +166,8 @@ class Payment:
             "dispute_held": self.dispute_held,
             "disputed_lost": self.disputed_lost,
             "returned": self.returned,
+            "transfer_reserved": self.transfer_reserved,
+            "transferred": self.transferred,
         }
 
     @property
@@ -146,6 +183,7 @@ class Payment:
             or bool(self.disputes)
             or self.overdrawn != 0
             or self.cancellation_key is not None
+            or any(transfer.phase != "SENT" for transfer in self.transfers.values())
         )
 
     def applied_to(self, invoice_id: str) -> int:
@@ -215,8 +253,28 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
             payment.cancellation_attempts = event.attempt_no
         case PaymentCancellationFailed():
             payment.cancellation_key = None
-        case PaymentApplicationFailed() | PaymentEnhancedDataReduced():
+        case PaymentApplicationFailed() | PaymentEnhancedDataReduced() | PaymentTransferKept():
             pass
+        case PaymentTransferReceived():
+            _receive(payment, event)
+        case PaymentTransferRefused():
+            payment.payment_id, payment.account_id, payment.type = (
+                event.payment_id,
+                event.account_id,
+                "TRANSFER",
+            )
+            payment.status = "REFUSED"
+        case PaymentTransferGivenBack():
+            payment.transferred += event.amount.amount_minor
+        case (
+            PaymentTransferReserved()
+            | PaymentBalanceTransferred()
+            | PaymentTransferReleased()
+            | PaymentTransferRecalled()
+            | PaymentTransferReturned()
+            | PaymentTransferRecallRefused()
+        ):
+            _send_away(payment, event)
         case _:
             payment.status = _STATUS_AFTER[type(event)]
             if isinstance(event, PaymentCanceled):
@@ -252,6 +310,44 @@ def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
     payment.account_id, payment.status = event.account_id, "PROCESSED"
     payment.requested_at, payment.draft = event.recorded_at, None
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
+
+
+def _receive(payment: Payment, event: PaymentTransferReceived) -> None:
+    payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "TRANSFER"
+    payment.account_id, payment.status = event.account_id, "PROCESSED"
+    payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
+    payment.from_account_id, payment.from_payment_id = event.from_account_id, event.from_payment_id
+    payment.requested_at = event.received_at
+
+
+def _send_away(payment: Payment, event: TransferEvent) -> None:
+    """On the payment that owns the money: reserved, gone, and perhaps back."""
+    match event:
+        case PaymentTransferReserved():
+            amount = event.amount.amount_minor
+            payment.transfers[event.transfer_id] = Transfer(
+                event.transfer_id, event.to_account_id, amount, event.invoice_id
+            )
+            payment.transfer_reserved += amount
+        case PaymentBalanceTransferred():
+            payment.transfers[event.transfer_id].phase = "SENT"
+            payment.transfer_reserved -= event.amount.amount_minor
+            payment.transferred += event.amount.amount_minor
+        case PaymentTransferReleased():
+            payment.transfer_reserved -= payment.transfers.pop(event.transfer_id).amount
+        case PaymentTransferRecalled():
+            payment.transfers[event.transfer_id].phase = "RECALLED"
+        case PaymentTransferRecallRefused():
+            payment.transfers[event.transfer_id].phase = "SENT"
+        case PaymentTransferReturned():
+            payment.transferred -= event.amount.amount_minor
+            transfer = payment.transfers[event.transfer_id]
+            transfer.amount = event.rest.amount_minor
+            transfer.phase = "SENT" if event.asked else transfer.phase
+            if transfer.amount == 0:
+                del payment.transfers[event.transfer_id]
+        case _:
+            raise AssertionError(event)
 
 
 def _reduce_overdraft(payment: Payment, amount: int) -> None:

@@ -77,35 +77,46 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         return []
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
-    check_not_voiding(payment)
+    check_takeable(payment)
     meaning = _meaning(payment, command)
     draft, id = Draft(states, _EVOLVE), command.payment_id
     freeing.free(draft, id, payment.received, Why(command.returned_at, "RETURN"), context)
     payment = draft.get(Payment, id)
     here = payment.unapplied
-    gone = payment.refunded + payment.refund_reserved
+    given_back, sent_on = (
+        payment.refunded + payment.refund_reserved,
+        payment.transfer_reserved + payment.transferred,
+    )
     returned = PaymentReturned(
         code=command.code,
         category=meaning.category,
         hard=meaning.hard,
         never_retry=meaning.never_retry,
         returned=Money(here, payment.currency),
-        overdrawn=Money(gone, payment.currency),
+        overdrawn=Money(given_back + sent_on, payment.currency),
         source=command.source,
         returned_at=command.returned_at,
         gateway_ref=command.gateway_ref,
     )
     draft.record(Payment, id, returned)
     _blame(draft, states, payment, command, meaning, context)
-    if gone:
-        message = f"{returned.overdrawn} of it were refunded, or on their way back: the customer owes them"
-        case = exceptions.raised(context, "RETURN_AFTER_REFUND", "payment", id, message, returned.overdrawn)
+    if given_back:
+        owed = Money(given_back, payment.currency)
+        message = f"{owed} of it were refunded, or on their way back: the customer owes them"
+        case = exceptions.raised(context, "RETURN_AFTER_REFUND", "payment", id, message, owed)
         draft.changes.append(case)
     return draft.changes
 
 
-def check_not_voiding(payment: Payment) -> None:
-    """Raises `OPERATION_IN_FLIGHT`: the money may be gone already, and nobody can hold or return it twice."""
+def check_takeable(payment: Payment) -> None:
+    """Whether a bank can have taken it back.
+
+    Raises `PAYMENT_NOT_GATEWAY_LINKED` for money of another account's payment, `OPERATION_IN_FLIGHT`: it
+    may be gone already, and nobody can hold or return it twice.
+    """
+    if payment.type == "TRANSFER":
+        told_of = f"payment {payment.from_payment_id} of account {payment.from_account_id}"
+        raise Rejected("PAYMENT_NOT_GATEWAY_LINKED", f"a bank knows nothing of it: tell it of {told_of}")
     if payment.cancellation_key is not None:
         raise Rejected(
             "OPERATION_IN_FLIGHT", "the payment is being canceled: tell it again when that is known"

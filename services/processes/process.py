@@ -23,6 +23,8 @@ class Trigger(NamedTuple):
     """The id within its kind: `payment-P1` is P1."""
     fact: Any
     occurred_at: datetime
+    version: int
+    """Of the fact in its stream."""
 
 
 class Send(NamedTuple):

@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "refund_approval_threshold": None,
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
     "auto_promote_backup": False,
+    "allow_cross_account": False,
     "level2_level3_data": False,
     "production": False,
 }

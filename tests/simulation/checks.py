@@ -16,7 +16,7 @@ from gateways.simulator.behaviour import REFUNDS
 from projections.accounts import account_balances
 from projections.derived import net_balance
 from projections.folding import Folder, Rows
-from projections.ledger import ledger_balances
+from projections.ledger import BETWEEN, ledger_balances
 from projections.models import TABLES
 from services.authorizations.authorization import Authorization
 from services.credits.credit_memo import CreditMemo
@@ -41,7 +41,8 @@ def nothing_left_over(watch: Watch) -> None:
 def _has_ended(state: Any) -> bool:
     match state:
         case Payment():
-            return not state.in_flight and not state.cancellation_key and not state.reservations
+            going = any(transfer.phase != "SENT" for transfer in state.transfers.values())
+            return not (state.in_flight or state.cancellation_key or state.reservations or going)
         case CreditMemo() | Invoice():
             return state.locked_by is None and not getattr(state, "reservations", ())
         case Refund():
@@ -146,9 +147,14 @@ def projections_agree(log: list[Recorded], kept: Rows) -> None:
             differing = [key for key in rows.keys() | held.keys() if rows.get(key) != held.get(key)]
             raise Broken(f"{table.name} differs from a fold from zero: {differing[:3]}")
     net: Counter[tuple[Any, ...]] = Counter()
+    between: Counter[str] = Counter()
     for key, row in measure[ledger_balances].items():
+        if row["ledger_account"] == BETWEEN:
+            between[row["currency"]] += row["debit"] - row["credit"]
         if row["ledger_account"] in ("Accounts receivable", "Unapplied cash", "Customer credits"):
             net[key[:3]] += row["debit"] - row["credit"]
     for key, row in measure[account_balances].items():
         if net[key] != net_balance(row):
             raise Broken(f"the ledger says {net[key]} for {key}, the balances {net_balance(row)}")
+    if any(between.values()):
+        raise Broken(f"lost between accounts: {between}")

@@ -52,6 +52,7 @@ from services.refunds.refund_outcomes import ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
 from services.tenants.exceptions import ResolveException
 from services.tenants.tenant_settings import ChangeTenantSettings
+from services.transfers.transferring import RecallTransfer
 from tests.simulation.bank import MAIN, STRICT
 from tests.simulation.virtual_loop import START
 from tests.simulation.workload import DAY, TENANT, Said, Say, Users, home_of, money, of, unpaid
@@ -171,6 +172,11 @@ def unknown_payment(users: Users, account: str) -> CancelPayment:
 @provokes("INVOICE_NOT_FOUND")
 def unknown_invoice(users: Users, account: str) -> ConvertNegativeInvoice:
     return ConvertNegativeInvoice("no-such")
+
+
+@provokes("TRANSFER_NOT_FOUND")
+def unknown_transfer(users: Users, account: str) -> Said | None:
+    return of(users, users.pick("payment"), lambda p: RecallTransfer(p.payment_id, "no-such"))
 
 
 @provokes("CREDIT_MEMO_NOT_FOUND")

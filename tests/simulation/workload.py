@@ -89,6 +89,7 @@ from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
+from services.transfers.transferring import RecallTransfer, TransferUnappliedBalance
 from tests.simulation.bank import MAIN, STRICT, Bank
 from tests.simulation.virtual_loop import START
 from tests.simulation.watch import Watch
@@ -158,6 +159,7 @@ def setup(bank: Bank) -> Iterator[Said]:
             {
                 "unknown_outcome_poll": (5, 10, 30, 60, 120, 600),
                 "application_rules": ("MATCH_ID", "OLDEST_INVOICE"),
+                "allow_cross_account": True,
             }
         ),
     ]
@@ -379,6 +381,41 @@ def unapply(users: Users, account: str) -> Said | None:
         return None
     application = users.chosen.choice(list(payment.applications))
     return of(users, payment, lambda p: UnapplyPayment(p.payment_id, application))
+
+
+def pay_for_another(users: Users, account: str) -> Said | None:
+    """Now and then more than it takes, or for an account that nobody knows."""
+    payment: Payment | None = users.pick("payment", lambda p: p.unapplied > 0)
+    if payment is None:
+        return None
+    others = [name for name in ACCOUNTS if name != payment.account_id]
+    to = users.chosen.choice((*others, "nobody") if users.chosen.random() < 0.3 else others)
+    invoice: Invoice | None = users.pick("invoice", unpaid(to, payment.currency))
+    if invoice is None or users.chosen.random() < 0.3:
+        amount = money(users.part(payment.unapplied), payment.currency)
+        return of(users, payment, lambda p: TransferUnappliedBalance(p.payment_id, to, amount))
+    most = payment.unapplied if users.chosen.random() < 0.2 else min(payment.unapplied, invoice.balance)
+    amount = money(users.part(most), payment.currency)
+    for_another = ApplyPayment(payment.payment_id, invoice.invoice_id, amount, associated_account_id=to)
+    return of(users, payment, lambda p: for_another)
+
+
+def send_home(users: Users, account: str) -> Said | None:
+    """What another account has sent goes home again."""
+    received = users.pick("payment", lambda p: p.from_account_id and p.unapplied > 0)
+    if received is None:
+        return None
+    amount = money(users.part(received.unapplied), received.currency)
+    return of(users, received, lambda p: TransferUnappliedBalance(p.payment_id, p.from_account_id, amount))
+
+
+def recall(users: Users, account: str) -> Said | None:
+    payment: Payment | None = users.pick("payment", lambda p: p.transfers)
+    if payment is None:
+        return None
+    transfer = users.chosen.choice(list(payment.transfers))
+    say = users.chosen.choice((RecallTransfer, UnapplyPayment))
+    return of(users, payment, lambda p: say(p.payment_id, transfer))
 
 
 def cancel(users: Users, account: str) -> Said | None:
@@ -630,6 +667,7 @@ def office(users: Users, account: str) -> Said:
             "auto_apply_credits_to_posted_invoices",
             "rule_based_application",
             "auto_promote_backup",
+            "allow_cross_account",
             "level2_level3_data",
             "gateway",
             "gateway",
@@ -689,6 +727,9 @@ JOURNEY: dict[Say, int] = {
     strict_pay: 5,
     apply: 14,
     unapply: 5,
+    pay_for_another: 5,
+    send_home: 1,
+    recall: 3,
     by_rules: 2,
     cancel: 4,
     new_memo: 5,

@@ -42,6 +42,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "refund_approval_threshold": None,
         "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
         "auto_promote_backup": False,
+        "allow_cross_account": False,
         "level2_level3_data": False,
         "production": False,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.accounts import account, method_choice, method_details, payment_method, tokenizing
-from services.applications import applying, auto_applying, rule_applying
+from services.applications import allocating, applying, auto_applying, rule_applying
 from services.authorizations import authorizing
 from services.calls import calling, gateway
 from services.credits import credit_memo, crediting
@@ -60,7 +60,11 @@ SUBJECTS: tuple[Subject, ...] = (
             *method_choice.RULES,
         ),
     ),
-    Subject(invoice.Invoice, invoice.evolve, (*posting.RULES, *converting.RULES, *applying.RULES)),
+    Subject(
+        invoice.Invoice,
+        invoice.evolve,
+        (*posting.RULES, *converting.RULES, *applying.RULES, *allocating.RULES),
+    ),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
     Subject(
         refund.Refund,

@@ -24,9 +24,9 @@ from events.invoice import (
 from events.money import Money, allocate
 from events.payment import PaymentApplied, PaymentUnapplied
 from events.shapes import Applied
-from services.applications.spreading import Share
+from services.applications.spreading import HIGHEST_FIRST, LineOrder, Share, spread
 from services.credits.credit_memo import CreditMemo
-from services.decision import Change, Context
+from services.decision import Change, Context, Draft
 from services.invoices.invoice import Application, Invoice
 from services.payments.payment import Payment
 
@@ -90,6 +90,42 @@ def take_back(
     return _moved(source, invoice, facts, common, (free + amount, invoice.balance + amount), live, why)
 
 
+def apply(
+    draft: Draft,
+    kind: type[Source],
+    source_id: str,
+    invoice_id: str,
+    amount: int,
+    level: str,
+    why: Why,
+    context: Context,
+    part: str = "",
+    line_id: str | None = None,
+    line_order: LineOrder = HIGHEST_FIRST,
+) -> None:
+    """Spread an amount of a draft's source over its invoice, and place it there."""
+    if amount > 0:
+        source, invoice = draft.get(kind, source_id), draft.get(Invoice, invoice_id)
+        shares = spread(source, invoice, amount, level, line_id, line_order)
+        draft.extend(place(source, invoice, shares, why, context, part))
+
+
+def free(source: Source) -> int:
+    """What of a source can settle something now."""
+    if isinstance(source, CreditMemo):
+        return source.balance if source.locked_by is None else 0
+    usable = source.status == "PROCESSED" and source.cancellation_key is None
+    return source.unapplied if usable else 0
+
+
+def takes(invoice: Invoice, source: Source, level: str) -> bool:
+    """Whether something is open there that a source may settle unasked."""
+    if invoice.status != "POSTED" or invoice.balance <= 0 or invoice.locked_by is not None:
+        return False
+    collectable = isinstance(source, CreditMemo) or not (invoice.excluded or invoice.disputes)
+    return collectable and invoice.currency == source.currency and invoice.level in (None, level)
+
+
 def _held(source: Source) -> tuple[str, int]:
     """The source's id, and what of it is free to be applied."""
     if isinstance(source, Payment):
@@ -125,7 +161,7 @@ def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: 
         if id not in covered:
             covered[id] = _uncovered(invoice, id)
         balance, tax_left = covered[id]
-        tax = tax_left if amount == balance else allocate(amount, (balance - tax_left, tax_left))[1]
+        tax = _tax_of(share, balance, tax_left)
         covered[id] = balance - amount, tax_left - tax
         application_id = context.new_id(f"{part}/{id}/{share.source_line_id}")
         money = Money(amount, currency), Money(amount - tax, currency), Money(tax, currency)
@@ -133,12 +169,19 @@ def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: 
     return tuple(applied)
 
 
+def _tax_of(share: Share, balance: int, tax_left: int) -> int:
+    """What was said, or what falls to it; whoever settles all that is open settles all of its tax."""
+    if share.amount == balance:
+        return tax_left
+    return allocate(share.amount, (balance - tax_left, tax_left))[1] if share.tax is None else share.tax
+
+
 def _uncovered(invoice: Invoice, line_id: str | None) -> tuple[int, int]:
     """What is open, and how much of it is tax."""
     if line_id is None:
-        return invoice.balance, invoice.tax - invoice.tax_covered
+        return invoice.balance, invoice.tax_left
     line = invoice.lines[line_id]
-    return line.balance, line.tax - line.tax_covered
+    return line.balance, line.tax_left
 
 
 def _taken_back(

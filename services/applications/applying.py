@@ -5,26 +5,23 @@ Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source a
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from events.money import Money
-from services.applications import application
+from services.applications import application, guards, spreading
 from services.applications.application import Why
-from services.applications.spreading import Share, spread_memo, spread_payment
+from services.applications.spreading import HIGHEST_FIRST, LineOrder, Share
 from services.commands import Amount, FreeText, Id, command
 from services.credits import credit_memo
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
-from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.errors import Rejected, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
 from services.tenants import tenant_settings
 from services.transfers import transfer
-
-TARGETS_MAX = 300
 
 _EVOLVE = {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve}
 
@@ -41,6 +38,7 @@ class ApplyPayment:
     comments: FreeText | None = None
     associated_account_id: Id | None = None
     """Whose invoice it is, where it is another account's (tenant setting `allow_cross_account`)."""
+    line_order: LineOrder = HIGHEST_FIRST
 
 
 @command("payments.payment.unapply.v1")
@@ -69,6 +67,7 @@ class ApplyCreditMemo:
     applications: tuple[Target, ...]
     effective_at: datetime | None = None
     comments: FreeText | None = None
+    line_order: LineOrder = HIGHEST_FIRST
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,16 @@ def _is_across(command: ApplyPayment, context: Context) -> bool:
 
 def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if _is_across(command, context):
         return _apply_across(states, payment, command, context)
     why = Why(command.effective_at or context.now, comments=command.comments)
-    invoice, level = states.get(Invoice, command.invoice_id), level_of(states, context, command.line_id)
+    invoice, level = (
+        states.get(Invoice, command.invoice_id),
+        guards.level_of(states, context, command.line_id),
+    )
     wanted = command.invoice_id, command.amount, command.line_id
-    return apply_checked(payment, invoice, *wanted, level, why, context)
+    return apply_checked(payment, invoice, *wanted, level, why, context, command.line_order)
 
 
 def _apply_across(states: States, payment: Payment, command: ApplyPayment, context: Context) -> Changes:
@@ -123,7 +125,7 @@ def _apply_across(states: States, payment: Payment, command: ApplyPayment, conte
         raise Rejected(
             "ACCOUNT_MISMATCH", "payments are for their own account's invoices (allow_cross_account)"
         )
-    check_processed(payment)
+    guards.check_processed(payment)
     assert command.associated_account_id is not None
     return transfer.reserve(
         payment,
@@ -146,20 +148,19 @@ def apply_checked(
     level: str,
     why: Why,
     context: Context,
+    line_order: LineOrder = HIGHEST_FIRST,
 ) -> Changes:
     """Apply an account's payment to its own invoice; the first guard to fail names the code (domain 2.6)."""
-    check_invoice(invoice, invoice_id, context)
-    _check_line(invoice, line_id)
-    check_processed(payment)
-    _check_posted(invoice)
-    _check_unlocked(invoice)
-    _check_money(amount, payment.currency, invoice)
-    if amount.amount_minor > payment.unapplied:
-        available = Money(payment.unapplied, payment.currency)
-        raise exceeded("PAYMENT_BALANCE_EXCEEDED", amount, available, f"payment {payment.number}")
-    check_room(invoice, amount, line_id)
-    check_level(invoice, level)
-    shares = spread_payment(invoice, amount.amount_minor, level, line_id)
+    guards.check_invoice(invoice, invoice_id, context)
+    guards.check_line(invoice, line_id)
+    guards.check_processed(payment)
+    guards.check_posted(invoice)
+    guards.check_unlocked(invoice)
+    guards.check_money(amount, payment.currency, invoice)
+    guards.check_payment_balance(payment, amount)
+    guards.check_room(invoice, amount, line_id)
+    guards.check_level(invoice, level)
+    shares = spreading.spread_payment(invoice, amount.amount_minor, level, line_id, line_order)
     return application.place(payment, invoice, shares, why, context)
 
 
@@ -172,7 +173,7 @@ def _unapply_needs(states: States, command: UnapplyPayment, context: Context) ->
 
 def unapply(states: States, command: UnapplyPayment, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if command.application_id in payment.transfers:
         _check_whole(command, payment.transfers[command.application_id].amount, payment.currency)
         return transfer.recall(payment, command.application_id, command.comments)
@@ -182,7 +183,7 @@ def unapply(states: States, command: UnapplyPayment, context: Context) -> Change
     if was is None:
         raise not_found("APPLICATION", command.application_id)
     invoice = states.get(Invoice, was.invoice_id)
-    _check_unlocked(invoice)
+    guards.check_unlocked(invoice)
     _check_whole(command, was.amount, payment.currency)
     why = Why(command.effective_at or context.now, comments=command.comments)
     return application.take_back(payment, invoice, [command.application_id], why, context)
@@ -205,46 +206,62 @@ def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, 
 def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
     targets = {target.invoice_id: states.get(Invoice, target.invoice_id) for target in command.applications}
-    _check_targets([target.invoice_id for target in command.applications])
-    level = level_of(states, context, None)
-    _check_memo(memo, command.credit_memo_id, context)
+    guards.check_targets([target.invoice_id for target in command.applications])
+    level = guards.level_of(states, context, None)
+    guards.check_memo(memo, command.credit_memo_id, context)
     for target in command.applications:
-        _check_target(targets[target.invoice_id], target.invoice_id, target.amount, memo, context)
-    _check_memo_balance(memo, [target.amount for target in command.applications], memo.balance)
+        _check_target(targets[target.invoice_id], target, memo, context)
+    guards.check_memo_balance(memo, guards.total((x.amount for x in command.applications), memo.currency))
     for target in command.applications:
-        check_room(targets[target.invoice_id], target.amount, None)
-        check_level(targets[target.invoice_id], level)
+        guards.check_room(targets[target.invoice_id], target.amount, None)
+        guards.check_level(targets[target.invoice_id], level)
     draft = Draft(states, _EVOLVE)
     for target in command.applications:
-        memo, invoice = draft.get(CreditMemo, command.credit_memo_id), draft.get(Invoice, target.invoice_id)
-        shares = spread_memo(memo, invoice, target.amount.amount_minor, level)
-        draft.extend(application.place(memo, invoice, shares, _why(command, context), context))
+        application.apply(
+            draft,
+            CreditMemo,
+            command.credit_memo_id,
+            target.invoice_id,
+            target.amount.amount_minor,
+            level,
+            _why(command, context),
+            context,
+            line_order=command.line_order,
+        )
     return draft.changes
 
 
 def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
-    _check_memo(memo, command.credit_memo_id, context)
+    guards.check_memo(memo, command.credit_memo_id, context)
     line = memo.lines.get(command.memo_line_id)
     if line is None:
         raise not_found("INVOICE_LINE", command.memo_line_id)
-    _check_targets([(target.invoice_id, target.line_id) for target in command.targets])
+    guards.check_targets([(target.invoice_id, target.line_id) for target in command.targets])
     for target in command.targets:
         invoice = states.get(Invoice, target.invoice_id)
-        _check_target(invoice, target.invoice_id, target.amount, memo, context)
-        _check_line(invoice, target.line_id)
-    _check_memo_balance(memo, [target.amount for target in command.targets], line.balance)
+        _check_target(invoice, target, memo, context)
+        guards.check_line(invoice, target.line_id)
+    asked = guards.total((target.amount for target in command.targets), memo.currency)
+    guards.check_memo_balance(memo, asked, line.balance)
     draft = Draft(states, _EVOLVE)
     for target in command.targets:
         memo, invoice = (
             draft.get(CreditMemo, command.credit_memo_id),
             draft.get(Invoice, target.invoice_id),
         )
-        check_room(invoice, target.amount, target.line_id)
-        check_level(invoice, "INVOICE_LINE")
+        guards.check_room(invoice, target.amount, target.line_id)
+        guards.check_level(invoice, "INVOICE_LINE")
         share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
         draft.extend(application.place(memo, invoice, [share], _why(command, context), context))
     return draft.changes
+
+
+def _check_target(invoice: Invoice, target: Target | LineTarget, memo: CreditMemo, context: Context) -> None:
+    guards.check_invoice(invoice, target.invoice_id, context)
+    guards.check_posted(invoice)
+    guards.check_unlocked(invoice)
+    guards.check_money(target.amount, memo.currency, invoice)
 
 
 def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Why:
@@ -260,118 +277,15 @@ def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: C
 
 def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
-    _check_memo(memo, command.credit_memo_id, context)
+    guards.check_memo(memo, command.credit_memo_id, context)
     if command.application_id in memo.unapplied_ids:
         raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
     if command.application_id not in memo.applications:
         raise not_found("APPLICATION", command.application_id)
     invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
-    _check_unlocked(invoice)
+    guards.check_unlocked(invoice)
     why = Why(command.effective_at or context.now, comments=command.comments)
     return application.take_back(memo, invoice, [command.application_id], why, context)
-
-
-def check_payment(payment: Payment, payment_id: str, context: Context) -> None:
-    if not payment.status:
-        raise not_found("PAYMENT", payment_id)
-    if payment.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", f"the payment {payment_id} belongs to another account")
-
-
-def check_invoice(invoice: Invoice, invoice_id: str, context: Context) -> None:
-    if not invoice.status:
-        raise not_found("INVOICE", invoice_id)
-    if invoice.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", f"the invoice {invoice_id} belongs to another account")
-
-
-def level_of(states: States, context: Context, line_id: str | None) -> str:
-    return "INVOICE_LINE" if line_id else tenant_settings.of(states, context)["application_level"]
-
-
-def check_level(invoice: Invoice, level: str) -> None:
-    if invoice.level is not None and invoice.level != level:
-        raise Rejected("SETTLEMENT_LEVEL_MISMATCH", f"the invoice is settled at level {invoice.level}")
-
-
-def check_room(invoice: Invoice, amount: Money, line_id: str | None) -> None:
-    """The invoice's balance, then the line's."""
-    if amount.amount_minor > invoice.balance:
-        available = Money(max(invoice.balance, 0), invoice.currency)
-        raise exceeded("INVOICE_BALANCE_EXCEEDED", amount, available, f"invoice {invoice.number}")
-    line = invoice.lines[line_id] if line_id else None
-    if line and line.line.line_total.amount_minor <= 0:
-        raise Rejected("LINE_NOT_PAYABLE", f"line {line_id} owes nothing")
-    if line and amount.amount_minor > line.balance:
-        available = Money(line.balance, invoice.currency)
-        raise exceeded("LINE_BALANCE_EXCEEDED", amount, available, f"line {line_id}")
-
-
-def _check_line(invoice: Invoice, line_id: str | None) -> None:
-    if line_id is not None and line_id not in invoice.lines:
-        raise not_found("INVOICE_LINE", line_id)
-
-
-def check_processed(payment: Payment) -> None:
-    if payment.status != "PROCESSED":
-        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {payment.status}", state=payment.status)
-    if payment.cancellation_key is not None:
-        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
-
-
-def _check_posted(invoice: Invoice) -> None:
-    if invoice.status != "POSTED":
-        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
-
-
-def _check_unlocked(invoice: Invoice) -> None:
-    if invoice.locked_by is not None:
-        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
-
-
-def _check_money(amount: Money, source_currency: str, invoice: Invoice) -> None:
-    if source_currency != invoice.currency:
-        raise currency_mismatch(invoice.currency, source_currency, f"invoice {invoice.number}")
-    if amount.currency != invoice.currency:
-        raise currency_mismatch(invoice.currency, amount.currency, f"invoice {invoice.number}")
-    if amount.amount_minor <= 0:
-        raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.amount")
-
-
-def _check_memo(memo: CreditMemo, credit_memo_id: str, context: Context) -> None:
-    if not memo.status:
-        raise not_found("CREDIT_MEMO", credit_memo_id)
-    if memo.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", f"the credit memo {credit_memo_id} belongs to another account")
-    if memo.status != "POSTED":
-        raise invalid_state("credit memo", memo.status, ["POSTED"])
-    if memo.locked_by is not None:
-        raise Rejected(
-            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
-        )
-
-
-def _check_targets(targets: Sequence[Hashable]) -> None:
-    if not targets or len(set(targets)) != len(targets):
-        raise Rejected("MALFORMED_REQUEST", "name at least one target, each once", field="data")
-    if len(targets) > TARGETS_MAX:
-        raise Rejected("TOO_MANY_TARGETS", f"name at most {TARGETS_MAX} targets", limit=TARGETS_MAX)
-
-
-def _check_target(
-    invoice: Invoice, invoice_id: str, amount: Money, memo: CreditMemo, context: Context
-) -> None:
-    check_invoice(invoice, invoice_id, context)
-    _check_posted(invoice)
-    _check_unlocked(invoice)
-    _check_money(amount, memo.currency, invoice)
-
-
-def _check_memo_balance(memo: CreditMemo, amounts: Iterable[Money], balance: int) -> None:
-    asked = Money(sum(amount.amount_minor for amount in amounts), memo.currency)
-    if asked.amount_minor > balance:
-        available = Money(balance, memo.currency)
-        raise exceeded("CREDIT_BALANCE_EXCEEDED", asked, available, f"credit memo {memo.number}")
 
 
 RULES = (

@@ -6,12 +6,11 @@ payments or settled at another level is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from services.applications import application, rule_applying, spreading
-from services.applications.application import Why
-from services.applications.applying import TARGETS_MAX, check_payment, check_processed
+from services.applications import application, guards, rule_applying
+from services.applications.application import Source, Why
 from services.commands import Id, command
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
@@ -75,7 +74,7 @@ def _apply_payments(draft: Draft, states: States, invoice_id: str, level: str, c
     """Those that were meant for it first, then the oldest."""
     held = [states.get(Payment, id) for id in states.documents(context.account_id, Payment)]
     for payment in sorted(held, key=lambda payment: _age(payment, invoice_id, context)):
-        _apply(draft, payment, invoice_id, level, context)
+        _apply(draft, payment, payment.payment_id, invoice_id, level, context)
 
 
 def _age(payment: Payment, invoice_id: str, context: Context) -> tuple[Any, ...]:
@@ -83,29 +82,21 @@ def _age(payment: Payment, invoice_id: str, context: Context) -> tuple[Any, ...]
     return not meant, payment.requested_at or context.now, payment.payment_id
 
 
-def _apply(draft: Draft, payment: Payment, invoice_id: str, level: str, context: Context) -> None:
-    invoice = draft.get(Invoice, invoice_id)
-    usable = payment.status == "PROCESSED" and payment.cancellation_key is None
-    amount = min(payment.unapplied, invoice.balance)
-    if usable and amount > 0 and payment.currency == invoice.currency and invoice.level in (None, level):
-        shares = spreading.spread_payment(invoice, amount, level)
-        draft.extend(application.place(payment, invoice, shares, Why(context.now, "RULE"), context))
-
-
 def _apply_credits(draft: Draft, states: States, invoice_id: str, level: str, context: Context) -> None:
     """The account's open credits, oldest first, as far as they go (domain 3.1, b)."""
-    for memo in _open_credits(states, draft.get(Invoice, invoice_id).currency, context):
-        invoice = draft.get(Invoice, invoice_id)
-        amount = min(memo.balance, invoice.balance)
-        if amount > 0 and invoice.level in (None, level):
-            shares = spreading.spread_memo(memo, invoice, amount, level)
-            draft.extend(application.place(memo, invoice, shares, Why(context.now, "RULE"), context))
+    held = [states.get(CreditMemo, id) for id in states.documents(context.account_id, CreditMemo)]
+    for memo in sorted(held, key=lambda memo: (memo.posted_at or context.now, memo.credit_memo_id)):
+        _apply(draft, memo, memo.credit_memo_id, invoice_id, level, context)
 
 
-def _open_credits(states: States, currency: str, context: Context) -> Iterable[CreditMemo]:
-    memos = [states.get(CreditMemo, id) for id in states.documents(context.account_id, CreditMemo)]
-    usable = [memo for memo in memos if memo.balance > 0 and memo.currency == currency and not memo.locked_by]
-    return sorted(usable, key=lambda memo: (memo.posted_at or context.now, memo.credit_memo_id))
+def _apply(
+    draft: Draft, source: Source, source_id: str, invoice_id: str, level: str, context: Context
+) -> None:
+    invoice = draft.get(Invoice, invoice_id)
+    amount = min(application.free(source), invoice.balance)
+    if application.takes(invoice, source, level):
+        why = Why(context.now, "RULE")
+        application.apply(draft, type(source), source_id, invoice_id, amount, level, why, context)
 
 
 def _needs(states: States, command: AutoApplyPayment, context: Context) -> Needs:
@@ -118,28 +109,18 @@ def _needs(states: States, command: AutoApplyPayment, context: Context) -> Needs
 
 def auto_apply(states: States, command: AutoApplyPayment, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    check_payment(payment, command.payment_id, context)
-    check_processed(payment)
+    guards.check_payment(payment, command.payment_id, context)
+    guards.check_processed(payment)
     level = tenant_settings.of(states, context)["application_level"]
     draft = Draft(states, {Payment: payments.evolve, Invoice: invoices.evolve})
-    owed = [states.get(Invoice, id) for id in states.documents(context.account_id, Invoice)]
-    meant = [intended.invoice_id for intended in payment.intended]
-    owed = [invoice for invoice in owed if _takes(invoice)]
-    owed.sort(
-        key=lambda i: (
-            meant.index(i.invoice_id) if i.invoice_id in meant else len(meant),
-            i.posted_at or context.now,
-            i.invoice_id,
-        )
-    )
-    for invoice in owed[:TARGETS_MAX]:
-        _apply(draft, draft.get(Payment, command.payment_id), invoice.invoice_id, level, context)
+    open = [states.get(Invoice, id) for id in states.documents(context.account_id, Invoice)]
+    owed = [invoice for invoice in open if application.takes(invoice, payment, level)]
+    meant = {intended.invoice_id: n for n, intended in enumerate(payment.intended)}
+    owed.sort(key=lambda i: (meant.get(i.invoice_id, len(meant)), i.posted_at or context.now, i.invoice_id))
+    for invoice in owed[: guards.TARGETS_MAX]:
+        payment = draft.get(Payment, command.payment_id)
+        _apply(draft, payment, command.payment_id, invoice.invoice_id, level, context)
     return draft.changes
-
-
-def _takes(invoice: Invoice) -> bool:
-    collectable = not invoice.excluded and not invoice.disputes
-    return invoice.status == "POSTED" and invoice.locked_by is None and collectable
 
 
 RULES = (Rule(AutoApplyPayment, _needs, auto_apply),)

@@ -6,10 +6,9 @@ Invariant (domain 2.6, 2.7): applications are whole; what was too much is applie
 from __future__ import annotations
 
 from events.money import Money
-from services.applications import application, spreading
+from services.applications import application, guards
 from services.applications.application import Why
 from services.decision import Context, Draft, Need, Needs, States
-from services.errors import Rejected
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment, PaymentApplication
 
@@ -46,11 +45,8 @@ def _take_back(
     invoice = draft.get(Invoice, whole.invoice_id)
     level = invoice.level or "INVOICE"
     draft.extend(application.take_back(payment, invoice, [whole.application_id], why, context))
-    excess = whole.amount - short
-    if excess > 0:
-        payment, invoice = draft.get(Payment, payment.payment_id), draft.get(Invoice, whole.invoice_id)
-        shares = spreading.spread_payment(invoice, excess, level, whole.line_id)
-        draft.extend(application.place(payment, invoice, shares, why, context, "reapply/"))
+    id, excess, part = payment.payment_id, whole.amount - short, "reapply/"
+    application.apply(draft, Payment, id, whole.invoice_id, excess, level, why, context, part, whole.line_id)
 
 
 def check_unlocked(draft: Draft, payment_id: str, amount: int) -> None:
@@ -63,7 +59,5 @@ def check_unlocked(draft: Draft, payment_id: str, amount: int) -> None:
     for whole in _newest_first(payment):
         if short <= 0:
             return
-        by = draft.get(Invoice, whole.invoice_id).locked_by
-        if by is not None:
-            raise Rejected("INVOICE_LOCKED", f"the invoice is held by {by}", by=by)
+        guards.check_unlocked(draft.get(Invoice, whole.invoice_id))
         short -= whole.amount

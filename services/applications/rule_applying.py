@@ -14,7 +14,7 @@ from typing import Any
 from events.account import ApplicationRulesRun
 from services.accounts import account
 from services.accounts.account import Account
-from services.applications import application, spreading
+from services.applications import application
 from services.applications.application import Source, Why
 from services.commands import command
 from services.credits import credit_memo as memos
@@ -114,17 +114,10 @@ def _sources(draft: Draft, states: States, order: str, context: Context) -> Iter
     held: list[list[tuple[type[Any], str]]] = []
     for kind in (Payment, CreditMemo):
         of_kind = [draft.get(kind, id) for id in states.documents(context.account_id, kind)]
-        usable = [source for source in of_kind if _free(source) > 0]
+        usable = [source for source in of_kind if application.free(source) > 0]
         held.append([(kind, _id(source)) for source in sorted(usable, key=_age)])
     for of_kind in held if order == "PAYMENTS_FIRST" else reversed(held):
         yield from of_kind
-
-
-def _free(source: Source) -> int:
-    if isinstance(source, CreditMemo):
-        return source.balance if source.locked_by is None else 0
-    usable = source.status == "PROCESSED" and source.cancellation_key is None
-    return source.unapplied if usable else 0
 
 
 def _id(source: Source) -> str:
@@ -157,7 +150,7 @@ class _Applying:
         """Let one source settle what one rule finds for it, until either is used up."""
         while True:
             source = self.draft.get(kind, id)
-            found = _RULES[rule](source, list(self._owed(source))) if _free(source) > 0 else None
+            found = _RULES[rule](source, list(self._owed(source))) if application.free(source) > 0 else None
             if found is None:
                 return
             self._apply(source, found, rule)
@@ -165,20 +158,16 @@ class _Applying:
     def _owed(self, source: Source) -> Iterable[Invoice]:
         for id in self.invoice_ids:
             invoice = self.draft.get(Invoice, id)
-            takes = invoice.balance > 0 and invoice.currency == source.currency
-            collectable = isinstance(source, CreditMemo) or not (invoice.excluded or invoice.disputes)
-            if takes and collectable and invoice.level in (None, self.level):
+            if application.takes(invoice, source, self.level):
                 yield invoice
 
     def _apply(self, source: Source, invoice: Invoice, rule: str) -> None:
-        amount = min(_free(source), invoice.balance)
-        if isinstance(source, CreditMemo):
-            shares = spreading.spread_memo(source, invoice, amount, self.level)
-        else:
-            shares = spreading.spread_payment(invoice, amount, self.level)
-        why = Why(self.context.now, "RULE", comments=rule)
-        self.draft.extend(application.place(source, invoice, shares, why, self.context, f"{rule}/"))
-        self.counts[type(source)] = self.counts.get(type(source), 0) + 1
+        kind, amount = type(source), min(application.free(source), invoice.balance)
+        why, part = Why(self.context.now, "RULE", comments=rule), f"{rule}/"
+        application.apply(
+            self.draft, kind, _id(source), invoice.invoice_id, amount, self.level, why, self.context, part
+        )
+        self.counts[kind] = self.counts.get(kind, 0) + 1
 
 
 def _match_id(source: Source, owed: Sequence[Invoice]) -> Invoice | None:
@@ -187,7 +176,7 @@ def _match_id(source: Source, owed: Sequence[Invoice]) -> Invoice | None:
 
 
 def _match_balance(source: Source, owed: Sequence[Invoice]) -> Invoice | None:
-    equal = [invoice for invoice in owed if invoice.balance == _free(source)]
+    equal = [invoice for invoice in owed if invoice.balance == application.free(source)]
     return min(equal, key=lambda invoice: (invoice.due_date or date.max, invoice.invoice_id), default=None)
 
 

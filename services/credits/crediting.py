@@ -17,14 +17,14 @@ from events.credit_memo import (
 from events.invoice import Product, Tax
 from events.money import Money
 from services.accounts import account
-from services.applications import application, applying, spreading
+from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.applications.spreading import Share
 from services.commands import Amount, Currency, FreeText, Id, Text, command
 from services.credits import credit_memo
 from services.credits.credit_memo import CreditMemo
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States, Subject
-from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.tenants import tenant_settings
@@ -218,12 +218,7 @@ def _memo_needs(
 
 def _of(states: States, id: str, context: Context, *allowed: str) -> CreditMemo:
     memo = states.get(CreditMemo, id)
-    if not memo.status:
-        raise not_found("CREDIT_MEMO", id)
-    if memo.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", f"the credit memo {id} belongs to another account")
-    if memo.status not in allowed:
-        raise invalid_state("credit memo", memo.status, allowed)
+    guards.check_memo(memo, id, context, *allowed)
     return memo
 
 
@@ -250,16 +245,15 @@ def _credit_needs(states: States, command: CreditInvoice, context: Context) -> N
 
 def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     invoice = states.get(Invoice, command.invoice_id)
-    applying.check_invoice(invoice, command.invoice_id, context)
-    if invoice.locked_by is not None:
-        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+    guards.check_invoice(invoice, command.invoice_id, context)
+    guards.check_unlocked(invoice)
     if len(command.lines) > LINES_MAX:
         raise Rejected("TOO_MANY_LINES", f"a credit memo has at most {LINES_MAX} lines", field="data.lines")
     if not command.lines or len({line.line_id for line in command.lines}) != len(command.lines):
         raise Rejected("MALFORMED_REQUEST", "at least one line, each once", field="data.lines")
     lines = [_credited(invoice, line) for line in command.lines]
     total = Money(sum(line.line_total.amount_minor for line in lines), invoice.currency)
-    applying.check_room(invoice, total, None)
+    guards.check_room(invoice, total, None)
     for line in lines:
         _check_credited(invoice, line)
     level = invoice.level or tenant_settings.of(states, context)["application_level"]
@@ -332,10 +326,6 @@ def _check_credited(invoice: Invoice, credited: CreditMemoLine) -> None:
 
 def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "POSTED")
-    if memo.locked_by is not None:
-        raise Rejected(
-            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
-        )
     if memo.applied or memo.refunded or memo.refund_reserved:
         raise Rejected("CREDIT_MEMO_HAS_SETTLEMENTS", "some of it was applied or refunded")
     total, tax = Money(memo.total, memo.currency), Money(memo.tax, memo.currency)

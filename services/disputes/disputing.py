@@ -22,7 +22,7 @@ from events.invoice import InvoiceDisputed, InvoiceDisputeEnded
 from events.money import Money
 from events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
 from events.shapes import Intended
-from services.applications import applying, freeing
+from services.applications import freeing, guards
 from services.applications.application import Why
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States, Subject
@@ -90,7 +90,7 @@ def _opened_needs(states: States, command: RecordDisputeOpened, context: Context
 
 def record_opened(states: States, command: RecordDisputeOpened, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if states.get(Dispute, command.dispute_id).status:
         return []
     if payment.status != "PROCESSED":

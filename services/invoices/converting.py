@@ -15,7 +15,7 @@ from events.credit_memo import CreditMemoLine, CreditMemoLocked, CreditMemoPoste
 from events.invoice import ConvertedLine, InvoiceLine, NegativeInvoiceLinesConverted, Tax
 from events.money import Money
 from events.orchestration import RefundOrchestrationRequested
-from services.applications import application, applying, spreading
+from services.applications import application, guards
 from services.applications.application import Why
 from services.commands import Id, command
 from services.credits import credit_memo
@@ -151,11 +151,8 @@ def _net(draft: Draft, invoice_id: str, memo_id: str, context: Context, level: s
     """A mixed invoice uses its own credit first (domain 6.28)."""
     invoice, memo = draft.get(Invoice, invoice_id), draft.get(CreditMemo, memo_id)
     amount = min(memo.balance, invoice.balance)
-    if amount <= 0:
-        return
-    level = invoice.level or level
-    shares = spreading.spread_memo(memo, invoice, amount, level)
-    draft.extend(application.place(memo, invoice, shares, Why(context.now, "RULE"), context))
+    why = Why(context.now, "RULE")
+    application.apply(draft, CreditMemo, memo_id, invoice_id, amount, invoice.level or level, why, context)
 
 
 @command("payments.invoice.convert_negative_lines.v1")
@@ -173,9 +170,8 @@ def _needs(states: States, command: ConvertNegativeInvoice, context: Context) ->
 
 def convert_by_hand(states: States, command: ConvertNegativeInvoice, context: Context) -> Changes:
     posted = states.get(Invoice, command.invoice_id)
-    applying.check_invoice(posted, command.invoice_id, context)
-    if posted.locked_by is not None:
-        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {posted.locked_by}", by=posted.locked_by)
+    guards.check_invoice(posted, command.invoice_id, context)
+    guards.check_unlocked(posted)
     if command.lines == ():
         raise Rejected("MALFORMED_REQUEST", "name at least one line, or none for all", field="data.lines")
     _check_convertible(posted, command.lines)

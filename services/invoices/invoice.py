@@ -48,6 +48,11 @@ class LineState:
     def tax(self) -> int:
         return self.line.line_total.amount_minor - self.line.charge.amount_minor
 
+    @property
+    def tax_left(self) -> int:
+        """Of its balance."""
+        return self.tax - self.tax_covered
+
 
 @dataclass(slots=True)
 class Application:
@@ -103,6 +108,11 @@ class Invoice:
     disputes: dict[str, int] = field(default_factory=dict[str, int])
     """Open dispute's id to what it has reopened of this invoice: not to be collected meanwhile."""
     saved_payment_method_id: str | None = None
+
+    @property
+    def tax_left(self) -> int:
+        """Of its balance."""
+        return self.tax - self.tax_covered
 
     @property
     def open(self) -> bool:

@@ -24,7 +24,7 @@ from events.invoice import (
 )
 from events.money import Money
 from services.accounts import account
-from services.applications import applying, auto_applying
+from services.applications import auto_applying, guards
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, not_found
@@ -253,7 +253,7 @@ def exclude(states: States, command: ExcludeInvoiceFromPayments, context: Contex
     invoice = states.get(Invoice, command.invoice_id)
     if not invoice.status:
         raise not_found("INVOICE", command.invoice_id)
-    applying.check_invoice(invoice, command.invoice_id, context)
+    guards.check_invoice(invoice, command.invoice_id, context)
     if invoice.excluded:
         return []
     return [Change(Invoice, command.invoice_id, InvoiceExcludedFromPayments(command.reason))]

@@ -181,9 +181,9 @@ def _other_payment(
     pick, invoice_id = plan.picks[0], ro.original_invoice_id
     amount, level = pick.refund, draft.get(Invoice, invoice_id).level or level
     legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
-    legs.apply_payment(draft, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
+    legs.apply(draft, Payment, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
     _shrink_reservation(draft, ro, leg, amount)
-    legs.apply_payment(draft, leg.source_id, invoice_id, amount, level, context, "instead/")
+    legs.apply(draft, Payment, leg.source_id, invoice_id, amount, level, context, "instead/")
     new_leg, refund_id = max(ro.legs) + 1, context.new_id("other")
     reason = "another payment of the same invoice"
     _fell_back(draft, ro, leg, "OTHER_PAYMENT", amount, reason, new_leg, pick.payment_id)
@@ -255,8 +255,8 @@ def _swap_for_payment(
         )
     _shrink_reservation(draft, ro, leg, amount)
     instead = min(amount, draft.get(Invoice, invoice_id).balance)
-    legs.apply_payment(draft, leg.source_id, invoice_id, instead, level, context, "instead/")
-    legs.apply_memo(draft, memo_id, invoice_id, off - amount, level, context, "rest/")
+    legs.apply(draft, Payment, leg.source_id, invoice_id, instead, level, context, "instead/")
+    legs.apply(draft, CreditMemo, memo_id, invoice_id, off - amount, level, context, "rest/")
 
 
 def resolve_manual(states: States, command: ResolveManualAction, context: Context) -> Changes:

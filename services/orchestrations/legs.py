@@ -22,8 +22,8 @@ from events.orchestration import (
 from events.payment import RefundReservationReleased, RefundReservedOnPayment
 from events.shapes import Outcome
 from services.accounts.payment_method import SavedMethod
-from services.applications import application, spreading
-from services.applications.application import Why
+from services.applications import application
+from services.applications.application import Source, Why
 from services.credits.credit_memo import CreditMemo
 from services.decision import Context, Draft
 from services.invoices.invoice import Application, Invoice
@@ -72,22 +72,17 @@ def taking_off_less(draft: Draft, invoice_id: str, plan: Plan) -> Plan:
     return plan._replace(picks=tuple(picks))
 
 
-def apply_payment(
-    draft: Draft, payment_id: str, invoice_id: str, amount: int, level: str, context: Context, part: str
+def apply(
+    draft: Draft,
+    kind: type[Source],
+    source_id: str,
+    invoice_id: str,
+    amount: int,
+    level: str,
+    context: Context,
+    part: str = "",
 ) -> None:
-    if amount > 0:
-        payment, invoice = draft.get(Payment, payment_id), draft.get(Invoice, invoice_id)
-        shares = spreading.spread_payment(invoice, amount, level)
-        draft.extend(application.place(payment, invoice, shares, why(context), context, part))
-
-
-def apply_memo(
-    draft: Draft, memo_id: str, invoice_id: str, amount: int, level: str, context: Context, part: str
-) -> None:
-    if amount > 0:
-        memo, invoice = draft.get(CreditMemo, memo_id), draft.get(Invoice, invoice_id)
-        shares = spreading.spread_memo(memo, invoice, amount, level)
-        draft.extend(application.place(memo, invoice, shares, why(context), context, part))
+    application.apply(draft, kind, source_id, invoice_id, amount, level, why(context), context, part)
 
 
 def request(

@@ -17,11 +17,11 @@ from events.orchestration import (
     RefundPlanMade,
     Selected,
 )
-from services.applications import application, spreading
+from services.applications import guards
 from services.commands import Id, command
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
-from services.errors import Rejected, invalid_state, not_found
+from services.errors import Rejected, invalid_state
 from services.invoices.converting import request_refund
 from services.invoices.invoice import Invoice
 from services.orchestrations import legs, refund_sources
@@ -120,9 +120,8 @@ def _settle_open_balance(draft: Draft, ro: RefundOrchestration, level: str, cont
     """A partly paid customer owes less, and nothing is sent back (domain 3.5, step 1)."""
     memo, original = draft.get(CreditMemo, ro.credit_memo_id), draft.get(Invoice, ro.original_invoice_id)
     amount = min(original.balance, memo.balance)
-    if amount > 0:
-        shares = spreading.spread_memo(memo, original, amount, original.level or level)
-        draft.extend(application.place(memo, original, shares, legs.why(context), context, "settle/"))
+    at, id = original.level or level, ro.original_invoice_id
+    legs.apply(draft, CreditMemo, ro.credit_memo_id, id, amount, at, context, "settle/")
     return max(amount, 0)
 
 
@@ -133,9 +132,8 @@ def _offset(draft: Draft, states: States, ro: RefundOrchestration, level: str, c
     for invoice in sorted(due, key=lambda invoice: (invoice.posted_at or context.now, invoice.invoice_id)):
         memo = draft.get(CreditMemo, ro.credit_memo_id)
         amount = min(invoice.balance, memo.balance)
-        legs.apply_memo(
-            draft, memo.credit_memo_id, invoice.invoice_id, amount, invoice.level or level, context, "offset/"
-        )
+        at = invoice.level or level
+        legs.apply(draft, CreditMemo, memo.credit_memo_id, invoice.invoice_id, amount, at, context, "offset/")
 
 
 def _is_due(invoice: Invoice, ro: RefundOrchestration, context: Context) -> bool:
@@ -201,9 +199,9 @@ def _carry_out(
     for pick in plan.picks:
         legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
     for pick in plan.picks:
-        legs.apply_payment(draft, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
+        legs.apply(draft, Payment, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
     credit = sum(pick.refund for pick in plan.picks)
-    legs.apply_memo(draft, memo_id, invoice_id, credit, level, context, "")
+    legs.apply(draft, CreditMemo, memo_id, invoice_id, credit, level, context)
     executed = RefundPlanExecuted(Money(credit, ro.currency))
     draft.record(RefundOrchestration, ro.orchestration_id, executed)
     for leg in selected:
@@ -216,15 +214,12 @@ def _automate_needs(states: States, command: AutomateRefund, context: Context) -
 
 def automate(states: States, command: AutomateRefund, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
-    if not memo.status:
-        raise not_found("CREDIT_MEMO", command.credit_memo_id)
-    if memo.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
-    if memo.status != "POSTED":
-        raise invalid_state("credit memo", memo.status, ["POSTED"])
-    if memo.locked_by is not None:
-        code = "ORCHESTRATION_EXISTS" if memo.locked_by.startswith("refunding:") else "CREDIT_MEMO_LOCKED"
-        raise Rejected(code, f"the credit memo is held by {memo.locked_by}", by=memo.locked_by)
+    guards.check_memo_known(memo, command.credit_memo_id, context)
+    if memo.locked_by is not None and memo.locked_by.startswith("refunding:"):
+        raise Rejected(
+            "ORCHESTRATION_EXISTS", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
+        )
+    guards.check_memo_free(memo)
     original = memo.reference_invoice_id
     if original is None or command.invoice_id not in (None, original):
         raise Rejected(

@@ -9,7 +9,7 @@ from datetime import date
 
 from events.payment import DraftPaymentDeleted, DraftPaymentEdited, ExternalPaymentRecorded
 from services.accounts import account
-from services.applications import applying
+from services.applications import guards
 from services.commands import Amount, FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import invalid_state
@@ -51,7 +51,7 @@ def _needs(states: States, command: EditDraftPayment | DeleteDraftPayment, conte
 
 def _draft_of(states: States, payment_id: str, context: Context) -> Payment:
     payment = states.get(Payment, payment_id)
-    applying.check_payment(payment, payment_id, context)
+    guards.check_payment(payment, payment_id, context)
     if payment.status != "DRAFT":
         raise invalid_state("payment", payment.status, ["DRAFT"])
     return payment

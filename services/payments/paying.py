@@ -32,7 +32,7 @@ from events.shapes import Intended, Method, Outcome
 from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import MethodType, SavedMethod
-from services.applications import application, applying, spreading
+from services.applications import application, guards
 from services.applications.application import Why
 from services.authorizations import authorization
 from services.authorizations.authorization import Authorization
@@ -309,7 +309,7 @@ def _target_needs(states: States, payment_id: str) -> Needs:
 def record_outcome(states: States, command: RecordPaymentOutcome, context: Context) -> Changes:
     planned, settled = calling.settle(states, command, context)
     payment = states.get(Payment, planned.target_id)
-    applying.check_payment(payment, planned.target_id, context)
+    guards.check_payment(payment, planned.target_id, context)
     if planned.operation == "VOID":
         return [*settled.changes, *_voided(payment, settled, context)]
     return [*settled.changes, *_received(states, payment, settled, command, context)]
@@ -449,11 +449,11 @@ def apply_one(
     code = _refusal(payment, invoice, intended, level)
     room = _room(invoice, intended.line_id) if code is None else 0
     amount = min(wanted, payment.unapplied, room)
-    if amount > 0:
-        shares = spreading.spread_payment(invoice, amount, level, intended.line_id)
-        why = Why(context.now, cause)
-        part = f"{intended.line_id or ''}/"
-        draft.extend(application.place(payment, invoice, shares, why, context, part))
+    why, line_id = Why(context.now, cause), intended.line_id
+    part = f"{line_id or ''}/"
+    application.apply(
+        draft, Payment, payment_id, intended.invoice_id, amount, level, why, context, part, line_id
+    )
     if intended.amount and amount < wanted:
         short = PaymentApplicationFailed(
             intended.invoice_id,
@@ -499,7 +499,7 @@ def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Cont
 
 def resolve_outcome(states: States, command: ResolvePaymentOutcome, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if not payment.in_flight or payment.status == "REQUESTED":
         raise invalid_state("payment", payment.status, payments.IN_FLIGHT - {"REQUESTED"})
     calling.check_evidence(command.evidence)
@@ -578,17 +578,15 @@ def apply_now(
     for target, intended in zip(targets, _intended(targets), strict=True):
         invoice = draft.get(Invoice, target.invoice_id)
         if target.amount is not None:
-            applying.check_room(invoice, target.amount, target.line_id)
-        applying.check_level(invoice, "INVOICE_LINE" if target.line_id else level)
+            guards.check_room(invoice, target.amount, target.line_id)
+        guards.check_level(invoice, "INVOICE_LINE" if target.line_id else level)
         apply_one(draft, payment_id, intended, level, context)
 
 
 def _check_target(invoice: Invoice, target: ApplyTo, currency: str, context: Context) -> None:
-    applying.check_invoice(invoice, target.invoice_id, context)
-    if invoice.status != "POSTED":
-        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
-    if invoice.locked_by is not None:
-        raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+    guards.check_invoice(invoice, target.invoice_id, context)
+    guards.check_posted(invoice)
+    guards.check_unlocked(invoice)
     if invoice.currency != currency:
         raise currency_mismatch(invoice.currency, currency, f"invoice {invoice.number}")
     if target.line_id is not None and target.line_id not in invoice.lines:
@@ -604,7 +602,7 @@ def _cancel_needs(states: States, command: CancelPayment, context: Context) -> N
 
 def cancel(states: States, command: CancelPayment, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if payment.status != "PROCESSED":
         raise invalid_state("payment", payment.status, ["PROCESSED"])
     if payment.type == "TRANSFER":

@@ -16,7 +16,7 @@ from gateways.codes import UNKNOWN, Meaning, classify
 from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
-from services.applications import applying, freeing
+from services.applications import freeing, guards
 from services.applications.application import Why
 from services.commands import FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
@@ -72,7 +72,7 @@ def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Ne
 
 def record_return(states: States, command: RecordPaymentReturn, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if payment.status == "RETURNED":
         return []
     if payment.status != "PROCESSED":
@@ -171,7 +171,7 @@ def _write_off_needs(states: States, command: WriteOffOverdraft, context: Contex
 
 def write_off(states: States, command: WriteOffOverdraft, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     if payment.overdrawn == 0:
         raise Rejected("NOTHING_TO_CHANGE", "nothing of the payment is overdrawn")
     amount = Money(payment.overdrawn, payment.currency)

@@ -12,7 +12,7 @@ from events.payment import RefundReservationReleased
 from events.refund import RefundApproved, RefundCanceled, RefundRejected
 from services.accounts import account
 from services.accounts.account import Account
-from services.applications import applying, freeing
+from services.applications import freeing, guards
 from services.calls.gateway import Gateway
 from services.commands import FreeText, Id, command
 from services.credits.credit_memo import CreditMemo
@@ -85,7 +85,7 @@ def approve(states: States, command: ApproveRefund, context: Context) -> Changes
 
 def _send_back(draft: Draft, states: States, refund: Refund, payment_id: str, context: Context) -> None:
     amount, source = Money(refund.amount, refund.currency), states.get(Payment, payment_id)
-    applying.check_payment(source, payment_id, context)
+    guards.check_payment(source, payment_id, context)
     refunding.check_source(source)
     refunding.check_gateway(states, source, amount, context)
     if refund.source == "UNAPPLIED":

@@ -1,4 +1,4 @@
-"""Refunding: giving money back, reserved on its source from the requesting.request to the outcome.
+"""Refunding: giving money back, reserved on its source from the request to the outcome.
 
 Invariant (domain 2.7): money in flight back to the customer can be taken by nothing else.
 """
@@ -19,13 +19,13 @@ from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
 from events.refund import ExternalRefundRecorded, RefundApplied, RefundApprovalRequested
 from services.accounts import account
 from services.accounts.account import Account
-from services.applications import applying, freeing
+from services.applications import freeing, guards
 from services.applications.application import Why
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, FreeText, Id, Text, command
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
-from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
+from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.payments.payment import Payment
 from services.refunds import requesting
 from services.refunds.refund import Refund
@@ -90,7 +90,7 @@ def _issue_needs(states: States, command: IssueRefund, context: Context) -> Need
 
 def issue(states: States, command: IssueRefund, context: Context) -> Changes:
     source = states.get(Payment, command.payment_id)
-    applying.check_payment(source, command.payment_id, context)
+    guards.check_payment(source, command.payment_id, context)
     _check_new(states, command.refund_id)
     check_source(source)
     if source.gateway_id is None:
@@ -136,10 +136,7 @@ def check_source(source: Payment) -> None:
     Raises `PAYMENT_NOT_PROCESSED`, `OPERATION_IN_FLIGHT`, and `PAYMENT_DISPUTED`: its bank may take it back,
     and who refunds it too pays twice (domain 2.7, R4).
     """
-    if source.status != "PROCESSED":
-        raise Rejected("PAYMENT_NOT_PROCESSED", f"the payment is {source.status}", state=source.status)
-    if source.cancellation_key is not None:
-        raise Rejected("OPERATION_IN_FLIGHT", "the payment is being canceled")
+    guards.check_processed(source)
     if source.disputes:
         raise Rejected(
             "PAYMENT_DISPUTED", "the payment is disputed: wait for its end", disputes=sorted(source.disputes)
@@ -226,21 +223,11 @@ def _unreferenced_needs(states: States, command: IssueUnreferencedRefund, contex
 
 def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
-    if not memo.status:
-        raise not_found("CREDIT_MEMO", command.credit_memo_id)
-    if memo.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
+    guards.check_memo_known(memo, command.credit_memo_id, context)
     _check_new(states, command.refund_id)
-    if memo.status != "POSTED":
-        raise invalid_state("credit memo", memo.status, ["POSTED"])
-    if memo.locked_by is not None:
-        raise Rejected(
-            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
-        )
+    guards.check_memo_free(memo)
     _check_amount(command.amount, memo.currency)
-    if command.amount.amount_minor > memo.balance:
-        available = Money(memo.balance, memo.currency)
-        raise exceeded("CREDIT_BALANCE_EXCEEDED", command.amount, available, f"credit memo {memo.number}")
+    guards.check_memo_balance(memo, command.amount)
     if command.memo_line_id:
         _check_memo_line(memo, command.memo_line_id, command.amount)
     owner = states.get(Account, context.account_id)
@@ -330,7 +317,7 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
 
 def take_from_payment(draft: Draft, payment_id: str, refund_id: str, amount: Money, context: Context) -> None:
     source = draft.get(Payment, payment_id)
-    applying.check_payment(source, payment_id, context)
+    guards.check_payment(source, payment_id, context)
     check_source(source)
     _check_amount(amount, source.currency)
     if amount.amount_minor > source.unapplied:
@@ -341,20 +328,9 @@ def take_from_payment(draft: Draft, payment_id: str, refund_id: str, amount: Mon
 
 def take_from_memo(draft: Draft, memo_id: str, refund_id: str, amount: Money, context: Context) -> None:
     memo = draft.get(CreditMemo, memo_id)
-    if not memo.status:
-        raise not_found("CREDIT_MEMO", memo_id)
-    if memo.account_id != context.account_id:
-        raise Rejected("ACCOUNT_MISMATCH", "the credit memo belongs to another account")
-    if memo.status != "POSTED":
-        raise invalid_state("credit memo", memo.status, ["POSTED"])
-    if memo.locked_by is not None:
-        raise Rejected(
-            "CREDIT_MEMO_LOCKED", f"the credit memo is held by {memo.locked_by}", by=memo.locked_by
-        )
+    guards.check_memo(memo, memo_id, context)
     _check_amount(amount, memo.currency)
-    if amount.amount_minor > memo.balance:
-        available = Money(memo.balance, memo.currency)
-        raise exceeded("CREDIT_BALANCE_EXCEEDED", amount, available, f"credit memo {memo.number}")
+    guards.check_memo_balance(memo, amount)
     lines = requesting.largest_first(memo, amount)
     draft.record(CreditMemo, memo_id, RefundAppliedToCreditMemo(refund_id, amount, lines, reserved=False))
 

@@ -16,7 +16,7 @@ from events.transfer import (
     PaymentTransferRefused,
 )
 from services.accounts import account
-from services.applications import applying, freeing
+from services.applications import applying, freeing, guards
 from services.applications.application import Why
 from services.commands import Amount, FreeText, Id, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
@@ -98,7 +98,7 @@ def _received(states: States, command: ReceiveTransfer, context: Context) -> Cha
     draft.record(Payment, command.transfer_id, received)
     if command.invoice_id:
         payment, invoice = draft.get(Payment, command.transfer_id), draft.get(Invoice, command.invoice_id)
-        level = applying.level_of(states, context, command.line_id)
+        level = guards.level_of(states, context, command.line_id)
         why = Why(command.effective_at or context.now, "TRANSFER", command.comments)
         changes = applying.apply_checked(
             payment, invoice, command.invoice_id, command.amount, command.line_id, level, why, context
@@ -136,7 +136,7 @@ def _give_back_needs(states: States, command: GiveTransferBack, context: Context
 
 def give_back(states: States, command: GiveTransferBack, context: Context) -> Changes:
     payment, id = states.get(Payment, command.transfer_id), command.transfer_id
-    applying.check_payment(payment, id, context)
+    guards.check_payment(payment, id, context)
     assert payment.from_account_id is not None
     assert payment.from_payment_id is not None
     to, asked = (payment.from_account_id, payment.from_payment_id), command.amount

@@ -16,7 +16,7 @@ from events.transfer import (
     PaymentTransferReleased,
     PaymentTransferReturned,
 )
-from services.applications import applying
+from services.applications import guards
 from services.commands import Amount, FreeText, Id, Text, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded
@@ -72,8 +72,8 @@ def _needs(
 
 def transfer_balance(states: States, command: TransferUnappliedBalance, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
-    applying.check_processed(payment)
+    guards.check_payment(payment, command.payment_id, context)
+    guards.check_processed(payment)
     if command.to_account_id == context.account_id:
         raise Rejected("ACCOUNT_MISMATCH", "the money is on this account already", field="data.to_account_id")
     amount = command.amount or Money(payment.unapplied, payment.currency)
@@ -97,13 +97,13 @@ def _send_back(payment: Payment, amount: Money) -> Changes:
 
 def recall(states: States, command: RecallTransfer, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     return transfer.recall(payment, command.transfer_id, command.reason)
 
 
 def record_outcome(states: States, command: RecordTransferOutcome, context: Context) -> Changes:
     payment = states.get(Payment, command.payment_id)
-    applying.check_payment(payment, command.payment_id, context)
+    guards.check_payment(payment, command.payment_id, context)
     known = payment.transfers.get(command.transfer_id)
     if known is None or known.phase not in _AWAITED[command.outcome]:
         return []

@@ -139,8 +139,8 @@ MUTANTS = (
     ),
     Mutant(
         "apply money that is spent",
-        "services/applications/applying.py",
-        "    if command.amount.amount_minor > payment.unapplied:\n",
+        "services/applications/guards.py",
+        "    if asked.amount_minor > payment.unapplied:\n",
         "    if False:\n",
     ),
     Mutant(
@@ -163,15 +163,21 @@ MUTANTS = (
     ),
     Mutant(
         "a locked invoice is anybody's",
-        "services/applications/applying.py",
-        "def _check_unlocked(invoice: Invoice) -> None:\n    if invoice.locked_by is not None:\n",
-        "def _check_unlocked(invoice: Invoice) -> None:\n    if False:\n",
+        "services/applications/guards.py",
+        "def check_unlocked(invoice: Invoice) -> None:\n    if invoice.locked_by is not None:\n",
+        "def check_unlocked(invoice: Invoice) -> None:\n    if False:\n",
     ),
     Mutant(
         "a locked memo is anybody's",
-        "services/applications/applying.py",
-        '["POSTED"])\n    if memo.locked_by is not None:\n',
-        '["POSTED"])\n    if False:\n',
+        "services/applications/guards.py",
+        "    if memo.locked_by is not None:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a move forgets to take off",
+        "services/applications/allocating.py",
+        "    _take_off(draft, command, taken, context)\n",
+        "",
     ),
     Mutant(
         "a refund that came back is no news before it went out",

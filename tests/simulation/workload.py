@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import orjson
 
@@ -34,6 +34,14 @@ from services.accounts.method_choice import (
     SetDefaultPaymentMethod,
 )
 from services.accounts.payment_method import SavePaymentMethod
+from services.applications.allocating import (
+    AllocateCreditMemo,
+    AllocatePayment,
+    MoveCreditMemoApplications,
+    MovePaymentApplications,
+    Order,
+    Place,
+)
 from services.applications.applying import (
     ApplyCreditMemo,
     ApplyCreditMemoLine,
@@ -44,6 +52,7 @@ from services.applications.applying import (
     UnapplyPayment,
 )
 from services.applications.rule_applying import ApplyByRules
+from services.applications.spreading import LineOrder
 from services.authorizations.authorizing import (
     AuthorizePayment,
     CancelAuthorization,
@@ -418,6 +427,59 @@ def recall(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: say(p.payment_id, transfer))
 
 
+def allocate(users: Users, account: str) -> Said | None:
+    """Over several invoices at once, or whatever the account owes."""
+    source = _source(users, lambda one: _spendable(one) > 0)
+    if source is None:
+        return None
+    chosen, order = users.chosen, users.chosen.choice((None, None, *get_args(Order)))
+    more: dict[str, Any] = {"order": order, "line_order": chosen.choice(get_args(LineOrder))}
+    targets = _places(users, source, _spendable(source)) if chosen.random() < 0.7 else ()
+    if isinstance(source, Payment):
+        return of(users, source, lambda p: AllocatePayment(p.payment_id, targets, **more))
+    return of(users, source, lambda m: AllocateCreditMemo(m.credit_memo_id, targets, **more))
+
+
+def _source(users: Users, wanted: Callable[[Any], bool]) -> Any:
+    kinds = ["payment", "cm"]
+    users.chosen.shuffle(kinds)
+    return users.pick(kinds[0], wanted) or users.pick(kinds[1], wanted)
+
+
+def _spendable(source: Any) -> int:
+    return source.unapplied if isinstance(source, Payment) else source.balance
+
+
+def _places(users: Users, source: Any, most: int) -> tuple[Place, ...]:
+    """One or two invoices; some with an amount, some by a line."""
+    found: dict[str, Place] = {}
+    for _ in range(users.chosen.randint(1, 2)):
+        invoice = users.pick("invoice", unpaid(source.account_id, source.currency))
+        if invoice is not None:
+            amount, line_id = None, None
+            if users.chosen.random() < 0.3:
+                amount = money(users.part(max(1, min(most, invoice.balance))), invoice.currency)
+            elif users.chosen.random() < 0.3:
+                line_id = users.chosen.choice(list(invoice.lines))
+            found[invoice.invoice_id] = Place(invoice.invoice_id, amount, line_id)
+    return tuple(found.values())
+
+
+def move(users: Users, account: str) -> Said | None:
+    source = _source(users, lambda one: one.applications)
+    if source is None:
+        return None
+    ids = list(source.applications)
+    users.chosen.shuffle(ids)
+    ids = ids[: users.chosen.randint(1, 2)]
+    targets = _places(users, source, sum(source.applications[id].amount for id in ids))
+    if not targets:
+        return None
+    if isinstance(source, Payment):
+        return of(users, source, lambda p: MovePaymentApplications(p.payment_id, tuple(ids), targets))
+    return of(users, source, lambda m: MoveCreditMemoApplications(m.credit_memo_id, tuple(ids), targets))
+
+
 def cancel(users: Users, account: str) -> Said | None:
     payment = users.pick("payment", lambda p: p.unapplied and not p.applied) or users.pick("payment")
     return of(users, payment, lambda p: CancelPayment(p.payment_id))
@@ -730,6 +792,8 @@ JOURNEY: dict[Say, int] = {
     pay_for_another: 5,
     send_home: 1,
     recall: 3,
+    allocate: 7,
+    move: 5,
     by_rules: 2,
     cancel: 4,
     new_memo: 5,

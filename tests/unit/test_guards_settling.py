@@ -12,7 +12,6 @@ from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
 from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
 from services.applications.applying import (
-    TARGETS_MAX,
     ApplyCreditMemo,
     ApplyCreditMemoLine,
     ApplyPayment,
@@ -21,6 +20,7 @@ from services.applications.applying import (
     UnapplyCreditMemo,
     UnapplyPayment,
 )
+from services.applications.guards import TARGETS_MAX
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice

@@ -174,14 +174,15 @@ def _derive(derived: Derived, name: str, row: Row, now: datetime, rows: Rows | N
 
 def answered(query: Query, row: Row, fields: tuple[str, ...] | None = None) -> dict[str, Any]:
     """As it is answered: money with its currency where the row has one, and the stream that it is of."""
-    currency, types = row.get("currency"), query.types
+    types, currencies = query.types, query.currencies
     answer: dict[str, Any] = {}
     for name in fields or query.fields:
         if name == "stream":
             answer[name] = f"{row['tenant_id']}/{query.table.kind}-{row[query.id]}"
-        elif types[name] == "bigint" and name != "position" and currency:
-            amount = row[name]
-            answer[name] = None if amount is None else {"amount_minor": amount, "currency": currency}
+        elif types[name] == "bigint" and name != "position" and "currency" in row:
+            amount, currency = row[name], row[currencies.get(name, "currency")]
+            known = amount is not None and currency is not None
+            answer[name] = {"amount_minor": amount, "currency": currency} if known else None
         else:
             answer[name] = row[name]
     return answer

@@ -74,6 +74,11 @@ class Query:
         return stored | {name: derived.type for name, derived in self.derived.items()}
 
     @property
+    def currencies(self) -> dict[str, str]:
+        """Of each amount that is kept: the column of its currency."""
+        return {column.name: column.currency for column in self.table.all_columns}
+
+    @property
     def fields(self) -> tuple[str, ...]:
         """What an answered row has."""
         stream = ("stream",) if self.table.kind else ()

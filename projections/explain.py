@@ -15,7 +15,7 @@ from projections.words import sentence
 
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
-    "exception", "inbox", "settings", "dispute",
+    "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
 )  # fmt: skip
 
 _RELATED = {
@@ -25,6 +25,9 @@ _RELATED = {
     "refund_id": "refund",
     "orchestration_id": "ro",
     "authorization_id": "auth",
+    "payout_id": "payout",
+    "line_id": "payoutline",
+    "bank_line_id": "bankline",
 }
 """Fields of facts that name other aggregates, with the kind of stream."""
 

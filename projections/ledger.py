@@ -1,7 +1,7 @@
-"""The ledger: double entry for every event that moves value (domain 3.11), and the cash flow by day.
+"""The ledger: double entry for every event that moves value (domain 3.11).
 
-Invariant: debits equal credits in every entry; and per account and currency, accounts receivable
-less unapplied cash less customer credits is the net balance of `account_balances`.
+Invariant: debits equal credits in every entry, and in each of its currencies; and per account and currency,
+accounts receivable less unapplied cash less customer credits is the net balance of `account_balances`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from events.authorization import PaymentAuthorized
 from events.credit_memo import CreditMemoApplied, CreditMemoPosted, CreditMemoUnapplied, CreditMemoVoided
 from events.invoice import InvoicePosted, NegativeInvoiceLinesConverted
 from events.money import Money
@@ -26,6 +25,14 @@ from events.payment import (
     PaymentReturned,
     PaymentUnapplied,
 )
+from events.payout import (
+    PaymentSettledByGateway,
+    PaymentTakenBackByGateway,
+    PayoutLineBooked,
+    PayoutLineMatched,
+    PayoutLineUnmatched,
+    RefundSettledByGateway,
+)
 from events.refund import ExternalRefundRecorded, RefundApplied, RefundProcessed, RefundReversed
 from events.transfer import (
     PaymentBalanceTransferred,
@@ -33,7 +40,7 @@ from events.transfer import (
     PaymentTransferReceived,
     PaymentTransferReturned,
 )
-from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+from projections.table import INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
@@ -43,7 +50,10 @@ TO_BE_LINED = "Refunds to be lined"
 """Money that was given back outside, and of what is not said yet (domain 2.7, `ApplyRefund`)."""
 BETWEEN = "Between accounts"
 """Money of transfers: two accounts' entries meet here, and it is empty when nothing is on its way."""
-DISPUTED, FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"
+DISPUTED, DISPUTE_FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"
+FEES, ADJUSTMENTS, EXCHANGE = "Gateway fees", "Gateway adjustments", "Currency exchange"
+SUSPENSE = "Settlement suspense"
+"""What gateways have paid out, or taken, for something that nobody knows yet."""
 
 ledger_entries = Table(
     "ledger_entries",
@@ -61,28 +71,6 @@ ledger_balances = Table(
     "ledger_balances",
     key=(TENANT, Column("account_id", TEXT), Column("currency", TEXT), Column("ledger_account", TEXT)),
     columns=money("debit", "credit"),
-)
-
-cash_flow = Table(
-    "cash_flow",
-    key=(
-        TENANT,
-        Column("day", DAY),
-        Column("currency", TEXT),
-        Column("gateway_id", TEXT),
-        Column("method_type", TEXT),
-    ),
-    columns=money(
-        "authorized",
-        "captured",
-        "received_outside",
-        "refunded",
-        "refunded_outside",
-        "came_back",
-        "canceled",
-        "returned",
-        "charged_back",
-    ),
 )
 
 Posting = tuple[str, int, int]
@@ -145,7 +133,7 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return (
                 _post(DISPUTED, CLEARING, fact.lost.amount_minor)
                 + _post(RECEIVABLE, CLEARING, fact.overdrawn.amount_minor)
-                + _post(FEES, CLEARING, fact.fee.amount_minor if fact.fee else 0)
+                + _post(DISPUTE_FEES, CLEARING, fact.fee.amount_minor if fact.fee else 0)
             )
         case PaymentApplied():
             return _post(CASH, RECEIVABLE, fact.total.amount_minor)
@@ -174,13 +162,71 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             raise AssertionError(fact)
 
 
-BOOKED = (
+def _paid_out(
+    against: str, amount: Money, settled: Money, fee: Money, fees: str = FEES
+) -> dict[str, list[Posting]]:
+    """What reaches the bank, less the fee; through the exchange, where it was charged in another currency."""
+    costs = fee.amount_minor
+    into = _post(BANK, against, settled.amount_minor) + _post(fees, BANK, costs)
+    if amount.currency == settled.currency:
+        return {settled.currency: into}
+    into = _post(BANK, EXCHANGE, settled.amount_minor) + _post(fees, BANK, costs)
+    return {
+        settled.currency: into,
+        amount.currency: _post(EXCHANGE, against, amount.amount_minor),
+    }
+
+
+def _settled(fact: Any) -> dict[str, list[Posting]]:
+    match fact:
+        case PaymentSettledByGateway():
+            return _paid_out(CLEARING, fact.amount, fact.settled, fact.fee)
+        case PaymentTakenBackByGateway():
+            fees = CLEARING if fact.fee_expected else DISPUTE_FEES if "CHARGEBACK" in fact.type else FEES
+            return _paid_out(CLEARING, -fact.amount, -fact.settled, fact.fee, fees)
+        case RefundSettledByGateway():
+            return _paid_out(CLEARING, -fact.amount, -fact.settled, fact.fee)
+        case PayoutLineUnmatched():
+            return _paid_out(SUSPENSE, fact.gross, fact.gross, fact.fee)
+        case PayoutLineMatched():
+            return _paid_out(SUSPENSE, -fact.gross, -fact.gross, -fact.fee) if fact.was_unmatched else {}
+        case PayoutLineBooked(was_unmatched=True):
+            return {fact.gross.currency: _post(SUSPENSE, ADJUSTMENTS, fact.gross.amount_minor)}
+        case PayoutLineBooked():
+            return _paid_out(ADJUSTMENTS, fact.gross, fact.gross, fact.fee)
+        case _:
+            raise AssertionError(fact)
+
+
+def entries(fact: Any, own: Own) -> dict[str, list[Posting]]:
+    """What an event books, by currency."""
+    if isinstance(fact, SETTLED):
+        return _settled(fact)
+    return {_currency(fact): postings(fact, own)}
+
+
+SETTLED = (
+    PaymentSettledByGateway,
+    PaymentTakenBackByGateway,
+    RefundSettledByGateway,
+    PayoutLineUnmatched,
+    PayoutLineMatched,
+    PayoutLineBooked,
+)
+"""Facts of what gateways pay to the bank."""
+
+DOCUMENTS = (
     InvoicePosted,
     NegativeInvoiceLinesConverted,
     CreditMemoPosted,
     CreditMemoVoided,
     CreditMemoApplied,
     CreditMemoUnapplied,
+)
+"""Facts that move what is owed, and no cash."""
+
+BOOKED = (
+    *DOCUMENTS,
     PaymentProcessed,
     ExternalPaymentRecorded,
     PaymentCanceled,
@@ -200,6 +246,7 @@ BOOKED = (
     PaymentTransferReceived,
     PaymentTransferGivenBack,
     PaymentTransferReturned,
+    *SETTLED,
 )
 
 
@@ -213,82 +260,31 @@ def _currency(fact: Any) -> str:
 
 @ledger_entries.on(*BOOKED)
 def booked(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    posted = [
-        {"ledger_account": ledger_account, "debit_minor": debit, "credit_minor": credit}
-        for ledger_account, debit, credit in postings(fact, own)
-    ]
-    if posted:
-        yield Row(
-            (at.tenant, at.event.event_id),
-            {
-                "account_id": at.account_id,
-                "currency": _currency(fact),
-                "event_type": at.event.topic,
-                "postings": posted,
-                "at": at.time,
-            },
-        )
+    """One row; of money that was charged in another currency than it is paid out in, one for each."""
+    for n, (currency, postings) in enumerate(entries(fact, own).items()):
+        posted = [
+            {"ledger_account": ledger_account, "debit_minor": debit, "credit_minor": credit}
+            for ledger_account, debit, credit in postings
+        ]
+        if posted:
+            yield Row(
+                (at.tenant, f"{at.event.event_id}{f'/{currency}' if n else ''}"),
+                {
+                    "currency": currency,
+                    "account_id": at.account_id,
+                    "event_type": at.event.topic,
+                    "postings": posted,
+                    "at": at.time,
+                },
+            )
 
 
 @ledger_balances.on(*BOOKED)
 def balanced(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    currency = _currency(fact)
-    for ledger_account, debit, credit in postings(fact, own):
-        yield Row(
-            (at.tenant, at.account_id, currency, ledger_account), {"debit": Add(debit), "credit": Add(credit)}
-        )
+    for currency, postings in entries(fact, own).items():
+        for ledger_account, debit, credit in postings:
+            key = at.tenant, at.account_id, currency, ledger_account
+            yield Row(key, {"debit": Add(debit), "credit": Add(credit)})
 
 
-def _flow(at: Place, money: Money, gateway_id: str | None, method_type: str | None, column: str) -> Row:
-    key = (at.tenant, at.time.date(), money.currency, gateway_id or "", method_type or "")
-    return Row(key, {column: Add(money.amount_minor)})
-
-
-@cash_flow.on(PaymentProcessed)
-def captured(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.processed_amount, own["gateway_id"], own["method_type"], "captured")
-
-
-@cash_flow.on(ExternalPaymentRecorded)
-def received_outside(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.amount, None, fact.instrument.lower(), "received_outside")
-
-
-@cash_flow.on(PaymentCanceled)
-def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.amount, own.get("gateway_id"), own.get("method_type"), "canceled")
-
-
-@cash_flow.on(PaymentAuthorized)
-def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, Money(own["amount"], own["currency"]), own["gateway_id"], None, "authorized")
-
-
-@cash_flow.on(RefundProcessed)
-def refunded(fact: RefundProcessed, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.amount, own["gateway_id"], None, "refunded")
-
-
-@cash_flow.on(ExternalRefundRecorded)
-def refunded_outside(fact: ExternalRefundRecorded, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.amount, None, fact.instrument.lower(), "refunded_outside")
-
-
-@cash_flow.on(RefundReversed)
-def came_back(fact: RefundReversed, at: Place, own: Own) -> Iterable[Row]:
-    yield _flow(at, fact.amount, own["gateway_id"], None, "came_back")
-
-
-@cash_flow.on(PaymentReturned)
-def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.returned + fact.overdrawn
-    yield _flow(at, amount, own.get("gateway_id"), own.get("method_type"), "returned")
-
-
-@cash_flow.on(ChargebackLost)
-def charged_back(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.lost + fact.overdrawn
-    yield _flow(at, amount, own.get("gateway_id"), own.get("method_type"), "charged_back")
-
-
-TABLES = (ledger_entries, ledger_balances, cash_flow)
+TABLES = (ledger_entries, ledger_balances)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from projections import (
     accounts,
+    cash_flow,
     credits,
     disputes,
     invoices,
@@ -12,6 +13,7 @@ from projections import (
     migrations,
     notifications,
     operations,
+    payouts,
     refunds,
     transfers,
 )
@@ -26,8 +28,10 @@ TABLES: tuple[Table, ...] = (
     *disputes.TABLES,
     *operations.TABLES,
     *notifications.TABLES,
+    *payouts.TABLES,
     *ledger.TABLES,
     *migrations.TABLES,
+    *cash_flow.TABLES,
 )
 
 assert methods.payment_methods in TABLES, "importing it binds what it does to the table"

@@ -35,6 +35,7 @@ from events.payment import (
     RefundReservedOnPayment,
     RefundReversedOnPayment,
 )
+from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -64,7 +65,9 @@ payments = Table(
         Column("intended", JSON),
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
-        *text("operation_key"),
+        *text("operation_key", "payout_id", "settlement_currency"),
+        *money("settled", "settled_excess", "taken_back_by_gateway"),
+        *money("settlement_amount", "gateway_fee", currency="settlement_currency"),
         Column("version", "int", 0),
     ),
     kind="payment",
@@ -296,6 +299,26 @@ def dispute_lost(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
     moved = {"dispute_held": Add(-amount), "disputed_lost": Add(amount)}
     owed = {"overdrawn": Add(fact.overdrawn.amount_minor), "has_dispute": own["dispute_held"] > amount}
     yield Row((at.tenant, at.id), {**moved, **owed, "version": at.event.version})
+
+
+@payments.on(PaymentSettledByGateway)
+def settled(fact: PaymentSettledByGateway, at: Place, own: Own) -> Iterable[Row]:
+    amount, excess = fact.amount.amount_minor, fact.excess.amount_minor
+    told = {"payout_id": fact.payout_id, "settlement_currency": fact.settled.currency}
+    paid = {
+        "settled": Add(amount - excess),
+        "settled_excess": Add(excess),
+        "settlement_amount": Add(fact.settled.amount_minor),
+        "gateway_fee": Add(fact.fee.amount_minor),
+    }
+    yield Row((at.tenant, at.id), {**told, **paid, "version": at.event.version})
+
+
+@payments.on(PaymentTakenBackByGateway)
+def taken_back(fact: PaymentTakenBackByGateway, at: Place, own: Own) -> Iterable[Row]:
+    moved = {"taken_back_by_gateway": Add(fact.amount.amount_minor)}
+    fee = {"gateway_fee": Add(fact.fee.amount_minor), "settlement_currency": fact.fee.currency}
+    yield Row((at.tenant, at.id), {**moved, **fee, "version": at.event.version})
 
 
 @payments.on(PaymentCanceled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from projections import (
     accounts,
+    cash_flow,
     credits,
     disputes,
     invoices,
@@ -12,6 +13,7 @@ from projections import (
     notifications,
     operations,
     payments,
+    payouts,
     refunds,
 )
 from projections.asking import Query
@@ -64,9 +66,9 @@ QUERIES: dict[str, Query] = {
             (
                 *_OF_ACCOUNT,
                 *("type", "gateway_id", "category", "method_id", "method_type", "in_flight"),
-                *("has_unapplied", "has_dispute", "from_account_id"),
+                *("has_unapplied", "has_dispute", "from_account_id", "payout_id"),
             ),
-            ("amount", "unapplied", "processed_at", "requested_at", "age_days"),
+            ("amount", "unapplied", "settled", "processed_at", "requested_at", "age_days"),
             ("requested_at", "processed_at", "amount"),
             text=("number", "gateway_ref", "reference"),
         ),
@@ -214,11 +216,59 @@ QUERIES: dict[str, Query] = {
         ),
         Query(
             "cash-flow",
-            ledger.cash_flow,
+            cash_flow.cash_flow,
             "Money in and out, by day",
-            ("currency", "gateway_id"),
+            ("currency", "gateway_id", "method_type"),
             ("day",),
             ("day",),
+        ),
+        Query(
+            "payouts",
+            payouts.payouts,
+            "What gateways pay to the bank",
+            ("gateway_id", "payout_ref", "status", "currency", "report_id"),
+            ("arrives_on", "booked_on", "amount", "difference", "bank_difference", "lines_unmatched"),
+            ("arrives_on", "amount", "reported_at"),
+        ),
+        Query(
+            "payout-lines",
+            payouts.payout_lines,
+            "Payouts, line by line",
+            (
+                *("payout_id", "gateway_id", "type", "status", "currency", "account_id"),
+                *("target_kind", "target_id", "line_ref", "operation_key"),
+            ),
+            ("net", "happened_at"),
+            ("net", "happened_at"),
+            text=("gateway_ref", "original_ref", "merchant_reference"),
+        ),
+        Query(
+            "unmatched-payout-lines",
+            payouts.payout_lines,
+            "Lines of payouts that fit nothing of ours",
+            ("payout_id", "gateway_id", "type", "currency"),
+            ("net", "happened_at"),
+            ("net", "happened_at"),
+            text=("gateway_ref", "original_ref", "merchant_reference"),
+            only="t.status = 'UNMATCHED'",
+            only_if=lambda row: row["status"] == "UNMATCHED",
+        ),
+        Query(
+            "bank-lines",
+            payouts.bank_lines,
+            "Lines of bank statements that are payouts, or should be",
+            ("gateway_id", "bank_account", "status", "currency", "payout_id"),
+            ("booked_on", "amount"),
+            ("booked_on", "amount"),
+            text=("text", "reference"),
+        ),
+        Query(
+            "settlement-reports",
+            payouts.settlement_reports,
+            "Files of gateways that were imported",
+            ("gateway_id", "format", "status", "digest"),
+            ("opened_at",),
+            ("opened_at",),
         ),
     )
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 import events.orchestration as orch
 from events.orchestration import RefundOrchestrationRequested, RefundPlanMade
+from events.payout import RefundSettledByGateway
 from events.refund import (
     ExternalRefundRecorded,
     RefundApplied,
@@ -44,7 +45,9 @@ refunds = Table(
         ),
         *money("amount", "lined"),
         *text("gateway_id", "gateway_ref", "method_display", "orchestration_id", "instrument", "reference"),
-        *text("requested_by", "approved_by"),
+        *text("requested_by", "approved_by", "method_type", "payout_id", "settlement_currency"),
+        *money("settled", "settled_excess"),
+        *money("gateway_fee", currency="settlement_currency"),
         Column("leg_no", "int"),
         Column("attempt_no", "int"),
         *text("result_code", "category", "raw_code", "raw_message", "operation_key"),
@@ -88,6 +91,7 @@ def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
             "currency": fact.amount.currency,
             "amount": fact.amount.amount_minor,
             "method_display": display(fact.method),
+            "method_type": fact.method.type,
             "operation_key": fact.gateway_idempotency_key,
             "version": at.event.version,
         },
@@ -107,6 +111,18 @@ def approval_requested(fact: RefundApprovalRequested, at: Place, own: Own) -> It
             "version": at.event.version,
         },
     )
+
+
+@refunds.on(RefundSettledByGateway)
+def settled(fact: RefundSettledByGateway, at: Place, own: Own) -> Iterable[Row]:
+    amount, excess = fact.amount.amount_minor, fact.excess.amount_minor
+    paid = {
+        "settled": Add(amount - excess),
+        "settled_excess": Add(excess),
+        "gateway_fee": Add(fact.fee.amount_minor),
+    }
+    told = {"payout_id": fact.payout_id, "settlement_currency": fact.settled.currency}
+    yield Row((at.tenant, at.id), {**told, **paid, "version": at.event.version})
 
 
 @refunds.on(RefundApproved)

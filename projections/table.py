@@ -64,6 +64,8 @@ class Column:
     type: str
     """A PostgreSQL type: text, bigint, int, bool, date, timestamptz, json."""
     default: Any = None
+    currency: str = "currency"
+    """Of an amount: the column that says in which currency it is."""
 
 
 @dataclass(eq=False)
@@ -138,6 +140,6 @@ def text(*names: str) -> tuple[Column, ...]:
     return tuple(Column(name, TEXT) for name in names)
 
 
-def money(*names: str) -> tuple[Column, ...]:
+def money(*names: str, currency: str = "currency") -> tuple[Column, ...]:
     """Minor units, from 0."""
-    return tuple(Column(name, MONEY, 0) for name in names)
+    return tuple(Column(name, MONEY, 0, currency) for name in names)

@@ -106,6 +106,52 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
         "no payment gave back more than it received",
         "select count(*) from {s}.payments where refunded + refund_reserved > received",
     ),
+    (
+        "payouts add up",
+        "what is counted of a payout is its lines; a difference is shown to a person",
+        "select count(*) from {s}.payouts p left join (select tenant_id, payout_id, sum(net) as net, "
+        "count(*) as lines from {s}.payout_lines group by 1, 2) l using (tenant_id, payout_id) "
+        "where p.total <> coalesce(l.net, 0) or p.lines <> coalesce(l.lines, 0) "
+        "or (p.lines >= p.lines_reported and p.amount - p.total <> p.difference) "
+        "or (p.difference <> 0 and not exists (select 1 from {s}.exceptions e where "
+        "e.tenant_id = p.tenant_id and e.subject_id = p.payout_id and e.type = 'PAYOUT_TOTAL_DIFFERS'))",
+    ),
+    (
+        "payout lines placed",
+        "each line is matched, booked, or in suspense",
+        "select count(*) from {s}.payout_lines where net <> gross - fee or status is null",
+    ),
+    (
+        "payments settled once",
+        "no cent of a payment is paid out twice, and none without a line; an excess is shown to a person",
+        "select count(*) from {s}.payments p left join (select tenant_id, target_id as payment_id, "
+        "sum(charged) as charged from {s}.payout_lines where type = 'PAYMENT' and status = 'MATCHED' "
+        "group by 1, 2) l using (tenant_id, payment_id) where p.settled > p.amount "
+        "or p.settled + p.settled_excess > coalesce(l.charged, 0) "
+        "or (p.settled_excess > 0 and not exists (select 1 from {s}.exceptions e "
+        "where e.tenant_id = p.tenant_id and e.subject_id = p.payment_id and e.type like 'SETTLEMENT_%'))",
+    ),
+    (
+        "payouts paid in once",
+        "no two lines of the bank are one payout",
+        "select count(*) from (select 1 from {s}.bank_lines where status = 'MATCHED' "
+        "group by tenant_id, payout_id having count(*) > 1) b",
+    ),
+    (
+        "cash flow against ledger",
+        "by currency: what is unapplied, what it costs, and what reached the bank",
+        "select count(*) from (select tenant_id, currency, sum(unapplied) as cash, sum(fees) as fees, "
+        "sum(settled + received_outside - refunded_outside "
+        "- case when gateway_id = '' then canceled + returned else 0 end) as bank "
+        "from {s}.cash_flow group by 1, 2) f full join (select tenant_id, currency, "
+        "sum(case when ledger_account = 'Unapplied cash' then credit - debit else 0 end) as cash, "
+        "sum(case when ledger_account in ('Gateway fees', 'Dispute fees') then debit - credit else 0 end) "
+        "as fees, "
+        "sum(case when ledger_account = 'Bank' then debit - credit else 0 end) as bank "
+        "from {s}.ledger_balances group by 1, 2) l using (tenant_id, currency) "
+        "where coalesce(f.cash, 0) <> coalesce(l.cash, 0) or coalesce(f.fees, 0) <> coalesce(l.fees, 0) "
+        "or coalesce(f.bank, 0) <> coalesce(l.bank, 0)",
+    ),
 )
 
 

@@ -14,8 +14,10 @@ from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration
 from services.payments import drafting, paying, payment, payment_group, returning
+from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
 from services.processes import refunding as refunding_process
+from services.processes import settling as settling_process
 from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
@@ -58,6 +60,7 @@ SUBJECTS: tuple[Subject, ...] = (
             *auto_applying.RULES,
             *rule_applying.RULES,
             *method_choice.RULES,
+            *settling.RULES,
         ),
     ),
     Subject(
@@ -76,6 +79,10 @@ SUBJECTS: tuple[Subject, ...] = (
         orchestration.evolve,
         (*orchestrating.RULES, *falling_back.RULES, *canceling.RULES),
     ),
+    Subject(payout.SettlementReport, payout.evolve_report, reporting.REPORT_RULES),
+    Subject(payout.Payout, payout.evolve, (*reporting.RULES, *banking.PAYOUT_RULES)),
+    Subject(payout.PayoutLine, payout.evolve_line, reporting.LINE_RULES),
+    Subject(payout.BankLine, payout.evolve_bank_line, banking.BANK_LINE_RULES),
 )
 
 EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}
@@ -87,4 +94,5 @@ PROCESSES: tuple[Process, ...] = (
     promoting.PROCESS,
     notifying.PROCESS,
     transferring_process.PROCESS,
+    settling_process.PROCESS,
 )

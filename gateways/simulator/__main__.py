@@ -12,7 +12,8 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateways.settlements import simulator as settlements
 from gateways.simulator.adapter import NOTIFY_URL
 from gateways.simulator.behaviour import ScriptRule
 from gateways.simulator.core import Entry, Simulator, dumped, loaded
 from gateways.simulator.sending import Sending
+from gateways.simulator.settling import settlement
 
 
 class Ledger:
@@ -66,6 +69,15 @@ def create_app(simulator: Simulator, sending: Sending) -> Starlette:
     async def totals(request: Request) -> Response:
         return _json(simulator.moved())
 
+    async def settled(request: Request) -> Response:
+        """`until=2026-03-05` (a day that is not over has no payout), `paid_in=EUR&rate=1.08`."""
+        asked = request.query_params
+        until = date.fromisoformat(asked["until"]) if "until" in asked else datetime.now(UTC).date()
+        simulator.let_time_pass(datetime.now(UTC))
+        rate = Decimal(asked.get("rate", "1"))
+        rows = settlement(simulator.entries.values(), until, asked.get("paid_in"), rate)
+        return Response(settlements.write(rows), media_type="text/csv")
+
     async def script(request: Request) -> Response:
         simulator.script.extend(ScriptRule(**rule) for rule in orjson.loads(await request.body()))
         return _json({"rules": len(simulator.script)})
@@ -84,6 +96,7 @@ def create_app(simulator: Simulator, sending: Sending) -> Starlette:
             Route("/v1/operations/{key}", inquire),
             Route("/v1/ledger", ledger),
             Route("/v1/totals", totals),
+            Route("/v1/settlement-report", settled),
             Route("/v1/script", script, methods=["POST"]),
         ],
     )

@@ -12,6 +12,7 @@ from services.cli.importing import import_file
 from services.cli.migrating import import_methods
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
+from services.cli.payouts import payouts
 
 app = App(
     name="tender", help="Payments and refunds, event by event.", help_format="markdown", version="0.1.0"
@@ -19,7 +20,7 @@ app = App(
 
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
-    parked, projections, dead_letters, gateways, notifications, bench,
+    parked, projections, dead_letters, gateways, notifications, payouts, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

@@ -23,6 +23,7 @@ from services.cli.session import DataDir, run, settings_of
 from services.demo import report
 from services.demo import run as demo_run
 from services.demo.report import Check, Figure, pounds
+from services.demo.settling import paid_out
 from services.importing.sending import sender
 from services.running.stack import Stack, is_free, running
 from services.settings import Settings
@@ -80,6 +81,7 @@ async def _demo(settings: Settings, seed: int, serve: bool, output: Output) -> i
     ):
         with progress() as shown:
             outcome = await demo_run.run(sending, rows, seed, steps(shown))
+            await paid_out(store, sending, rows, stack.settings.simulator_url or "", outcome, steps(shown))
         ok = await _report(rows, outcome, stack, output, serve)
         if serve:
             tell_where(stack)
@@ -192,6 +194,7 @@ def _tell_next(stack: Stack, serve: bool) -> None:
         ("how money went back", f"{url}/v1/{tenant}/refund-orchestrations?status=COMPLETED"),
         ("credit that is open", f"{url}/v1/{tenant}/open-credits?sort=-balance"),
         ("what one customer did", f"{url}/v1/{tenant}/timeline?account_id=17850"),
+        ("what reached the bank", f"{url}/v1/{tenant}/payouts"),
         ("one invoice in words", f"tender explain 536365 --tenant {tenant}{folder}"),
     ):
         console.print(f"  {what:<25} {where}", highlight=False, soft_wrap=True)

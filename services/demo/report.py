@@ -152,6 +152,24 @@ _FIGURES = (
         "balance > 0",
         "no sale in the file to give it back for",
     ),
+    _Asked(
+        "settled",
+        "At the bank",
+        "card payments paid out",
+        "payments",
+        "settled",
+        "settled > 0",
+        "by the gateway's own settlement report",
+    ),
+    _Asked("fees", "At the bank", "the gateway's fees", "payouts", "fees", "true"),
+    _Asked(
+        "paid in",
+        "At the bank",
+        "payouts on the bank's statement",
+        "payouts",
+        "bank_amount",
+        "status = 'PAID'",
+    ),
     _Asked("open", "Owed", "open", "invoices", "balance", "balance > 0", "of cards that were declined"),
 )
 
@@ -192,6 +210,13 @@ def checks(found: dict[str, Figure], outcome: Outcome) -> list[Check]:
             "card sales = captured + declined + in doubt",
             sums.positive - sums.till,
             amount["captured"] + amount["declined"] + amount["in doubt"],
+            True,
+        ),
+        Check("captured = paid out by the gateway", amount["captured"], amount["settled"], True),
+        Check(
+            "captured - refunded - fees = on the bank's statement",
+            amount["captured"] - amount["refunded"] - amount["fees"],
+            amount["paid in"],
             True,
         ),
         Check("received = applied + refunded", received, amount["applied"] + amount["refunded"], True),

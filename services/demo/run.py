@@ -95,11 +95,11 @@ async def run(sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str
     await _send(
         sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted"
     )
-    await _settled(rows, step("money settles", 0))
+    await settled(rows, step("money settles", 0))
     reductions = await _reductions(rows, reading, seed)
     outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
     await _send(sender, [planned for planned, _ in reductions], outcome, step, "quantity reductions")
-    await _settled(rows, step("refunds settle", 0))
+    await settled(rows, step("refunds settle", 0))
     return outcome
 
 
@@ -180,7 +180,7 @@ def _why(verdict: Verdict) -> str:
     return f"{said.get('code')}: {said.get('message')}"
 
 
-async def _settled(rows: PostgresRows, tell: Progress) -> None:
+async def settled(rows: PostgresRows, tell: Progress) -> None:
     """Wait until nothing is in flight and the read models have seen it; what is not by then is in doubt."""
     loop = asyncio.get_running_loop()
     deadline, quiet, most = loop.time() + SETTLE_SECONDS_MAX, 0, 0

@@ -215,6 +215,8 @@ def _win(draft: Draft, known: Dispute, level: str, context: Context) -> None:
 def _lose(draft: Draft, known: Dispute, fee: Money | None, outcome: str) -> None:
     """What was held is gone; what had been refunded before left twice, and is owed."""
     lost, overdrawn = (Money(amount, known.currency) for amount in (known.held, known.amount - known.held))
+    if draft.get(Payment, known.payment_id).dispute_fee_taken:
+        fee = None  # a payout has told of it, and it is booked
     draft.record(Payment, known.payment_id, ChargebackLost(known.dispute_id, lost, overdrawn, fee))
     _end(draft, known, outcome)
 

@@ -120,6 +120,10 @@ _NOT_FOUND = {
     "gateways": "GATEWAY",
     "token-migrations": "TOKEN_MIGRATION",
     "exceptions": "EXCEPTION",
+    "payouts": "PAYOUT",
+    "payout-lines": "PAYOUT_LINE",
+    "bank-lines": "BANK_LINE",
+    "settlement-reports": "SETTLEMENT_REPORT",
 }
 
 

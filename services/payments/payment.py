@@ -42,6 +42,7 @@ from events.payment import (
     RefundReservedOnPayment,
     RefundReversedOnPayment,
 )
+from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
 from events.shapes import Intended, Method
 from events.transfer import (
     PaymentBalanceTransferred,
@@ -137,6 +138,14 @@ class Payment:
     from_account_id: str | None = None
     """Of a transfer: whose money it was, and of which payment."""
     from_payment_id: str | None = None
+    was_disputed: bool = False
+    settled: int = 0
+    """What its gateway has paid out of it, before fees."""
+    settled_by: set[str] = field(default_factory=set[str])
+    """The lines of payouts that have said so, or have taken it back."""
+    dispute_fee_due: int = 0
+    """What a lost dispute costs, until a payout takes it."""
+    dispute_fee_taken: bool = False
     cancellation_key: str | None = None
     """The key of a void in flight: the money is untouchable meanwhile."""
     cancellation_attempts: int = 0
@@ -201,7 +210,9 @@ _STATUS_AFTER = {
 }
 
 
-def evolve(payment: Payment, event: PaymentEvent) -> None:
+def evolve(
+    payment: Payment, event: PaymentEvent | PaymentSettledByGateway | PaymentTakenBackByGateway
+) -> None:
     match event:
         case PaymentRequested():
             _request(payment, event)
@@ -235,12 +246,23 @@ def evolve(payment: Payment, event: PaymentEvent) -> None:
         case ChargebackOpened():
             payment.disputes[event.dispute_id] = event.held.amount_minor
             payment.dispute_held += event.held.amount_minor
+            payment.was_disputed = True
         case ChargebackWon():
             payment.dispute_held -= payment.disputes.pop(event.dispute_id)
         case ChargebackLost():
             payment.dispute_held -= payment.disputes.pop(event.dispute_id)
             payment.disputed_lost += event.lost.amount_minor
             payment.overdrawn += event.overdrawn.amount_minor
+            payment.dispute_fee_due += event.fee.amount_minor if event.fee else 0
+        case PaymentSettledByGateway():
+            payment.settled_by.add(event.line_id)
+            payment.settled += event.amount.amount_minor - event.excess.amount_minor
+        case PaymentTakenBackByGateway():
+            payment.settled_by.add(event.line_id)
+            if event.fee_expected:
+                payment.dispute_fee_due = 0
+            elif event.fee.amount_minor:
+                payment.dispute_fee_taken = True
         case ExternalPaymentDrafted():
             _draft(payment, event, event)
         case DraftPaymentEdited():

@@ -6,10 +6,11 @@ processed it is lined in full; once failed it holds none of its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
+from events.payout import RefundSettledByGateway
 from events.refund import (
     ExternalRefundRecorded,
     RefundApplied,
@@ -64,6 +65,9 @@ class Refund:
     requested_by: str = ""
     notes: str | None = None
     requested_at: datetime | None = None
+    settled: int = 0
+    """What its gateway has taken out of payouts for it."""
+    settled_by: set[str] = field(default_factory=set[str])
 
     @property
     def in_flight(self) -> bool:
@@ -94,7 +98,7 @@ _STATUS_AFTER = {
 }
 
 
-def evolve(refund: Refund, event: RefundEvent) -> None:
+def evolve(refund: Refund, event: RefundEvent | RefundSettledByGateway) -> None:
     match event:
         case RefundRequested():
             _request(refund, event)
@@ -109,6 +113,9 @@ def evolve(refund: Refund, event: RefundEvent) -> None:
             refund.applied += event.amount.amount_minor
         case ExternalRefundRecorded():
             _record(refund, event)
+        case RefundSettledByGateway():
+            refund.settled_by.add(event.line_id)
+            refund.settled += event.amount.amount_minor - event.excess.amount_minor
         case _:
             refund.status = _STATUS_AFTER[type(event)]
 

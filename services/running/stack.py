@@ -38,7 +38,7 @@ TALK_TO_THE_BROKER = ("worker", "relay")
 newer events there before the older ones that it gets back."""
 
 READY_SECONDS = 60.0
-_HTTP_URL = "http-url"
+_HTTP_URL, _SIMULATOR_URL = "http-url", "simulator-url"
 
 
 class PortTaken(RuntimeError):
@@ -78,6 +78,7 @@ async def running(
         await prepare(settings)
         stack.push_async_callback(supervisor.stop)
         settings = await _simulator(settings, supervisor)
+        stack.enter_context(_told(settings.data_dir / _SIMULATOR_URL, settings.simulator_url or ""))
         counting = shared_folder(settings.data_dir / "metrics")
         supervisor.environment = {**os.environ, **environment(settings), **counting}
         say(f"starting {', '.join(groups)}")
@@ -131,6 +132,12 @@ def http_url(settings: Settings) -> str:
     """Of the Tender that runs over the data folder; where none says so, the one that is set."""
     file = settings.data_dir / _HTTP_URL
     return file.read_text() if file.exists() else _url(settings)
+
+
+def simulator_url(settings: Settings) -> str | None:
+    """Of the simulator of the Tender that runs over the data folder, or the one that is set."""
+    file = settings.data_dir / _SIMULATOR_URL
+    return settings.simulator_url or (file.read_text() if file.exists() else None)
 
 
 async def _servers(

@@ -14,6 +14,7 @@ from events.log import Recorded
 from events.operations import ExceptionRaised
 from gateways.simulator.behaviour import REFUNDS
 from projections.accounts import account_balances
+from projections.cash_flow import cash_flow
 from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import BETWEEN, ledger_balances
@@ -138,6 +139,22 @@ def _never_more_given_back_than_taken(bank: Bank) -> None:
             raise Broken(f"{amount} given back of {ref}, which took {taken.get(ref, 0)}")
 
 
+def payouts_add_up(watch: Watch) -> None:
+    """What is counted of a payout is its lines; what is settled of a payment is what lines say of it."""
+    lines: Counter[str] = Counter()
+    said: Counter[str] = Counter()
+    for line in watch.of["payoutline"].values():
+        lines[line.reported.payout_id] += line.reported.net.amount_minor
+        if line.matched and line.reported.type == "PAYMENT":
+            said[line.matched.target_id] += (line.reported.charged or line.reported.gross).amount_minor
+    for id, payout in watch.of["payout"].items():
+        if payout.total != lines[id]:
+            raise Broken(f"{payout} has lines of {lines[id]}")
+    for id, payment in watch.of["payment"].items():
+        if not 0 <= payment.settled <= min(payment.amount, said[id]):
+            raise Broken(f"{payment.settled} of {payment.amount} settled, {said[id]} reported: {id}")
+
+
 def projections_agree(log: list[Recorded], kept: Rows) -> None:
     """The read models equal a fold from zero; and the ledger agrees with the balances."""
     measure = Folder(TABLES).from_zero(log)
@@ -153,8 +170,26 @@ def projections_agree(log: list[Recorded], kept: Rows) -> None:
             between[row["currency"]] += row["debit"] - row["credit"]
         if row["ledger_account"] in ("Accounts receivable", "Unapplied cash", "Customer credits"):
             net[key[:3]] += row["debit"] - row["credit"]
+    _flows_as_booked(measure)
     for key, row in measure[account_balances].items():
         if net[key] != net_balance(row):
             raise Broken(f"the ledger says {net[key]} for {key}, the balances {net_balance(row)}")
     if any(between.values()):
         raise Broken(f"lost between accounts: {between}")
+
+
+def _flows_as_booked(measure: Rows) -> None:
+    """The cash flow ties to the ledger: what is unapplied, and what fees cost."""
+    booked: Counter[tuple[str, str]] = Counter()
+    for (_, _, currency, account), row in measure[ledger_balances].items():
+        name = {"Unapplied cash": "unapplied", "Gateway fees": "fees", "Dispute fees": "fees"}.get(account)
+        if name:
+            debit = row["debit"] - row["credit"]
+            booked[currency, name] += debit if name == "fees" else -debit
+    flowed: Counter[tuple[str, str]] = Counter()
+    for (_, _, currency, _, _), row in measure.get(cash_flow, {}).items():
+        for name in ("unapplied", "fees"):
+            flowed[currency, name] += row[name]
+    differ = {key for key in booked | flowed if booked[key] != flowed[key]}
+    if differ:
+        raise Broken(f"the ledger says {booked}, the cash flow {flowed}")

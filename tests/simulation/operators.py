@@ -26,6 +26,7 @@ from services.orchestrations.orchestrating import AutomateRefund
 from services.orchestrations.orchestration import PLANNABLE, Leg, RefundOrchestration
 from services.payments.paying import ResolvePaymentOutcome
 from services.payments.returning import RecordPaymentReturn, WriteOffOverdraft
+from services.payouts.reporting import ResolvePayoutCase
 from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
 from services.tenants.exceptions import ResolveException
@@ -71,6 +72,10 @@ def close_case(users: Users, account: str) -> Said | None:
     if id is None:
         return None
     case = users.seen.of["exception"][id]
+    if case.account_id.startswith("~payout/"):
+        gateway_id = case.account_id.partition("/")[2]
+        closed = ResolvePayoutCase(gateway_id, id, "LOOKED_AT", "nothing to do")
+        return Said(closed, case.account_id, f"case {users.number}")
     return of(users, case, lambda _: ResolveException(id, "LOOKED_AT", "nothing to do"))
 
 

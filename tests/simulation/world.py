@@ -33,6 +33,7 @@ from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyRows, Fault
 from tests.simulation.mistakes import mistake
 from tests.simulation.operators import DECISIONS, last_word
 from tests.simulation.postman import Postman
+from tests.simulation.settlements import SETTLEMENTS
 from tests.simulation.virtual_loop import VirtualClock, VirtualLoop, run
 from tests.simulation.wallets import WALLETS
 from tests.simulation.watch import Broken, Told, Watch, WatchedStore
@@ -53,7 +54,7 @@ RESTART_SECONDS = 0.5
 POLL_SECONDS = 0.2
 POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
-WAYS = {**JOURNEY, **DECISIONS, **WALLETS, mistake: 34}
+WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 
@@ -342,6 +343,7 @@ class World:
         checks.verdicts_are_true(self.memory, self._sent)
         checks.nothing_left_over(self.watch)
         checks.gateway_agrees(self.watch, log, self.bank)
+        checks.payouts_add_up(self.watch)
         checks.projections_agree(log, self.rows.rows)
         self.told.events = len(log)
         self.told.faults.update(self.weather.happened)

@@ -1,0 +1,123 @@
+"""A bank's statement, of which the lines that are payouts of a gateway are wanted: CSV with named columns.
+
+Banks name their columns as they like; those that are known are found, others are given by name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from events.money import Money
+from gateways.settlements.reading import NoLine, Unreadable, money, rows_of
+from services.importing.sending import Planned
+from services.payouts.banking import RecordBankLine
+from services.payouts.payout import bank_line_id, home_of
+
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "date": ("date", "booking_date", "booked_on", "value_date", "transaction date", "completed date"),
+    "amount": ("amount", "credit", "paid in", "money in"),
+    "currency": ("currency", "ccy", "currency code"),
+    "text": ("text", "description", "details", "narrative", "reference text", "memo"),
+    "reference": ("id", "transaction_id", "transaction id", "reference", "bank reference"),
+}
+"""What is read, and the headings under which it is found, in any case of letters."""
+
+_DAYS = ("%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%Y%m%d")
+
+
+@dataclass(frozen=True)
+class BankLine:
+    row: int
+    command: RecordBankLine
+
+
+@dataclass(frozen=True)
+class Statement:
+    lines: list[BankLine]
+    other: int
+    """Lines that are of no gateway."""
+    unreadable: list[Unreadable]
+
+    @property
+    def last_day(self) -> date | None:
+        return max((line.command.booked_on for line in self.lines), default=None)
+
+
+def read(
+    path: Path, gateway_id: str, bank_account: str, words: Iterable[str], currency: str | None
+) -> Statement:
+    """The lines whose text has one of the words.  Raises `ValueError` without the columns, or `OSError`."""
+    wanted = [word.lower() for word in words]
+    text = path.read_bytes().decode("utf-8", "replace")
+    rows = rows_of(text, ())
+    columns = _columns(rows[0].keys() if rows else (), currency)
+    lines, unreadable, other = list[BankLine](), list[Unreadable](), 0
+    repeats = Counter[str]()
+    for number, row in enumerate(rows, start=1):
+        said = f"{row.get(columns['text'], '')} {row.get(columns.get('reference', ''), '')}"
+        if wanted and not any(word in said.lower() for word in wanted):
+            other += 1
+            continue
+        try:
+            lines.append(BankLine(number, _line(row, columns, gateway_id, bank_account, currency, repeats)))
+        except NoLine as why:
+            unreadable.append(Unreadable(number, str(why)))
+    return Statement(lines, other, unreadable)
+
+
+def planned(line: BankLine) -> Planned:
+    command = line.command
+    key = f"bankline:{bank_line_id(command.bank_account, command.reference)}"
+    return Planned(command, home_of(command.gateway_id), key)
+
+
+def _columns(names: Iterable[str], currency: str | None) -> dict[str, str]:
+    given = {name.strip().lower(): name for name in names}
+    found = {
+        what: next((given[heading] for heading in headings if heading in given), "")
+        for what, headings in COLUMNS.items()
+    }
+    lacking = [what for what in ("date", "amount", "text") if not found[what]]
+    if not found["currency"] and currency is None:
+        lacking.append("currency")
+    if lacking:
+        raise ValueError(f"it has no column for {', '.join(lacking)}")
+    return {what: name for what, name in found.items() if name}
+
+
+def _line(
+    row: Mapping[str, str],
+    columns: Mapping[str, str],
+    gateway_id: str,
+    bank_account: str,
+    currency: str | None,
+    repeats: Counter[str],
+) -> RecordBankLine:
+    amount = money(
+        row[columns["amount"]].replace(",", ""),
+        row[columns["currency"]] if "currency" in columns else currency or "",
+    )
+    booked, text = _day(row[columns["date"]]), row[columns["text"]].strip()[:1000]
+    reference = row.get(columns.get("reference", ""), "").strip() or _made_up(booked, amount, text, repeats)
+    return RecordBankLine(gateway_id, bank_account, reference[:120], amount, booked, text)
+
+
+def _day(text: str) -> date:
+    for form in _DAYS:
+        try:
+            return datetime.strptime(text.strip()[:10], form).date()  # noqa: DTZ007  a day has no zone
+        except ValueError:
+            continue
+    raise NoLine(f"{text!r} is no day")
+
+
+def _made_up(booked: date, amount: Money, text: str, repeats: Counter[str]) -> str:
+    """Of a line without a reference: the same for the same line of the same day, the nth of its kind."""
+    told = f"{booked}/{amount}/{text}"
+    repeats[told] += 1
+    return hashlib.sha256(f"{told}/{repeats[told]}".encode()).hexdigest()[:32]

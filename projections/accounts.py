@@ -52,7 +52,7 @@ from events.transfer import (
     PaymentTransferReserved,
     PaymentTransferReturned,
 )
-from projections.table import FLAG, INSTANT, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
@@ -63,6 +63,8 @@ accounts = Table(
         *text(
             "name", "status", "default_method_id", "default_profile_id", "hold_reason", "parent_account_id"
         ),
+        Column("billing_profiles", JSON),
+        Column("method_order", JSON),
         Column("hold_until", INSTANT),
         Column("version", "int", 0),
     ),
@@ -120,15 +122,50 @@ def default_method(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 
 @accounts.on(facts.BillingProfileDefined, facts.BillingProfileUpdated)
 def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"default_profile_id": fact.profile_id} if fact.is_default else {}
+    told = {name: getattr(fact, name) for name in _PROFILE}
+    known = [one for one in _profiles(own) if one["profile_id"] != fact.profile_id]
+    changes: dict[str, Any] = {"billing_profiles": [*known, told]}
+    if fact.is_default:
+        changes["default_profile_id"] = fact.profile_id
+        changes["billing_profiles"] = [*({**one, "is_default": False} for one in known), told]
+    elif own["default_profile_id"] == fact.profile_id:
+        changes["default_profile_id"] = None
     yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+def _profiles(own: Own) -> list[dict[str, Any]]:
+    return own["billing_profiles"] or []
+
+
+_PROFILE = (
+    "profile_id",
+    "name",
+    "is_default",
+    "bill_day_of_month",
+    "payment_term_id",
+    "saved_payment_method_id",
+    "skip_automatic_payments",
+)
+"""What a list of billing profiles says of each; contacts and addresses are personal, and are not in it."""
+
+
+@accounts.on(facts.AutomaticPaymentsSkipped, facts.AutomaticPaymentsResumed)
+def automatic_payments(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    skips = isinstance(fact, facts.AutomaticPaymentsSkipped)
+    profiles = [
+        {**one, "skip_automatic_payments": skips} if one["profile_id"] == fact.profile_id else one
+        for one in _profiles(own)
+    ]
+    yield Row((at.tenant, at.id), {"billing_profiles": profiles, "version": at.event.version})
+
+
+@accounts.on(facts.PaymentMethodsReordered)
+def reordered(fact: facts.PaymentMethodsReordered, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"method_order": list(fact.method_ids), "version": at.event.version})
 
 
 @accounts.on(
     facts.ApplicationRulesRun,
-    facts.PaymentMethodsReordered,
-    facts.AutomaticPaymentsSkipped,
-    facts.AutomaticPaymentsResumed,
     facts.PersonalDataErased,
 )
 def noted(fact: Any, at: Place, own: Own) -> Iterable[Row]:

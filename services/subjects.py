@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from services.accounts import account, method_choice, method_details, payment_method, tokenizing
+from services.accounts import (
+    account,
+    billing_profile,
+    method_choice,
+    method_details,
+    payment_method,
+    tokenizing,
+)
 from services.applications import allocating, applying, auto_applying, rule_applying
 from services.authorizations import authorizing
 from services.calls import calling, gateway
@@ -61,6 +68,7 @@ SUBJECTS: tuple[Subject, ...] = (
             *rule_applying.RULES,
             *method_choice.RULES,
             *settling.RULES,
+            *billing_profile.RULES,
         ),
     ),
     Subject(

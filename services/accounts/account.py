@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
-
-from pydantic import Field
+from typing import ClassVar
 
 from events.account import (
     AccountClosed,
@@ -28,11 +26,9 @@ from events.account import (
     PersonalDataErased,
 )
 from events.shapes import Address
-from services.commands import Currency, FreeText, Id, PostalAddress, command
+from services.commands import Currency, FreeText, Id, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
-
-Day = Annotated[int, Field(ge=1, le=31)]
 
 
 @dataclass(slots=True)
@@ -45,6 +41,8 @@ class Account:
     currencies: tuple[str, ...] = ()
     profiles: dict[str, bool] = field(default_factory=dict[str, bool])
     """Billing profile to whether it skips automatic payments."""
+    profile_methods: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Billing profile to the saved method that it pays with."""
     addresses: dict[str, Address | None] = field(default_factory=dict[str, Address | None])
     """Billing profile to where its goods go."""
     default_profile_id: str | None = None
@@ -65,6 +63,7 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.status, account.currencies = "ACTIVE", event.currencies
         case BillingProfileDefined() | BillingProfileUpdated():
             account.profiles[event.profile_id] = event.skip_automatic_payments
+            account.profile_methods[event.profile_id] = event.saved_payment_method_id
             account.addresses[event.profile_id] = event.shipping_address or event.billing_address
             if event.is_default:
                 account.default_profile_id = event.profile_id
@@ -97,42 +96,6 @@ class RegisterAccount:
     name: FreeText
     currencies: tuple[Currency, ...] = ()
     parent_account_id: Id | None = None
-
-
-@command("payments.account.define_billing_profile.v1")
-class DefineBillingProfile:
-    profile_id: Id
-    name: FreeText
-    bill_day_of_month: Day
-    is_default: bool = False
-    bill_to_contact: FreeText | None = None
-    billing_address: PostalAddress | None = None
-    shipping_address: PostalAddress | None = None
-    payment_term_id: Id | None = None
-    saved_payment_method_id: Id | None = None
-    skip_automatic_payments: bool = False
-
-
-@command("payments.account.update_billing_profile.v1")
-class UpdateBillingProfile:
-    """The whole profile, as it is to be from now on."""
-
-    profile_id: Id
-    name: FreeText
-    bill_day_of_month: Day
-    is_default: bool = False
-    bill_to_contact: FreeText | None = None
-    billing_address: PostalAddress | None = None
-    shipping_address: PostalAddress | None = None
-    payment_term_id: Id | None = None
-    saved_payment_method_id: Id | None = None
-    skip_automatic_payments: bool = False
-
-
-@command("payments.account.set_automatic_payments.v1")
-class SetAutomaticPayments:
-    profile_id: Id
-    skip: bool
 
 
 @command("payments.account.place_payment_hold.v1")
@@ -188,6 +151,23 @@ def check_collectable(account: Account, context: Context) -> None:
         raise Rejected("ACCOUNT_ON_HOLD", f"payments are on hold: {hold.reason}", until=hold.until)
 
 
+def check_profile(account: Account, profile_id: str | None) -> None:
+    if profile_id is not None and profile_id not in account.profiles:
+        raise Rejected(
+            "NOT_FOUND", f"there is no billing profile {profile_id}", field="data.billing_profile_id"
+        )
+
+
+def method_for(account: Account, *profile_ids: str | None) -> str | None:
+    """What a transaction without a method is paid with (domain 2.1): the method of its billing profile, of
+    the account's default profile, or the account's default."""
+    for profile_id in (*profile_ids, account.default_profile_id):
+        method_id = account.profile_methods.get(profile_id) if profile_id else None
+        if method_id:
+            return method_id
+    return account.default_method_id
+
+
 def changed(context: Context, fact: AccountEvent) -> Change:
     return Change(Account, context.account_id, fact)
 
@@ -201,37 +181,6 @@ def register(states: States, command: RegisterAccount, context: Context) -> Chan
         raise Rejected("ACCOUNT_EXISTS", f"the account {context.account_id} is registered already")
     fact = AccountRegistered(context.account_id, command.name, command.currencies, command.parent_account_id)
     return [changed(context, fact)]
-
-
-def define_profile(states: States, command: DefineBillingProfile, context: Context) -> Changes:
-    account = of(states, context)
-    check_takes_personal(account, command.bill_to_contact, command.billing_address, command.shipping_address)
-    if command.profile_id in account.profiles:
-        raise invalid_state(f"profile {command.profile_id}", "DEFINED", ["UNDEFINED"])
-    return [changed(context, BillingProfileDefined(**_profile(account, command)))]
-
-
-def update_profile(states: States, command: UpdateBillingProfile, context: Context) -> Changes:
-    account = of(states, context)
-    if command.profile_id not in account.profiles:
-        raise Rejected("NOT_FOUND", f"there is no billing profile {command.profile_id}")
-    check_takes_personal(account, command.bill_to_contact, command.billing_address, command.shipping_address)
-    return [changed(context, BillingProfileUpdated(**_profile(account, command)))]
-
-
-def _profile(account: Account, command: DefineBillingProfile | UpdateBillingProfile) -> dict[str, Any]:
-    demotes = command.is_default and account.default_profile_id not in (None, command.profile_id)
-    return {**vars(command), "demoted_profile_id": account.default_profile_id if demotes else None}
-
-
-def set_automatic(states: States, command: SetAutomaticPayments, context: Context) -> Changes:
-    account = of(states, context)
-    if command.profile_id not in account.profiles:
-        raise Rejected("NOT_FOUND", f"there is no billing profile {command.profile_id}")
-    if account.profiles[command.profile_id] == command.skip:
-        return []
-    fact = AutomaticPaymentsSkipped if command.skip else AutomaticPaymentsResumed
-    return [changed(context, fact(command.profile_id))]
 
 
 def place_hold(states: States, command: PlacePaymentHold, context: Context) -> Changes:
@@ -271,9 +220,6 @@ SUBJECT = Subject(
     evolve,
     (
         Rule(RegisterAccount, _own, register),
-        Rule(DefineBillingProfile, _own, define_profile),
-        Rule(UpdateBillingProfile, _own, update_profile),
-        Rule(SetAutomaticPayments, _own, set_automatic),
         Rule(PlacePaymentHold, _own, place_hold),
         Rule(ReleasePaymentHold, _own, release_hold),
         Rule(CloseAccount, _with_documents, close),

@@ -64,13 +64,13 @@ def _with_method(
 
 def set_default(states: States, command: SetDefaultPaymentMethod, context: Context) -> Changes:
     owner, method = account.of(states, context), states.get(SavedMethod, command.method_id)
-    _check_default(method, command.method_id, context)
+    check_default(method, command.method_id, context)
     if owner.default_method_id == command.method_id:
         return []
     return [account.changed(context, DefaultPaymentMethodSet(command.method_id, owner.default_method_id))]
 
 
-def _check_default(method: SavedMethod, method_id: str, context: Context) -> None:
+def check_default(method: SavedMethod, method_id: str, context: Context) -> None:
     """A default is used without the customer.  Raises `METHOD_NOT_FOUND`, `METHOD_NOT_USABLE`."""
     try:
         check_chargeable(method, method_id, context)
@@ -149,7 +149,7 @@ def promote(states: States, command: PromoteBackupPaymentMethod, context: Contex
 
 def _can_be_default(method: SavedMethod, context: Context) -> bool:
     try:
-        _check_default(method, method.method_id, context)
+        check_default(method, method.method_id, context)
     except Rejected:
         return False
     return True

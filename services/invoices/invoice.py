@@ -108,6 +108,8 @@ class Invoice:
     disputes: dict[str, int] = field(default_factory=dict[str, int])
     """Open dispute's id to what it has reopened of this invoice: not to be collected meanwhile."""
     saved_payment_method_id: str | None = None
+    profile_id: str | None = None
+    """The billing profile that it was sent to."""
 
     @property
     def tax_left(self) -> int:
@@ -165,7 +167,7 @@ def _post(invoice: Invoice, event: InvoicePosted) -> None:
     invoice.posted_at, invoice.due_date = event.posted_at, event.due_date
     invoice.has_negative_lines = event.has_negative_lines
     invoice.original_invoice_id, invoice.excluded = event.original_invoice_id, event.exclude_from_payments
-    invoice.saved_payment_method_id = event.saved_payment_method_id
+    invoice.saved_payment_method_id, invoice.profile_id = event.saved_payment_method_id, event.profile_id
     invoice.lines = {
         line.line_id: LineState(line, position, line.line_total.amount_minor)
         for position, line in enumerate(event.lines)

@@ -85,11 +85,13 @@ class ProcessPayment:
     amount: Amount
     payment_id: Id | None = None
     method_id: Id | None = None
-    """Without one, and without `method`: the account's default."""
+    """Without one, and without `method`: the invoice's, its billing profile's, or the account's default."""
     method: OneTimeMethod | None = None
     gateway_id: Id | None = None
     """Of a one-time method; a saved method names its own."""
     apply_to: tuple[ApplyTo, ...] = ()
+    billing_profile_id: Id | None = None
+    """Without one: that of the invoice that it is first meant for, or the account's default."""
     initiation: Literal["AD_HOC", "PORTAL", "PAY_LINK", "CHECKOUT", "BATCH_RUN"] = "AD_HOC"
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
@@ -139,10 +141,23 @@ class CancelPayment:
 
 
 def _method_id(states: States, command: ProcessPayment, context: Context) -> str | None:
+    """The command's, its first invoice's, its billing profile's, the default profile's, the default (2.1)."""
     if command.method_id or command.method:
         return command.method_id
-    owner = states.find(Account, context.account_id)
-    return owner.default_method_id if owner else None
+    owner, invoice = states.find(Account, context.account_id), _first_invoice(states, command, context)
+    if invoice and invoice.saved_payment_method_id:
+        return invoice.saved_payment_method_id
+    return account.method_for(owner, _profile_id(states, command, context)) if owner else None
+
+
+def _first_invoice(states: States, command: ProcessPayment, context: Context) -> Invoice | None:
+    invoice = states.find(Invoice, command.apply_to[0].invoice_id) if command.apply_to else None
+    return invoice if invoice and invoice.account_id == context.account_id else None
+
+
+def _profile_id(states: States, command: ProcessPayment, context: Context) -> str | None:
+    invoice = _first_invoice(states, command, context)
+    return command.billing_profile_id or (invoice.profile_id if invoice else None)
 
 
 def _gateway_id(states: States, command: ProcessPayment, context: Context) -> str | None:
@@ -164,6 +179,8 @@ def _process_needs(states: States, command: ProcessPayment, context: Context) ->
         yield Need(Gateway, gateway_id)
     yield tenant_settings.needed(context)
     settings = states.find(TenantSettings, context.tenant)
+    if command.apply_to and not command.method_id and not command.method:
+        yield Need(Invoice, command.apply_to[0].invoice_id)
     if settings and settings["level2_level3_data"]:
         for target in command.apply_to:
             yield Need(Invoice, target.invoice_id)
@@ -175,6 +192,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
     _check_new(states, command.payment_id)
     if command.initiation == "BATCH_RUN":
         account.check_collectable(owner, context)
+    account.check_profile(owner, command.billing_profile_id)
     method = _method(states, command, context)
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
@@ -237,7 +255,8 @@ def _enhanced(
         for target in command.apply_to
     ]
     owner = states.get(Account, context.account_id)
-    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(owner.default_profile_id or ""))
+    profile_id = _profile_id(states, command, context) or owner.default_profile_id
+    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(profile_id or ""))
     return enhancing.enhance(parts, command.amount, gateway.capabilities, buyer)
 
 

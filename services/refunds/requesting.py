@@ -11,7 +11,7 @@ from events.credit_memo import CreditMemoRefundReserved, LineAmount
 from events.money import Money
 from events.payment import RefundReservedOnPayment
 from events.refund import RefundRequested
-from services.accounts import payment_method
+from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.calls import calling
@@ -123,11 +123,11 @@ def payout_needs(
 
 
 def payout_method(method_id: str | None, memo: CreditMemo | None, owner: Account | None) -> str | None:
-    """The request's, then the one stamped on the memo, then the account's default (domain 2.7)."""
+    """The request's, then the one stamped on the memo, then the billing account's (domain 2.7)."""
     return (
         method_id
         or (memo.saved_payment_method_id if memo else None)
-        or (owner.default_method_id if owner else None)
+        or (account.method_for(owner) if owner else None)
     )
 
 

@@ -13,7 +13,8 @@ from events import ids
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
-from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount, UpdateBillingProfile
+from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount
+from services.accounts.billing_profile import UpdateBillingProfile
 from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
 from services.applications.applying import (

@@ -18,15 +18,8 @@ import orjson
 from events import ids
 from events.invoice import Product
 from events.money import Money
-from services.accounts.account import (
-    CloseAccount,
-    DefineBillingProfile,
-    PlacePaymentHold,
-    RegisterAccount,
-    ReleasePaymentHold,
-    SetAutomaticPayments,
-    UpdateBillingProfile,
-)
+from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount, ReleasePaymentHold
+from services.accounts.billing_profile import DefineBillingProfile, SetAutomaticPayments, UpdateBillingProfile
 from services.accounts.method_choice import (
     ClearDefaultPaymentMethod,
     DeletePaymentMethod,

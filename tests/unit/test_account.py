@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -21,24 +22,26 @@ from events.account import (
     PaymentMethodsReordered,
 )
 from events.shapes import Address
+from projections.accounts import accounts
+from projections.folding import Folder
+from projections.models import TABLES
 from services.accounts.account import (
     Account,
     CloseAccount,
-    DefineBillingProfile,
     PlacePaymentHold,
     RegisterAccount,
     ReleasePaymentHold,
-    SetAutomaticPayments,
-    UpdateBillingProfile,
 )
+from services.accounts.billing_profile import DefineBillingProfile, SetAutomaticPayments, UpdateBillingProfile
 from services.accounts.method_choice import (
     ClearDefaultPaymentMethod,
     ReorderPaymentMethods,
     SetDefaultPaymentMethod,
 )
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
-from services.payments.paying import CancelPayment
-from tests.journey import Journey, line
+from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment
+from services.payments.payment import Payment
+from tests.journey import Journey, line, money
 from tests.spec import NOW, Spec
 
 HOME = DefineBillingProfile("home", "Home", 31, is_default=True, billing_address=Address(city="Oslo"))
@@ -210,3 +213,56 @@ def test_the_order_names_each_active_method_once() -> None:
     active = sorted((j.card_a, j.card_b))
     for ids in ((j.card_a,), (j.card_a, j.card_a), (j.card_a, j.card_b, "other"), ()):
         j.when(ReorderPaymentMethods(ids)).then_rejected("METHOD_NOT_USABLE", active=active)
+
+
+# -- what a transaction without a method is paid with
+
+
+def test_a_payment_without_a_method_takes_the_nearest_one() -> None:
+    """The command, the invoice, its billing profile, the default profile, the default (domain 2.1)."""
+    j = Journey()
+    cards = {name: j.card(f"tok_{name}") for name in ("default", "home", "work", "invoice", "given")}
+
+    def paid_with(**more: Any) -> str:
+        j.when(ProcessPayment(money(1), **more)).then_accepted()
+        return j.state(Payment, j.last_id(Payment)).method.token_ref.removeprefix("tok_")
+
+    j.when(ProcessPayment(money(1))).then_rejected("NO_PAYMENT_METHOD")
+    j.when(SetDefaultPaymentMethod(cards["default"])).then_accepted()
+    assert paid_with() == "default"
+    home = DefineBillingProfile("home", "Home", 1, is_default=True, saved_payment_method_id=cards["home"])
+    j.when(home).then_accepted()
+    assert paid_with() == "home"
+    work = DefineBillingProfile("work", "Work", 1, saved_payment_method_id=cards["work"])
+    j.when(work).then_accepted()
+    assert paid_with(billing_profile_id="work") == "work"
+    sent_to_work = j.post("inv-1", line("L", 10), profile_id="work")
+    assert paid_with(apply_to=(ApplyTo(sent_to_work),)) == "work"
+    of_its_own = j.post("inv-2", line("L", 10), profile_id="work", saved_payment_method_id=cards["invoice"])
+    assert paid_with(apply_to=(ApplyTo(of_its_own),)) == "invoice"
+    assert paid_with(apply_to=(ApplyTo(of_its_own),), method_id=cards["given"]) == "given"
+    j.when(ProcessPayment(money(1), billing_profile_id="none")).then_rejected("NOT_FOUND")
+
+
+def test_a_profile_pays_with_a_method_that_works_without_the_customer() -> None:
+    j = Journey()
+    profile = DefineBillingProfile("home", "Home", 1, saved_payment_method_id="none")
+    j.when(profile).then_rejected("METHOD_NOT_FOUND")
+    j.when(SavePaymentMethod("gw", "tok_here", "card", usage="ON_SESSION")).then_accepted()
+    here = j.last_id(SavedMethod)
+    j.when(replace(profile, saved_payment_method_id=here)).then_rejected("METHOD_NOT_USABLE")
+    j.when(replace(profile, saved_payment_method_id=j.card_a)).then_accepted()
+    j.when(UpdateBillingProfile("home", "Home", 1, saved_payment_method_id="none"))
+    j.then_rejected("METHOD_NOT_FOUND")
+
+
+def test_the_accounts_row_lists_its_profiles_and_its_order_of_methods() -> None:
+    j = Journey()
+    j.when(DefineBillingProfile("home", "Home", 1, is_default=True)).then_accepted()
+    j.when(DefineBillingProfile("work", "Work", 2, is_default=True)).then_accepted()
+    j.when(SetAutomaticPayments("home", skip=True)).then_accepted()
+    j.when(ReorderPaymentMethods((j.card_b, j.card_a))).then_accepted()
+    row = Folder(TABLES).from_zero(j.events())[accounts]["t", "A"]
+    told = [(p["profile_id"], p["is_default"], p["skip_automatic_payments"]) for p in row["billing_profiles"]]
+    assert told == [("home", False, True), ("work", True, False)]
+    assert (row["default_profile_id"], row["method_order"]) == ("work", [j.card_b, j.card_a])

@@ -14,7 +14,7 @@ from events.invoice import Product
 from events.payment import PaymentEnhancedDataReduced, PaymentRequested
 from events.shapes import Address
 from projections.explain import explain
-from services.accounts.account import DefineBillingProfile
+from services.accounts.billing_profile import DefineBillingProfile
 from services.calls.calling import GatewayCall
 from services.invoices.posting import Line, TaxLine
 from services.payments.paying import ApplyTo, ProcessPayment

@@ -27,12 +27,8 @@ from events.personal import (
 )
 from events.shapes import Address
 from services.accounts import account
-from services.accounts.account import (
-    DefineBillingProfile,
-    ErasePersonalData,
-    RegisterAccount,
-    UpdateBillingProfile,
-)
+from services.accounts.account import ErasePersonalData, RegisterAccount
+from services.accounts.billing_profile import DefineBillingProfile, UpdateBillingProfile
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.keys import FILE, KeyEncryption, UnknownKeyEncryptionKey, in_folder
 from tests.fixtures.keys import KEY_TEXT, KEYS

@@ -36,6 +36,16 @@ class DisputeOpened:
     """When the gateway says that it was opened."""
 
 
+@fact("dispute.hold_raised.v1")
+class DisputeHoldRaised:
+    """Money that an orchestration had reserved for a refund is held as well: the refund was not sent yet."""
+
+    held: Money
+    """More than before."""
+    orchestration_id: str
+    leg_no: int
+
+
 @fact("dispute.evidence_requested.v1")
 class DisputeEvidenceRequested:
     due_at: datetime
@@ -68,6 +78,7 @@ class DisputeAccepted:
 
 DisputeEvent = (
     DisputeOpened
+    | DisputeHoldRaised
     | DisputeEvidenceRequested
     | DisputeEvidenceSubmitted
     | DisputeWon

@@ -260,6 +260,14 @@ class ChargebackOpened:
     held: Money
 
 
+@fact("payment.chargeback_hold_raised.v1")
+class ChargebackHoldRaised:
+    """Money that had been reserved for a refund is held for a dispute that found too little."""
+
+    dispute_id: str
+    held: Money
+
+
 @fact("payment.chargeback_won.v1")
 class ChargebackWon:
     dispute_id: str
@@ -319,6 +327,7 @@ PaymentEvent = (
     | PaymentOverdraftReduced
     | PaymentOverdraftWrittenOff
     | ChargebackOpened
+    | ChargebackHoldRaised
     | ChargebackWon
     | ChargebackLost
     | TransferEvent

@@ -26,6 +26,7 @@ from events.invoice import (
     NegativeInvoiceLinesConverted,
 )
 from events.payment import (
+    ChargebackHoldRaised,
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
@@ -305,8 +306,8 @@ def overdraft_written_off(fact: PaymentOverdraftWrittenOff, at: Place, own: Own)
     yield _balance(at, fact.amount.currency, overdrawn=-fact.amount.amount_minor)
 
 
-@account_balances.on(ChargebackOpened)
-def held_for_dispute(fact: ChargebackOpened, at: Place, own: Own) -> Iterable[Row]:
+@account_balances.on(ChargebackOpened, ChargebackHoldRaised)
+def held_for_dispute(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.held.amount_minor
     yield _balance(at, fact.held.currency, unapplied_payments=-amount, disputed=amount)
 

@@ -9,11 +9,12 @@ from events.dispute import (
     DisputeAccepted,
     DisputeEvidenceRequested,
     DisputeEvidenceSubmitted,
+    DisputeHoldRaised,
     DisputeLost,
     DisputeOpened,
     DisputeWon,
 )
-from projections.table import INSTANT, JSON, TENANT, TEXT, Column, Place, Row, Table, money, text
+from projections.table import INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
 
@@ -55,6 +56,11 @@ def opened(fact: DisputeOpened, at: Place, own: Own) -> Iterable[Row]:
             "version": at.event.version,
         },
     )
+
+
+@disputes.on(DisputeHoldRaised)
+def hold_raised(fact: DisputeHoldRaised, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"held": Add(fact.held.amount_minor), "version": at.event.version})
 
 
 @disputes.on(DisputeEvidenceRequested)

@@ -13,6 +13,7 @@ from events.credit_memo import CreditMemoApplied, CreditMemoPosted, CreditMemoUn
 from events.invoice import InvoicePosted, NegativeInvoiceLinesConverted
 from events.money import Money
 from events.payment import (
+    ChargebackHoldRaised,
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
@@ -125,7 +126,7 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return _post(CASH, RECEIVABLE, fact.amount.amount_minor)
         case PaymentOverdraftWrittenOff():
             return _post(BAD_DEBT, RECEIVABLE, fact.amount.amount_minor)
-        case ChargebackOpened():
+        case ChargebackOpened() | ChargebackHoldRaised():
             return _post(CASH, DISPUTED, fact.held.amount_minor)
         case ChargebackWon():
             return _post(DISPUTED, CASH, fact.released.amount_minor)
@@ -240,6 +241,7 @@ BOOKED = (
     PaymentOverdraftReduced,
     PaymentOverdraftWrittenOff,
     ChargebackOpened,
+    ChargebackHoldRaised,
     ChargebackWon,
     ChargebackLost,
     PaymentBalanceTransferred,

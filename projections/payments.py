@@ -8,6 +8,7 @@ from typing import Any
 from events import authorization as auth
 from events.authorization import AuthorizationRecorded, AuthorizationRequested, PaymentAuthorized
 from events.payment import (
+    ChargebackHoldRaised,
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
@@ -283,6 +284,13 @@ def disputed(fact: ChargebackOpened, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.held.amount_minor
     moved = {"dispute_held": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
     yield Row((at.tenant, at.id), {**moved, "has_dispute": True, "version": at.event.version})
+
+
+@payments.on(ChargebackHoldRaised)
+def more_is_disputed(fact: ChargebackHoldRaised, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.held.amount_minor
+    moved = {"dispute_held": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
+    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
 
 
 @payments.on(ChargebackWon)

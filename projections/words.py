@@ -164,6 +164,9 @@ _SAID: dict[type[Any], Words] = {
     pay.RefundReservationReleased: lambda f: f"{f.amount} no longer set aside for refund {f.refund_id}",
     pay.RefundAppliedToPayment: lambda f: f"{f.amount} given back by refund {f.refund_id}",
     pay.RefundReversedOnPayment: lambda f: f"Refund {f.refund_id} came back: {f.amount} is here again",
+    pay.ChargebackHoldRaised: lambda f: (
+        f"{f.held}, not refunded yet, is held for dispute {f.dispute_id} as well"
+    ),
     pay.PaymentCanceled: lambda f: f"Payment of {f.amount} canceled{f': {f.reason}' if f.reason else ''}",
     tra.PaymentTransferReserved: _sent_away,
     tra.PaymentTransferReceived: lambda f: (

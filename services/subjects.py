@@ -19,7 +19,7 @@ from services.disputes import disputing
 from services.invoices import converting, invoice, posting, subscription
 from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
-from services.orchestrations import canceling, falling_back, orchestrating, orchestration
+from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
 from services.payments import drafting, paying, payment, payment_group, returning
 from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
@@ -85,7 +85,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         orchestration.RefundOrchestration,
         orchestration.evolve,
-        (*orchestrating.RULES, *falling_back.RULES, *canceling.RULES),
+        (*orchestrating.RULES, *falling_back.RULES, *canceling.RULES, *replanning.RULES),
     ),
     Subject(payout.SettlementReport, payout.evolve_report, reporting.REPORT_RULES),
     Subject(payout.Payout, payout.evolve, (*reporting.RULES, *banking.PAYOUT_RULES)),

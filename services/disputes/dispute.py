@@ -10,6 +10,7 @@ from events.dispute import (
     DisputeEvent,
     DisputeEvidenceRequested,
     DisputeEvidenceSubmitted,
+    DisputeHoldRaised,
     DisputeLost,
     DisputeOpened,
     DisputeWon,
@@ -32,6 +33,8 @@ class Dispute:
     """Empty, OPENED, EVIDENCE_DUE, SUBMITTED, WON, LOST or ACCEPTED."""
     amount: int = 0
     held: int = 0
+    refunds_held: int = 0
+    """Of it, what was to go back to the customer when it was opened."""
     taken_back: dict[str, int] = field(default_factory=dict[str, int])
     """Invoice id to what the payment settled of it before."""
 
@@ -48,6 +51,9 @@ def evolve(dispute: Dispute, event: DisputeEvent) -> None:
             dispute.amount, dispute.currency = event.amount.amount_minor, event.amount.currency
             dispute.held = event.held.amount_minor
             dispute.taken_back = {each.invoice_id: each.amount.amount_minor for each in event.taken_back}
+        case DisputeHoldRaised():
+            dispute.held += event.held.amount_minor
+            dispute.refunds_held += event.held.amount_minor
         case DisputeEvidenceRequested():
             dispute.status = "EVIDENCE_DUE"
         case DisputeEvidenceSubmitted():

@@ -31,7 +31,7 @@ from services.disputes.dispute import ANSWERABLE, UNDECIDED, Dispute
 from services.errors import Rejected, currency_mismatch, invalid_state, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.payments import paying
+from services.payments import paying, returning
 from services.payments import payment as payments
 from services.payments.payment import Payment
 from services.payments.returning import check_takeable
@@ -186,6 +186,7 @@ def record_outcome(states: States, command: RecordDisputeOutcome, context: Conte
     if command.outcome == "WON":
         draft.record(Dispute, command.dispute_id, DisputeWon(command.source))
         _win(draft, known, tenant_settings.of(states, context)["application_level"], context)
+        _say_what_is_due(draft, known, context)
     else:
         draft.record(Dispute, command.dispute_id, DisputeLost(command.source, command.fee))
         _lose(draft, known, command.fee, "LOST")
@@ -212,12 +213,22 @@ def _win(draft: Draft, known: Dispute, level: str, context: Context) -> None:
         paying.apply_one(draft, known.payment_id, intended, level_there, context, cause="DISPUTE")
 
 
+def _say_what_is_due(draft: Draft, known: Dispute, context: Context) -> None:
+    """What was on its way back to the customer when the dispute began is here again, and still his."""
+    if known.refunds_held:
+        due = Money(known.refunds_held, known.currency)
+        message = f"its dispute is won: {due} of it were to be refunded before, and are unapplied"
+        case = exceptions.raised(context, "REFUND_DUE", "payment", known.payment_id, message, due)
+        draft.changes.append(case)
+
+
 def _lose(draft: Draft, known: Dispute, fee: Money | None, outcome: str) -> None:
     """What was held is gone; what had been refunded before left twice, and is owed."""
     lost, overdrawn = (Money(amount, known.currency) for amount in (known.held, known.amount - known.held))
     if draft.get(Payment, known.payment_id).dispute_fee_taken:
         fee = None  # a payout has told of it, and it is booked
     draft.record(Payment, known.payment_id, ChargebackLost(known.dispute_id, lost, overdrawn, fee))
+    returning.reduce_overdraft(draft, known.payment_id)
     _end(draft, known, outcome)
 
 

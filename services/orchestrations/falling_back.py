@@ -11,12 +11,10 @@ from events.money import Money
 from events.orchestration import (
     ManualActionRequested,
     ManualActionResolved,
-    RefundLegFellBack,
     RefundLegSucceeded,
 )
-from events.payment import RefundAppliedToPayment, RefundReservedOnPayment
+from events.payment import RefundAppliedToPayment
 from events.refund import ExternalRefundRecorded, RefundApplied
-from events.shapes import Outcome
 from services.accounts.account import Account
 from services.applications import application
 from services.commands import FreeText, Id, Text, command
@@ -24,10 +22,9 @@ from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Rule, States
 from services.errors import Rejected, invalid_state, not_found
 from services.invoices.invoice import Invoice
-from services.orchestrations import legs, refund_sources
+from services.orchestrations import legs, refund_sources, replanning
 from services.orchestrations.orchestration import Leg, RefundOrchestration
 from services.orchestrations.planning import choose
-from services.payments import returning
 from services.payments.payment import Payment
 from services.refunds import requesting
 from services.refunds.refund import Refund
@@ -78,7 +75,7 @@ def retry(states: States, command: RetryRefundLeg, context: Context) -> Changes:
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
     draft, amount = Draft(states, requesting.EVOLVE), Money(leg.amount, ro.currency)
-    if _taken_by_its_bank(draft, ro, leg, context):
+    if replanning.settle(draft, ro, leg, context):
         return draft.changes
     refund_id, attempt = context.new_id(f"leg/{leg.no}"), leg.attempt_no + 1
     legs.release(draft, ro, leg)
@@ -96,8 +93,9 @@ def choose_fallback(states: States, command: ChooseRefundFallback, context: Cont
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "FAILED", "MANUAL")
     draft = Draft(states, requesting.EVOLVE)
-    if _covers_overdraft(draft, ro, leg):
+    if replanning.claim(draft, ro, leg):
         return draft.changes
+    leg = draft.get(RefundOrchestration, ro.orchestration_id).legs[leg.no]
     level = tenant_settings.of(states, context)["application_level"]
     match command.option:
         case "OTHER_PAYMENT":
@@ -115,51 +113,6 @@ def choose_fallback(states: States, command: ChooseRefundFallback, context: Cont
     return draft.changes
 
 
-def _taken_by_its_bank(draft: Draft, ro: RefundOrchestration, leg: Leg, context: Context) -> bool:
-    """Whether nothing can be sent back, since the payment was returned or is disputed; then that is said."""
-    if _covers_overdraft(draft, ro, leg):
-        return True
-    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).disputes:
-        return False
-    refused = Outcome("PermanentFail", category="ValidationFailure", raw_code="PAYMENT_DISPUTED", hard=True)
-    legs.leg_failed(draft, draft.get(Refund, leg.refund_id), refused, context, retries=False)
-    return True
-
-
-def _covers_overdraft(draft: Draft, ro: RefundOrchestration, leg: Leg) -> bool:
-    """A leg of a payment that its bank took back as well: its money pays for that, and nothing is left."""
-    if leg.source_kind != "payment" or not draft.get(Payment, leg.source_id).overdrawn:
-        return False
-    legs.release(draft, ro, leg)
-    returning.reduce_overdraft(draft, leg.source_id)
-    _fell_back(draft, ro, leg, "OVERDRAFT", leg.amount, "its bank took the payment back")
-    legs.finish(draft, ro.orchestration_id)
-    return True
-
-
-def _fell_back(
-    draft: Draft,
-    ro: RefundOrchestration,
-    leg: Leg,
-    option: str,
-    amount: int,
-    reason: str,
-    new_leg_no: int | None = None,
-    payment_id: str | None = None,
-) -> None:
-    fact = RefundLegFellBack(
-        leg.no,
-        leg.tried[-1] if leg.tried else "ORIGINAL",
-        option,
-        reason,
-        Money(amount, ro.currency),
-        Money(leg.amount - amount, ro.currency),
-        new_leg_no,
-        payment_id,
-    )
-    draft.record(RefundOrchestration, ro.orchestration_id, fact)
-
-
 def _other_payment(
     draft: Draft, states: States, ro: RefundOrchestration, leg: Leg, level: str, context: Context
 ) -> None:
@@ -174,7 +127,7 @@ def _other_payment(
     if tenant_settings.of(states, context)["refund_unapply_strategy"] == "PARTIAL":
         plan = legs.taking_off_less(draft, ro.original_invoice_id, plan)
     if not plan.picks or leg.source_kind != "payment":
-        _fell_back(
+        legs.fell_back(
             draft, ro, leg, "OTHER_PAYMENT", 0, "no other payment of the invoice can give anything back"
         )
         return
@@ -182,22 +135,13 @@ def _other_payment(
     amount, level = pick.refund, draft.get(Invoice, invoice_id).level or level
     legs.take_off(draft, pick.payment_id, invoice_id, pick.unapply, context)
     legs.apply(draft, Payment, pick.payment_id, invoice_id, pick.reapply, level, context, "reapply/")
-    _shrink_reservation(draft, ro, leg, amount)
+    legs.shrink_reservation(draft, ro, leg, amount)
     legs.apply(draft, Payment, leg.source_id, invoice_id, amount, level, context, "instead/")
     new_leg, refund_id = max(ro.legs) + 1, context.new_id("other")
     reason = "another payment of the same invoice"
-    _fell_back(draft, ro, leg, "OTHER_PAYMENT", amount, reason, new_leg, pick.payment_id)
+    legs.fell_back(draft, ro, leg, "OTHER_PAYMENT", amount, reason, new_leg, pick.payment_id)
     money = Money(amount, ro.currency)
     legs.request(draft, ro, new_leg, pick.payment_id, refund_id, money, 1, "OTHER_PAYMENT", context)
-
-
-def _shrink_reservation(draft: Draft, ro: RefundOrchestration, leg: Leg, amount: int) -> None:
-    """Free a part of what a failed leg has reserved; the rest stays reserved for the next option."""
-    legs.release(draft, ro, leg)
-    rest = leg.amount - amount
-    if rest > 0:
-        kept = RefundReservedOnPayment(leg.refund_id, Money(rest, ro.currency), ro.orchestration_id, leg.no)
-        draft.record(Payment, leg.source_id, kept)
 
 
 def _pay_out(
@@ -209,21 +153,21 @@ def _pay_out(
     """
     memo, owner = draft.get(CreditMemo, ro.credit_memo_id), states.get(Account, context.account_id)
     if leg.source_kind != "payment":
-        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "it was a payout already")
+        legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "it was a payout already")
         return
     amount = Money(min(leg.amount, memo.balance + memo.applied_to(ro.original_invoice_id)), ro.currency)
     if amount.amount_minor == 0:
-        _fell_back(draft, ro, leg, "UNREFERENCED", 0, "the credit memo is used elsewhere by now")
+        legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "the credit memo is used elsewhere by now")
         return
     try:
         id = requesting.payout_method(None, memo, owner)
         method = requesting.check_payout(states, id, amount, context)
     except Rejected as rejected:
-        _fell_back(draft, ro, leg, "UNREFERENCED", 0, rejected.code)
+        legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, rejected.code)
         return
     _swap_for_payment(draft, ro, leg, amount.amount_minor, level, context)
     new_leg, refund_id = max(ro.legs) + 1, context.new_id("payout")
-    _fell_back(draft, ro, leg, "UNREFERENCED", amount.amount_minor, "paid out to a saved method", new_leg)
+    legs.fell_back(draft, ro, leg, "UNREFERENCED", amount.amount_minor, "paid out to a saved method", new_leg)
     legs.request_payout(draft, ro, method, new_leg, refund_id, amount, 1, "UNREFERENCED", context)
 
 
@@ -233,7 +177,7 @@ def keep_as_credit(draft: Draft, ro: RefundOrchestration, leg: Leg, level: str, 
         _swap_for_payment(draft, ro, leg, leg.amount, level, context)
     else:
         legs.release(draft, ro, leg)
-    _fell_back(draft, ro, leg, "OPEN_CREDIT", leg.amount, "kept as open credit")
+    legs.fell_back(draft, ro, leg, "OPEN_CREDIT", leg.amount, "kept as open credit")
 
 
 def _swap_for_payment(
@@ -253,7 +197,7 @@ def _swap_for_payment(
         draft.extend(
             application.take_back(draft.get(CreditMemo, memo_id), invoice, ids, legs.why(context), context)
         )
-    _shrink_reservation(draft, ro, leg, amount)
+    legs.shrink_reservation(draft, ro, leg, amount)
     instead = min(amount, draft.get(Invoice, invoice_id).balance)
     legs.apply(draft, Payment, leg.source_id, invoice_id, instead, level, context, "instead/")
     legs.apply(draft, CreditMemo, memo_id, invoice_id, off - amount, level, context, "rest/")
@@ -263,8 +207,9 @@ def resolve_manual(states: States, command: ResolveManualAction, context: Contex
     ro = refund_sources.orchestration_of(states, command.orchestration_id, context)
     leg = _leg(ro, command.leg_no, "MANUAL")
     draft, refund_id = Draft(states, requesting.EVOLVE), None
-    if _covers_overdraft(draft, ro, leg):
+    if replanning.claim(draft, ro, leg):
         return draft.changes
+    leg = draft.get(RefundOrchestration, ro.orchestration_id).legs[leg.no]
     if command.resolution == "OPEN_CREDIT":
         keep_as_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
     else:

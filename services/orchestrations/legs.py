@@ -13,6 +13,7 @@ from events.invoice import InvoiceLocked, InvoiceUnlocked
 from events.money import Money
 from events.orchestration import (
     RefundLegFailed,
+    RefundLegFellBack,
     RefundLegPending,
     RefundLegRequested,
     RefundLegSucceeded,
@@ -152,6 +153,38 @@ def release(draft: Draft, ro: RefundOrchestration, leg: Leg) -> None:
         lines = draft.get(CreditMemo, leg.source_id).reservations[leg.refund_id]
         total = Money(sum(line.amount.amount_minor for line in lines), ro.currency)
         draft.record(CreditMemo, leg.source_id, CreditMemoRefundReleased(leg.refund_id, total, lines))
+
+
+def shrink_reservation(draft: Draft, ro: RefundOrchestration, leg: Leg, amount: int) -> None:
+    """Free a part of what a failed leg has reserved; the rest stays reserved for the next option."""
+    release(draft, ro, leg)
+    rest = leg.amount - amount
+    if rest > 0:
+        kept = RefundReservedOnPayment(leg.refund_id, Money(rest, ro.currency), ro.orchestration_id, leg.no)
+        draft.record(Payment, leg.source_id, kept)
+
+
+def fell_back(
+    draft: Draft,
+    ro: RefundOrchestration,
+    leg: Leg,
+    option: str,
+    amount: int,
+    reason: str,
+    new_leg_no: int | None = None,
+    payment_id: str | None = None,
+) -> None:
+    fact = RefundLegFellBack(
+        leg.no,
+        leg.tried[-1] if leg.tried else "ORIGINAL",
+        option,
+        reason,
+        Money(amount, ro.currency),
+        Money(leg.amount - amount, ro.currency),
+        new_leg_no,
+        payment_id,
+    )
+    draft.record(RefundOrchestration, ro.orchestration_id, fact)
 
 
 def leg_succeeded(draft: Draft, refund: Refund, context: Context) -> None:

@@ -15,6 +15,7 @@ from services.accounts.account import Account
 from services.calls.gateway import Gateway
 from services.credits.credit_memo import CreditMemo
 from services.decision import Context, Documents, Draft, Need, Needs, States
+from services.disputes.dispute import Dispute
 from services.errors import Rejected, not_found
 from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import RefundOrchestration
@@ -50,6 +51,8 @@ def needs(states: States, command: OfOrchestration, context: Context) -> Needs:
         payment = states.find(Payment, id)
         if payment and payment.gateway_id:
             yield Need(Gateway, payment.gateway_id)
+        for dispute_id in payment.disputes if payment else ():
+            yield Need(Dispute, dispute_id)
     for leg in ro.legs.values():
         yield Need(Refund, leg.refund_id)
     memo, owner = states.find(CreditMemo, ro.credit_memo_id), states.find(Account, context.account_id)

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import ClassVar
 
 from events.payment import (
+    ChargebackHoldRaised,
     ChargebackLost,
     ChargebackOpened,
     ChargebackWon,
@@ -247,6 +248,9 @@ def evolve(
             payment.disputes[event.dispute_id] = event.held.amount_minor
             payment.dispute_held += event.held.amount_minor
             payment.was_disputed = True
+        case ChargebackHoldRaised():
+            payment.disputes[event.dispute_id] += event.held.amount_minor
+            payment.dispute_held += event.held.amount_minor
         case ChargebackWon():
             payment.dispute_held -= payment.disputes.pop(event.dispute_id)
         case ChargebackLost():

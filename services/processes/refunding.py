@@ -3,6 +3,7 @@
 requested ------------------------------> execute the plan
 waiting, and a payment became known ----> execute the plan
 waiting behind another, and that ended -> execute the plan
+a bank took, or disputes, a payment ----> look at its legs that are not sent
 leg failed, softly ---------------------> retry the leg, when it is due
 no plan could be made ------------------> execute the plan again, later each time
 leg failed for good, or only partly placed -> the next fallback
@@ -20,12 +21,21 @@ from events.orchestration import (
     RefundOrchestrationFailed,
     RefundOrchestrationRequested,
 )
-from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed
+from events.payment import (
+    ChargebackLost,
+    ChargebackOpened,
+    PaymentCanceled,
+    PaymentFailed,
+    PaymentProcessed,
+    PaymentReturned,
+)
 from services.decision import Documents, Need, Needs, States
 from services.orchestrations.falling_back import ChooseRefundFallback, RetryRefundLeg
 from services.orchestrations.legs import RETRY_AFTER
 from services.orchestrations.orchestrating import ExecuteRefundPlan
 from services.orchestrations.orchestration import RefundOrchestration
+from services.orchestrations.replanning import ReplanRefund
+from services.payments.payment import Payment
 from services.processes.process import Process, Send, Trigger
 from services.tenants.tenant_settings import TenantSettings
 
@@ -37,10 +47,11 @@ _WAKING = (
     RefundOrchestrationCanceled,
 )
 _OF_A_LEG = (RefundLegFailed, RefundLegFellBack)
+_BANKS = (PaymentReturned, ChargebackOpened, ChargebackLost)
 
 
 def needs(states: States, trigger: Trigger) -> Needs:
-    if isinstance(trigger.fact, _WAKING):
+    if isinstance(trigger.fact, (*_WAKING, *_BANKS)):
         yield Documents(trigger.account_id)
         for id in states.find_documents(trigger.account_id, RefundOrchestration):
             yield Need(RefundOrchestration, id)
@@ -49,6 +60,7 @@ def needs(states: States, trigger: Trigger) -> Needs:
     elif isinstance(trigger.fact, _OF_A_LEG):
         yield Need(RefundOrchestration, trigger.stream_id)
         yield Need(TenantSettings, trigger.tenant)
+        yield from _its_payment(states, trigger)
 
 
 def react(states: States, trigger: Trigger) -> Iterable[Send]:
@@ -58,6 +70,8 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
             return [_plan(trigger, fact.orchestration_id, 1)]
         case RefundOrchestrationFailed():
             return _plan_again(states, trigger)
+        case RefundLegFailed() if fact.retry_at and _is_hit(states, trigger):
+            return [_replan(trigger, trigger.stream_id)]
         case RefundLegFailed(retry_at=None):
             return _next_option(states, trigger, fact.leg_no)
         case RefundLegFailed():
@@ -66,8 +80,38 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
             return [Send(command, trigger.account_id, key, fact.retry_at)]
         case RefundLegFellBack():
             return _next_option(states, trigger, fact.leg_no) if fact.remaining.amount_minor else []
+        case PaymentReturned() | ChargebackOpened() | ChargebackLost():
+            return list(_replans(states, trigger))
         case _:
             return list(_wake(states, trigger))
+
+
+def _its_payment(states: States, trigger: Trigger) -> Needs:
+    ro = states.find(RefundOrchestration, trigger.stream_id)
+    leg = ro.legs.get(trigger.fact.leg_no) if ro else None
+    if leg and leg.source_kind == "payment":
+        yield Need(Payment, leg.source_id)
+
+
+def _is_hit(states: States, trigger: Trigger) -> bool:
+    """Whether a bank has taken the payment of a leg back, or disputes it: then it waits for nothing."""
+    leg = states.get(RefundOrchestration, trigger.stream_id).legs[trigger.fact.leg_no]
+    if leg.source_kind != "payment":
+        return False
+    payment = states.get(Payment, leg.source_id)
+    return payment.overdrawn > 0 or bool(payment.disputes)
+
+
+def _replans(states: States, trigger: Trigger) -> Iterable[Send]:
+    for id in states.documents(trigger.account_id, RefundOrchestration):
+        legs = states.get(RefundOrchestration, id).legs.values()
+        if any((leg.source_kind, leg.source_id) == ("payment", trigger.stream_id) for leg in legs):
+            yield _replan(trigger, id)
+
+
+def _replan(trigger: Trigger, orchestration_id: str) -> Send:
+    key = f"refunding:{orchestration_id}:replan-{trigger.stream_id}:{trigger.version}"
+    return Send(ReplanRefund(orchestration_id), trigger.account_id, key)
 
 
 def _plan(trigger: Trigger, orchestration_id: str, attempt: int) -> Send:
@@ -106,5 +150,5 @@ def _next_option(states: States, trigger: Trigger, leg_no: int) -> Iterable[Send
     return [Send(command, trigger.account_id, key)]
 
 
-FACTS = (RefundOrchestrationRequested, RefundOrchestrationFailed, *_OF_A_LEG, *_WAKING)
+FACTS = (RefundOrchestrationRequested, RefundOrchestrationFailed, *_OF_A_LEG, *_WAKING, *_BANKS)
 PROCESS = Process("refunding", FACTS, needs, react, documents=(RefundOrchestration,))

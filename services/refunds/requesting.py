@@ -20,6 +20,8 @@ from services.calls.gateway import Gateway, check_accepts
 from services.credits import credit_memo
 from services.credits.credit_memo import CreditMemo
 from services.decision import Context, Draft, Need, Needs, States
+from services.disputes import dispute as disputes
+from services.disputes.dispute import Dispute
 from services.errors import Rejected
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
@@ -37,6 +39,7 @@ EVOLVE = {
     Refund: refunds.evolve,
     RefundOrchestration: orchestrations.evolve,
     GatewayCall: calling.evolve,
+    Dispute: disputes.evolve,
 }
 
 

@@ -36,6 +36,7 @@ TYPES = frozenset(
         "SETTLEMENT_DUPLICATE",
         "SETTLEMENT_UNEXPECTED",
         "SETTLEMENT_MISSING",
+        "REFUND_DUE",
     ]
 )
 

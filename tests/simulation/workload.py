@@ -673,9 +673,10 @@ def methods(users: Users, account: str) -> object:
 
 def profiles(users: Users, account: str) -> object:
     chosen, name = users.chosen, f"p{users.chosen.randrange(2)}"
+    method = users.method(account) if chosen.random() < 0.6 else None
     match chosen.randrange(5):
         case 0:
-            return DefineBillingProfile(name, name, 1, is_default=chosen.random() < 0.5)
+            return DefineBillingProfile(name, name, 1, chosen.random() < 0.5, saved_payment_method_id=method)
         case 1:
             return UpdateBillingProfile(name, "new", 2, is_default=chosen.random() < 0.5)
         case 2:

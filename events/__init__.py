@@ -1,6 +1,7 @@
 """The language of Tender: every fact, in every version, by its permanent topic."""
 
 from events import (  # importing a module enters its facts in the catalog
+    access,
     account,
     authorization,
     credit_memo,
@@ -21,6 +22,7 @@ from events import (  # importing a module enters its facts in the catalog
 )
 
 __all__ = [
+    "access",
     "account",
     "authorization",
     "credit_memo",

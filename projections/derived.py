@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from projections import accounts, credits, invoices, operations, payments, refunds
+from projections import access, accounts, credits, invoices, operations, payments, refunds
 from projections.table import Column, Table
 
 Row = Mapping[str, Any]
@@ -162,6 +162,17 @@ def _account(column: str) -> Derived:
     return Derived("text", sql, None, elsewhere)
 
 
+def _key_status(row: Row, now: datetime, rows: Rows) -> str:
+    if row["revoked_at"] is not None:
+        return "REVOKED"
+    return "EXPIRED" if row["expires_at"] is not None and row["expires_at"] <= now else "ACTIVE"
+
+
+_KEY_STATUS_SQL = (
+    "(case when t.revoked_at is not null then 'REVOKED' when t.expires_at <= {now} then 'EXPIRED' "
+    "else 'ACTIVE' end)"
+)
+
 _ACCOUNT_BALANCE: dict[str, Derived] = {
     "net_balance": Derived(
         "bigint", f"(t.open_receivables + t.overdrawn - ({_HELD}))", lambda row, now, rows: net_balance(row)
@@ -219,6 +230,7 @@ DERIVED: dict[str, dict[str, Derived]] = {
     },
     refunds.refunds.name: {"age_days": _days_since("requested_at")},
     refunds.orchestrations.name: {"age_days": _days_since("requested_at")},
+    access.api_keys.name: {"status": Derived("text", _KEY_STATUS_SQL, _key_status)},
     operations.exceptions.name: {"age_days": _days_since("raised_at")},
 }
 """By table, then by field."""

@@ -11,6 +11,7 @@ from events import ids
 from events.log import Log, Recorded, opened
 from events.mapper import decode
 from events.money import Money
+from projections.sight import EVERYTHING, Sight
 from projections.words import sentence
 
 KINDS = (
@@ -44,7 +45,9 @@ async def streams_of(log: Log, tenant: str, id: str) -> list[str]:
     return [stream for stream in found if await log.read_stream(stream)]
 
 
-async def explain(log: Log, tenant: str, id: str, *, related: bool = False) -> list[dict[str, Any]]:
+async def explain(
+    log: Log, tenant: str, id: str, *, related: bool = False, sight: Sight = EVERYTHING
+) -> list[dict[str, Any]]:
     """Every fact of what the id names: what it says, who caused it, and by which command.
 
     What it asked of a gateway is told with it: the request, with its Level 2 and 3 data, and the answers.
@@ -52,14 +55,16 @@ async def explain(log: Log, tenant: str, id: str, *, related: bool = False) -> l
     """
     streams = await streams_of(log, tenant, id)
     events = await _events(log, streams)
+    if events and not any(sight.sees(event) for event in events):
+        sight.check(events[0])
     if related:
         named = {stream for event in events for stream in _named(tenant, event)} - set(streams)
         events += await _events(log, sorted(named))
     asked = {orjson.loads(event.data).get("gateway_idempotency_key") for event in events}
     events += await _events(log, [f"{tenant}/gwcall-{key}" for key in sorted(asked - {None})])
     once = {event.position: event for event in events}
-    in_order = [once[position] for position in sorted(once)]
-    return [told(event) for event in await opened(log, in_order)]
+    in_order = [event for position in sorted(once) if sight.sees(event := once[position])]
+    return [told(event, sight) for event in await opened(log, in_order)]
 
 
 async def _events(log: Log, streams: Sequence[str]) -> list[Recorded]:
@@ -71,20 +76,20 @@ def _named(tenant: str, event: Recorded) -> list[str]:
     return [f"{tenant}/{kind}-{fields[name]}" for name, kind in _RELATED.items() if fields.get(name)]
 
 
-def told(event: Recorded) -> dict[str, Any]:
+def told(event: Recorded, sight: Sight = EVERYTHING) -> dict[str, Any]:
     meta, fact = orjson.loads(event.meta), decode(event.topic, event.data)
     return {
         "event_id": event.event_id,
         "position": event.position,
         "type": f"payments.{event.topic}",
         "at": event.occurred_at,
-        "sentence": sentence(fact),
+        "sentence": sentence(sight.told(fact)),
         "left": _left(fact),
         "command_id": event.command_id,
         "actor": meta.get("actor"),
         "correlation_id": meta.get("correlation_id"),
         "causation_id": meta.get("causation_id"),
-        "data": orjson.loads(event.data),
+        "data": sight.shown(orjson.loads(event.data)),
     }
 
 
@@ -97,16 +102,20 @@ def _left(fact: Any) -> dict[str, Any] | None:
     return None
 
 
-async def why_balance(log: Log, tenant: str, invoice_id: str) -> dict[str, Any] | None:
+async def why_balance(
+    log: Log, tenant: str, invoice_id: str, sight: Sight = EVERYTHING
+) -> dict[str, Any] | None:
     """An invoice's balance as a sum: what was posted, and each thing that changed it."""
     events = await log.read_stream(f"{tenant}/invoice-{invoice_id}")
     steps: list[dict[str, Any]] = []
     balance = 0
+    if events:
+        sight.check(events[0])
     for event in events:
         fact = decode(event.topic, event.data)
         after = _balance_after(fact, balance)
         if after != balance or not steps:
-            steps.append({**told(event), "change_minor": after - balance, "balance_minor": after})
+            steps.append({**told(event, sight), "change_minor": after - balance, "balance_minor": after})
         balance = after
     if not steps:
         return None
@@ -120,11 +129,14 @@ def _balance_after(fact: Any, balance: int) -> int:
     return moved.amount_minor if moved is not None else balance
 
 
-async def why_this_payment(log: Log, tenant: str, orchestration_id: str) -> dict[str, Any] | None:
+async def why_this_payment(
+    log: Log, tenant: str, orchestration_id: str, sight: Sight = EVERYTHING
+) -> dict[str, Any] | None:
     """The rule and the candidates that a refund's payments were chosen by, and all that came of it."""
     events: Sequence[Recorded] = await log.read_stream(f"{tenant}/ro-{orchestration_id}")
     if not events:
         return None
+    sight.check(events[0])
     plans = [
         orjson.loads(event.data) for event in events if event.topic == "refund_orchestration.plan_made.v1"
     ]
@@ -133,5 +145,5 @@ async def why_this_payment(log: Log, tenant: str, orchestration_id: str) -> dict
         "rule": "the fewest payments whose applied money reaches the target: "
         "largest eligible first, then the latest applied, then by id",
         "plans": plans,
-        "facts": [told(event) for event in events],
+        "facts": [told(event, sight) for event in events],
     }

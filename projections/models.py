@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from projections import (
+    access,
     accounts,
     cash_flow,
     credits,
@@ -32,6 +33,7 @@ TABLES: tuple[Table, ...] = (
     *ledger.TABLES,
     *migrations.TABLES,
     *cash_flow.TABLES,
+    *access.TABLES,
 )
 
 assert methods.payment_methods in TABLES, "importing it binds what it does to the table"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from projections import (
+    access,
     accounts,
     cash_flow,
     credits,
@@ -49,7 +50,13 @@ QUERIES: dict[str, Query] = {
             ("effective_at",),
             ("position",),
         ),
-        Query("accounts", accounts.accounts, "Accounts", ("status", "parent_account_id"), personal=("name",)),
+        Query(
+            "accounts",
+            accounts.accounts,
+            "Accounts",
+            ("account_id", "status", "parent_account_id"),
+            personal=("name",),
+        ),
         Query(
             "account-balances",
             accounts.account_balances,
@@ -198,6 +205,22 @@ QUERIES: dict[str, Query] = {
             ("account_id", "type", "status", "subject_kind", "subject_id"),
             ("raised_at", "amount", "age_days"),
             ("raised_at", "amount"),
+        ),
+        Query(
+            "api-keys",
+            access.api_keys,
+            "API keys: as whom, for what, and when they were last used",
+            ("actor_id", "name", "status"),
+            ("created_at", "expires_at", "last_used_at"),
+            ("created_at", "last_used_at"),
+        ),
+        Query(
+            "denials",
+            access.denials,
+            "What somebody was not let do or see",
+            ("code", "action", "actor_id", "account_id"),
+            ("denied_at",),
+            ("denied_at",),
         ),
         Query(
             "ledger-entries",

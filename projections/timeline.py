@@ -14,6 +14,7 @@ import orjson
 from events.log import Log, Recorded, opened
 from events.mapper import decode
 from projections.asking import BadQuery, limit_of, one_of
+from projections.sight import EVERYTHING, Sight
 from projections.words import sentence
 
 FILTERS = ("account_id", "type", "stream", "actor", "text", "at_from", "at_to")
@@ -21,12 +22,15 @@ _KNOWN = frozenset({*FILTERS, "sort", "limit", "cursor", "min_position"})
 _CHUNK = 500
 
 
-async def timeline(log: Log, tenant: str, asked: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+async def timeline(
+    log: Log, tenant: str, asked: Mapping[str, Sequence[str]], sight: Sight = EVERYTHING
+) -> dict[str, Any]:
     """`{items, has_more, next_cursor}` of one account's events.  Raises `BadQuery`.
 
     Oldest first, or newest first with `sort=-position`; `text` looks into names and sentences.
     """
     account_id, limit = _account(asked), limit_of(asked)
+    sight.check_account(account_id)
     newest_first = _newest_first(asked)
     place, items, matches = _cursor(asked), list[dict[str, Any]](), _Matches(asked)
     while len(items) <= limit:
@@ -34,7 +38,8 @@ async def timeline(log: Log, tenant: str, asked: Mapping[str, Sequence[str]]) ->
         if not events:
             break
         place = events[-1].position
-        items += [told for event in await opened(log, events) if (told := _told(event)) and matches(told)]
+        seen = [event for event in events if sight.sees(event)]
+        items += [told for event in await opened(log, seen) if matches(told := _told(event, sight))]
     kept = items[:limit]
     has_more = len(items) > limit
     return {
@@ -44,7 +49,7 @@ async def timeline(log: Log, tenant: str, asked: Mapping[str, Sequence[str]]) ->
     }
 
 
-def _told(event: Recorded) -> dict[str, Any]:
+def _told(event: Recorded, sight: Sight) -> dict[str, Any]:
     return {
         "event_id": event.event_id,
         "position": event.position,
@@ -55,7 +60,7 @@ def _told(event: Recorded) -> dict[str, Any]:
         "at": event.occurred_at,
         "actor": orjson.loads(event.meta)["actor"],
         "command_id": event.command_id,
-        "sentence": sentence(decode(event.topic, event.data)),
+        "sentence": sentence(sight.told(decode(event.topic, event.data))),
     }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from events import access as acc
 from events import credit_memo as cm
 from events import invoice as inv
 from events import orchestration as ro
@@ -137,6 +138,9 @@ def _paid_in(fact: po.PayoutPaidIn) -> str:
 
 
 _SAID: dict[type[Any], Words] = {
+    acc.AccessDenied: lambda f: f"{f.actor_id} was not let do {f.action}: {f.message}",
+    acc.ApiKeyCreated: lambda f: f"API key {f.name} given to {f.actor_id}: {', '.join(map(_plain, f.roles))}",
+    acc.ApiKeyUsed: lambda f: f"Signed in with, in the hour of {f.used_at:%Y-%m-%d %H:%M}",
     inv.InvoicePosted: _posted,
     inv.InvoicePaymentApplied: _settling("Payment", "applied", "to"),
     inv.InvoicePaymentUnapplied: _settling("Payment", "taken off", "from"),

@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import httpx
 import uvicorn
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -43,6 +44,7 @@ from services.door import Door
 from services.handler import Handler
 from services.hearing import Hearing
 from services.http.app import create_app
+from services.http.gate import Gate
 from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.keys import KeyEncryption, in_folder
@@ -52,6 +54,7 @@ from services.process_runner import ProcessRunner
 from services.relay import Relay
 from services.running import kafka_admin
 from services.settings import Settings
+from services.signing_in import joining
 from services.store.postgres import PostgresStore
 from services.store.protocol import StoreUnavailable
 from services.subjects import PROCESSES, SUBJECTS
@@ -79,6 +82,15 @@ def holder(role: str) -> str:
 
 def topics(settings: Settings) -> Topics:
     return Topics.named(settings.topic_prefix)
+
+
+def commands_topics(settings: Settings) -> tuple[str, ...]:
+    """Where commands come from: the one topic of all, and those of producers that are known by theirs."""
+    return (topics(settings).commands, *joining.principals(settings))
+
+
+def all_topics(settings: Settings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*topics(settings), *commands_topics(settings))))
 
 
 @asynccontextmanager
@@ -116,7 +128,13 @@ async def worker(settings: Settings) -> None:
     """Takes commands from Kafka, decides them, appends."""
     async with store(settings) as opened:
         cluster = await _cluster(settings)
-        handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=settings.cached_streams_max)
+        handler = Handler(
+            opened,
+            SUBJECTS,
+            CLOCK,
+            guard=joining.guard(settings),
+            cached_streams_max=settings.cached_streams_max,
+        )
         broker = KafkaBroker(
             settings.kafka_bootstrap_servers or "",
             security=_broker_security(settings),
@@ -126,7 +144,7 @@ async def worker(settings: Settings) -> None:
         )
         bus = CommandBus(
             broker,
-            topics(settings).commands,
+            commands_topics(settings),
             group=settings.consumer_group,
             batch_timeout_ms=settings.batch_timeout_ms,
             batch_records_max=settings.batch_records_max,
@@ -139,6 +157,7 @@ async def worker(settings: Settings) -> None:
             cluster_id=cluster,
             results_topic=topics(settings).results,
             answer=bus.answer,
+            callers=joining.callers_of(settings, key_encryption(settings)),
         )
         try:
             await bus.start(intake)
@@ -160,6 +179,7 @@ async def relay(settings: Settings) -> None:
             topics=topics(settings),
             resend_seconds=settings.outbox_resend_seconds,
             refill_events_max=settings.relay_refill_events_max,
+            seal=joining.seals(key_encryption(settings)).made,
         )
         async with _released(published.lease):
             await _until_one_ends(published.run(), _watch(settings, cluster))
@@ -205,9 +225,16 @@ async def projector(settings: Settings) -> None:
 async def http(settings: Settings) -> None:
     """Answers questions, and takes commands, over HTTP."""
     assert settings.database_url is not None
-    async with store(settings) as opened, PostgresRows.connected(settings.database_url, TABLES) as rows:
-        door = Door(opened, CLOCK.now)
-        handler = Handler(opened, SUBJECTS, CLOCK, cached_streams_max=10_000)
+    joining.check_listening(settings)
+    async with (
+        store(settings) as opened,
+        PostgresRows.connected(settings.database_url, TABLES) as rows,
+        httpx.AsyncClient() as client,
+    ):
+        door, guard = Door(opened, CLOCK.now), joining.guard(settings)
+        handler = Handler(opened, SUBJECTS, CLOCK, guard=guard, cached_streams_max=10_000)
+        sign_in = joining.sign_in(settings, opened, key_encryption(settings), client, CLOCK.now)
+        gate = Gate(sign_in, guard, opened, CLOCK.now)
         gateways, hearing = Gateways(opened, settings), Hearing(opened, CLOCK.now)
         notifications = Notifications(hearing, gateways.heard, settings.notification_bytes_max)
         broker = BrokerWatch(settings)
@@ -217,10 +244,11 @@ async def http(settings: Settings) -> None:
             door,
             handler.dry_run,
             notifications,
-            Migrations(opened, CLOCK),
+            Migrations(opened, CLOCK, gate),
             now=CLOCK.now,
             wait_seconds=settings.http_wait_seconds,
             broker=broker.cluster,
+            gate=gate,
         )
         config = uvicorn.Config(
             app,

@@ -26,12 +26,12 @@ LAG_SECONDS = 1.0
 
 
 class CommandBus:
-    """One member of the consumer group of the commands topic."""
+    """One member of the consumer group of the topics that commands come by."""
 
     def __init__(
         self,
         broker: KafkaBroker,
-        topic: str,
+        topics: Sequence[str],
         *,
         group: str,
         batch_timeout_ms: int = 10,
@@ -43,7 +43,7 @@ class CommandBus:
         self._done: dict[Partition, int] = {}
         self._committing: asyncio.Task[None] | None = None
         self._subscriber: Any = broker.subscriber(
-            topic,
+            *topics,
             batch=True,
             group_id=group,
             ack_policy=AckPolicy.MANUAL,

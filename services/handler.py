@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -23,6 +24,8 @@ from events.account import PersonalDataErased
 from events.keeping import kept
 from events.mapper import topic_of
 from services import answers
+from services.access.denial import CODES as DENIALS
+from services.access.guarding import OPEN, Guard
 from services.answers import Answer
 from services.cache import StateCache
 from services.calls.work import references_of, work_changes
@@ -35,6 +38,7 @@ from services.decision import (
     Context,
     Name,
     Need,
+    Needs,
     NotLoaded,
     NumbersMissing,
     References,
@@ -45,6 +49,7 @@ from services.decision import (
     Told,
 )
 from services.errors import Rejected
+from services.signing_in.denying import denial_of
 from services.store.protocol import (
     Batch,
     Claim,
@@ -65,6 +70,8 @@ ATTEMPTS_MAX = 20
 ROUNDS_MAX = 6
 """Needs that follow from needs: an outcome names its call, that its refund, that its orchestration, …"""
 POISON_TRIES = 3
+ACTOR_HEADER = "tender_actor"
+"""Of a parked command: who was found to have sent it, whatever it says itself."""
 NUMBERS_BLOCK = 1000
 
 
@@ -113,10 +120,16 @@ class _Missing:
 
 class Handler:
     def __init__(
-        self, store: Store, subjects: Iterable[Subject], clock: Clock, *, cached_streams_max: int = 200_000
+        self,
+        store: Store,
+        subjects: Iterable[Subject],
+        clock: Clock,
+        *,
+        guard: Guard = OPEN,
+        cached_streams_max: int = 200_000,
     ) -> None:
         subjects = tuple(subjects)
-        self._store, self._clock = store, clock
+        self._store, self._clock, self._guard = store, clock, guard
         self._rules = {rule.command: rule for subject in subjects for rule in subject.rules}
         self._evolve = {subject.state: subject.evolve for subject in subjects}
         self.cache = StateCache(store, subjects, cached_streams_max)
@@ -270,7 +283,7 @@ class Handler:
         if item.rule is None:
             return False
         tenant, cache, misses = item.command.tenant, self.cache, False
-        for need in item.rule.needs(item.states, item.command.data, item.context):
+        for need in self._needs(item, item.rule):
             if isinstance(need, Need):
                 stream = f"{tenant}/{need.state.KIND}-{need.id}"
                 if stream not in cache.streams:
@@ -293,6 +306,13 @@ class Handler:
                     misses = True
         return misses
 
+    def _needs(self, item: _Item, rule: Rule) -> Needs:
+        command = item.command
+        needs = rule.needs(item.states, command.data, item.context)
+        if not self._guard.asks(command.actor):
+            return needs
+        return chain(self._guard.needs(item.states, command, item.context), needs)
+
     async def _decide_all(self, attempt: _Attempt) -> None:
         seen = attempt.answers
         for item in attempt.items:
@@ -306,6 +326,8 @@ class Handler:
 
     async def _decide(self, item: _Item, attempt: _Attempt) -> Answer:
         command = item.command
+        if (denied := self._guard.denied(command.actor, command.type)) is not None:
+            return self._reject(command, denied, attempt)
         if isinstance(command.data, Rejected):  # for its content, whatever came before it; and it is not kept
             return self._reject(command, command.data, attempt)
         if command.home in attempt.parked:
@@ -332,11 +354,15 @@ class Handler:
         if isinstance(command.data, Rejected):
             raise command.data
         assert rule is not None, f"nobody decides {type(command.data).__name__}"
+        if (denied := self._guard.denied(command.actor, command.type)) is not None:
+            raise denied
         self._check_envelope(item, rule)
         if rule.follows:
             item.context.told = await self._told(rule.follows(command.data, item.context), attempt)
         while True:
             try:
+                if self._guard.asks(command.actor):
+                    self._guard.check(item.states, command, item.context)
                 changes = rule.decide(item.states, command.data, item.context)
             except NotLoaded:
                 before = self.cache.size
@@ -462,6 +488,8 @@ class Handler:
         if rejected.field:
             outcome["field"] = rejected.field
         encoded = orjson.dumps(outcome, default=str)
+        if rejected.code in DENIALS:
+            attempt.batch.outbox.append(denial_of(command, rejected, self._clock.now()))
         if command.dry_run:
             return Answer(command, "REJECTED", encoded, self.cache.position, recorded=False)
         return self._verdict(command, "REJECTED", encoded, 0, attempt)
@@ -472,7 +500,11 @@ class Handler:
             attempt.batch.unparked.remove(command.command_id)
             outcome = orjson.dumps({"code": "PARKED", "message": reason[:1000], "details": {}})
             return Answer(command, "PARKED", outcome, self.cache.position, recorded=False)
-        headers = (("ce_type", command.type.encode()), ("ce_id", str(command.command_id).encode()))
+        headers = (
+            ("ce_type", command.type.encode()),
+            ("ce_id", str(command.command_id).encode()),
+            (ACTOR_HEADER, orjson.dumps(command.actor)),
+        )
         attempt.batch.parked.append(
             ParkedCommand(
                 command.command_id,

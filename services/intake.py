@@ -18,12 +18,16 @@ from services.clock import Clock
 from services.commands import Command, decode
 from services.errors import Undecodable
 from services.handler import Handler
-from services.messages import Message, result_body, result_message
+from services.messages import SEAL, Message, result_body, result_message
 from services.migrations.migrating import expanded
+from services.signing_in.callers import Callers
 from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
 
 COMMANDS_MAX = 2000
 """In one transaction."""
+
+ANYBODY = Callers()
+"""Nobody signs in."""
 PAUSE_SECONDS = 0.2
 PAUSE_SECONDS_MAX = 5.0
 
@@ -68,9 +72,11 @@ class Intake:
         cluster_id: str,
         results_topic: str,
         answer: Callable[[Sequence[Message]], Awaitable[None]],
+        callers: Callers = ANYBODY,
     ) -> None:
         self._handler, self._store_offset, self._clock = handler, store_offset, clock
         self._cluster_id, self._results_topic, self._answer = cluster_id, results_topic, answer
+        self._callers = callers
         self._next: dict[tuple[str, int], int | None] = {}
 
     async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
@@ -131,7 +137,7 @@ class Intake:
 
     def _read(self, record: Record) -> tuple[Sequence[Command], DeadLetter | None]:
         try:
-            return expanded(command_of(record)), None
+            return expanded(command_of(record, self._callers)), None
         except Undecodable as undecodable:
             return (), self._dead_letter(record, undecodable)
 
@@ -193,20 +199,27 @@ _TEXTS = {
 }
 
 
-def command_of(record: Record) -> Command:
-    """The command of a record.  Raises `Undecodable`; never anything else for what a record may hold."""
+def command_of(record: Record, callers: Callers = ANYBODY) -> Command:
+    """The command of a record, with who sent it.
+
+    Raises `Undecodable`; never anything else for what a record may hold.
+    """
     texts: dict[str, str] = {}
-    type = ""
+    type, seal = "", None
     for name, value in record.headers:
         if name == "ce_type":
             type = _text(name, value)
+        elif name == SEAL:
+            seal = value
         elif name in _TEXTS:
             texts[_TEXTS[name]] = _text(name, value)
     if not type:
         raise Undecodable("UNKNOWN_TYPE", "the record has no ce_type header")
     if record.value is None:
         raise Undecodable("MALFORMED_REQUEST", "the record has no value")
-    return decode(type, record.value, key=record.key, **texts)
+    trust = callers.trust(record, type, texts.get("ce_id", "").encode(), seal)
+    command = decode(type, record.value, key=record.key, trust=trust, **texts)
+    return callers.scoped(record, command, seal is not None)
 
 
 def _text(name: str, value: bytes) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import hmac
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ class KeyEncryption:
         assert all(len(key) == KEK_BYTES for key in keys), f"a key-encryption key has {KEK_BYTES} bytes"
         self._random = random
         self._ciphers = {_id_of(key): AESGCM(key) for key in keys}
+        self._roots = [hmac.digest(key, b"tender derived keys", "sha256") for key in keys]
         self.current = _id_of(keys[0])
 
     @classmethod
@@ -56,6 +58,10 @@ class KeyEncryption:
         if any(len(key) != KEK_BYTES for key in keys):
             raise ValueError("a key-encryption key is 32 bytes in base64")
         return cls(keys)
+
+    def derived(self, purpose: str) -> tuple[bytes, ...]:
+        """Keys for another purpose, of each key-encryption key, the first first."""
+        return tuple(hmac.digest(root, purpose.encode(), "sha256") for root in self._roots)
 
     def make(self, home: str) -> Wrapped:
         """A new key for a data subject."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from itertools import groupby
@@ -15,6 +15,7 @@ from events.log import Recorded, RecordedVerdict
 from services.store.protocol import DeadLetter, OutboxCommand
 
 SOURCE = "/tender"
+SEAL = "tender_seal"
 RESULT_TYPE = "payments.command.result.v1"
 
 Header = tuple[str, bytes]
@@ -127,17 +128,24 @@ def result_message(
     return Message(topic, key, body, headers)
 
 
-def command_message(command: OutboxCommand, topic: str) -> Message:
+Seal = Callable[[bytes, bytes, bytes, bytes], bytes]
+"""(type, id, key, value) -> what proves that the command is ours."""
+
+
+def command_message(command: OutboxCommand, topic: str, seal: Seal | None = None) -> Message:
     meta, key = orjson.loads(command.meta), command.home.encode()
+    type, id = command.type.encode(), str(command.command_id).encode()
     headers = [
         _SPECVERSION,
         _SOURCE,
-        ("ce_id", str(command.command_id).encode()),
-        ("ce_type", command.type.encode()),
+        ("ce_id", id),
+        ("ce_type", type),
         ("ce_time", command.due_at.isoformat().encode()),
         ("partitionkey", key),
         *_cause(meta, meta.get("causation_id")),
     ]
+    if seal is not None:
+        headers.append((SEAL, seal(type, id, key, command.body)))
     return Message(topic, key, command.body, headers)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.bootstrap import security, topics
+from services.bootstrap import all_topics, security
 from services.running import kafka_admin
 from services.settings import Settings
 from services.store import migrate
@@ -21,7 +21,7 @@ async def prepare(settings: Settings) -> list[str]:
     await kafka_admin.wait_for_broker(settings.kafka_bootstrap_servers, **security(settings))
     await kafka_admin.create_topics(
         settings.kafka_bootstrap_servers,
-        topics(settings),
+        all_topics(settings),
         settings.topic_partitions,
         settings.topic_replication,
         **security(settings),

@@ -19,6 +19,7 @@ from services.clock import Clock
 from services.lease import Lease
 from services.messages import (
     Message,
+    Seal,
     Topics,
     command_message,
     dead_letter_message,
@@ -98,11 +99,13 @@ class Relay:
         topics: Topics,
         resend_seconds: float = 30.0,
         refill_events_max: int = 100_000,
+        seal: Seal | None = None,
     ) -> None:
         self._store, self._publisher, self._clock = store, publisher, clock
         self.lease = Lease(store, NAME, holder, clock)
         self._cluster_id, self._topics = cluster_id, topics
         self._resend_seconds, self._refill = resend_seconds, refill_events_max
+        self._seal = seal
         self._places: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -132,7 +135,7 @@ class Relay:
         messages = [verdict_message(verdict, self._topics.results) for verdict in results]
         messages += event_messages(events, self._topics.events)
         messages += [dead_letter_message(letter, self._topics.dead_letters) for _, letter in letters]
-        messages += [command_message(command, self._topics.commands) for command in due]
+        messages += [command_message(command, self._topics.commands, self._seal) for command in due]
         if messages:
             await self._publisher.publish(messages)
         await self._advance(

@@ -8,8 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.signing_in.tokens import ALGORITHMS
 
 
 class Settings(BaseSettings):
@@ -54,8 +56,42 @@ class Settings(BaseSettings):
 
     cached_streams_max: int = Field(default=200_000, ge=1000)
 
+    sign_in: Literal["off", "required"] = "off"
+    """`off`: whoever reaches HTTP or the broker is the operator, so HTTP listens on loopback only.
+    `required`: nobody does or sees anything without a token or a key that lets him."""
+    oidc_issuer: str | None = None
+    """Of the OpenID provider, as its tokens name it; none: only API keys sign in."""
+    oidc_audience: str | None = None
+    """For whom its tokens must be."""
+    oidc_jwks_url: str | None = None
+    """Where its keys are; none: where its `.well-known/openid-configuration` says."""
+    oidc_jwks_file: Path | None = None
+    """A file with its keys instead, read again when it changes."""
+    oidc_jwks_seconds: float = Field(default=600.0, ge=1)
+    """How long fetched keys are used before they are fetched again."""
+    oidc_algorithms: tuple[str, ...] = ("RS256", "ES256", "PS256", "EdDSA")
+    """By which tokens may be signed; never a shared secret."""
+    oidc_leeway_seconds: float = Field(default=30.0, ge=0, le=300)
+    """How far clocks may differ."""
+    oidc_id_claim: str = "sub"
+    oidc_roles_claim: str = "roles"
+    """A list of roles, or a text with blanks between; `realm_access.roles` leads into an object."""
+    oidc_tenants_claim: str = "tenants"
+    """The tenants that somebody has to do with; `*`: every one."""
+    oidc_accounts_claim: str = "accounts"
+    """The only accounts that somebody reaches; without the claim: all that his roles let him."""
+    oidc_role_names: dict[str, str] = Field(default_factory=dict)
+    """`{"the provider's role or group": "PAYMENT_ADMIN"}`; empty: they are called the same."""
+    api_key: SecretStr | None = None
+    """By what the CLI signs in over HTTP; or a token, or a file that holds one of them."""
+    api_key_file: Path | None = None
+    token: SecretStr | None = None
+    token_file: Path | None = None
+    kafka_principals_file: Path | None = None
+    """Who produces commands, by the topic that only he may write to: see `deploy/sign-in.md`."""
+
     http_host: str = "127.0.0.1"
-    """Actors are recorded, not yet trusted: listen on loopback only, or behind your own gate."""
+    """Any other than a loopback address needs `sign_in`."""
     http_port: int = Field(default=8080, ge=0, le=65535)
     http_wait_seconds: float = 2.0
 
@@ -85,6 +121,22 @@ class Settings(BaseSettings):
     """Calls in a row without an answer that open a gateway's circuit; 0: only people open it."""
     gateway_lease_seconds: float = 180.0
     """Longer than any gateway's read timeout."""
+
+    @field_validator("oidc_algorithms")
+    @classmethod
+    def _asymmetric(cls, given: tuple[str, ...]) -> tuple[str, ...]:
+        if not given or not set(given) <= ALGORITHMS:
+            raise ValueError(f"some of {', '.join(sorted(ALGORITHMS))}")
+        return given
+
+    def shown(self) -> str | None:
+        """What the CLI signs in by.  Raises `OSError` for a file that is not there."""
+        for given, file in ((self.api_key, self.api_key_file), (self.token, self.token_file)):
+            if given is not None:
+                return given.get_secret_value().strip()
+            if file is not None:
+                return file.read_text().strip()
+        return None
 
     @property
     def notifications_url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.access import api_key, denial
 from services.accounts import (
     account,
     billing_profile,
@@ -32,6 +33,8 @@ from services.tenants import exceptions, parking, tenant_settings
 from services.transfers import receiving, transferring
 
 SUBJECTS: tuple[Subject, ...] = (
+    api_key.SUBJECT,
+    denial.SUBJECT,
     tenant_settings.SUBJECT,
     account.SUBJECT,
     Subject(

@@ -8,19 +8,24 @@ from __future__ import annotations
 from uuid import UUID
 
 import orjson
+from pydantic import TypeAdapter
 
 from events import ids
 from events.operations import ParkedCommandDropped
 from services.clock import Clock
 from services.commands import Actor, Command, decode
 from services.errors import Rejected
-from services.handler import Handler
+from services.handler import ACTOR_HEADER, Handler
 from services.store.protocol import Batch, NewEvent, NewVerdict, ParkedCommand, Store
 from services.tenants.parking import Parked
 
+_ACTOR = TypeAdapter(Actor)
+
 
 def command_of(parked: ParkedCommand) -> Command:
-    return decode(parked.type, parked.body, ce_id=str(parked.command_id))
+    actor = dict(parked.headers).get(ACTOR_HEADER)
+    trust = None if actor is None else lambda _: _ACTOR.validate_json(actor)
+    return decode(parked.type, parked.body, ce_id=str(parked.command_id), trust=trust)
 
 
 async def release(store: Store, handler: Handler, home: str) -> int:

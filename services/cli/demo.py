@@ -54,6 +54,8 @@ def demo(
         data_dir or DATA_DIR,
         http_port=http_port if http_port is not None else _port(serve),
         simulator_seed=seed,
+        sign_in="off",  # a shop of its own, on this machine only
+        http_host="127.0.0.1",
         gateway_lease_seconds=demo_run.LEASE_SECONDS,
     )
     raise SystemExit(run(_demo(settings, seed, serve, output)))

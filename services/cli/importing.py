@@ -20,9 +20,10 @@ from services.commands import Actor
 from services.importing import files
 from services.importing.files import Invoice, ToImport
 from services.importing.sending import Verdict, sender
+from services.signing_in import joining
 from services.store.postgres import PostgresStore
 
-ACTOR = Actor("USER", "import")
+ACTOR = Actor("USER", "import", ("OPERATOR",))
 CHUNK = 2_000
 SHOWN_MAX = 20
 
@@ -65,7 +66,9 @@ async def _import(file: Path, tenant: str, data_dir: Path | None, target: Path, 
     async with attached_store(data_dir) as (settings, store):
         kafka, topics = settings.kafka_bootstrap_servers or "", bootstrap.topics(settings)
         known = await _known(store, found)
-        async with sender(store, kafka, topics, tenant, ACTOR, **bootstrap.security(settings)) as sending:
+        seal = joining.seals(bootstrap.key_encryption(settings)).made
+        signing_in = bootstrap.security(settings)
+        async with sender(store, kafka, topics, tenant, ACTOR, seal=seal, **signing_in) as sending:
             with progress() as shown, target.open("wb") as out:
                 step = steps(shown)("invoices", sum(map(len, found.waves)))
                 counted = Counter[str]()

@@ -23,7 +23,7 @@ from services.importing.migration import Job, Migration
 from services.migrations.token_migration import TokenMigrationJob
 from services.store.protocol import Store
 
-ACTOR = Actor("USER", "import-methods")
+ACTOR = Actor("USER", "import-methods", ("OPERATOR",))
 OUTCOMES = ("IMPORTED", "UPDATED", "SKIPPED", "REJECTED", "PARKED")
 
 

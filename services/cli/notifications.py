@@ -118,7 +118,7 @@ def replay(
     async def ask() -> tuple[int, list[str]]:
         async with reading(data_dir) as (store, rows):
             chosen = [row async for row in _chosen(rows, tenant, notification_ids, asked)]
-            return await _replay(store, tenant, chosen, Actor("USER", actor))
+            return await _replay(store, tenant, chosen, Actor("USER", actor, ("OPERATOR",)))
 
     done, refused = run(ask())
     console.print(f"{done} replayed, {len(refused)} refused")

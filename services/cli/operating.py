@@ -14,6 +14,7 @@ from services.clock import SystemClock
 from services.commands import Actor
 from services.documents import contracts
 from services.handler import Handler
+from services.signing_in import joining
 from services.subjects import SUBJECTS
 from services.unparking import drop, release
 
@@ -126,8 +127,9 @@ def release_parked(home: Home, *, data_dir: DataDir = None, output: Output = "ta
     """Decide a key's parked commands anew, in order; 1 when one of them still cannot be decided."""
 
     async def ask() -> dict[str, Any]:
-        async with attached_store(data_dir) as (_, store):
-            decided = await release(store, Handler(store, SUBJECTS, SystemClock()), home)
+        async with attached_store(data_dir) as (settings, store):
+            handler = Handler(store, SUBJECTS, SystemClock(), guard=joining.guard(settings))
+            decided = await release(store, handler, home)
             return {"decided": decided, "still_parked": len(await store.parked_commands(home))}
 
     told = run(ask())

@@ -41,11 +41,12 @@ from services.payouts.banking import ReportPayoutNotPaidIn
 from services.payouts.payout import home_of
 from services.payouts.settling import ReportMissingSettlement
 from services.running.stack import simulator_url
+from services.signing_in import joining
 from services.store.postgres import PostgresStore
 
 payouts = App(name="payouts", help="What gateways pay to the bank: imported, matched, and what does not fit.")
 
-ACTOR = Actor("USER", "payouts")
+ACTOR = Actor("USER", "payouts", ("OPERATOR",))
 SHOWN_MAX = 20
 SETTLE_SECONDS = 30.0
 LISTED = (
@@ -67,9 +68,10 @@ class _Session(NamedTuple):
 async def _session(data_dir: Path | None, tenant: str) -> AsyncIterator[_Session]:
     async with attached_store(data_dir) as (settings, store):
         kafka, topics = settings.kafka_bootstrap_servers or "", bootstrap.topics(settings)
+        seal = joining.seals(bootstrap.key_encryption(settings)).made
         async with (
             PostgresRows.connected(settings.database_url or "", TABLES) as rows,
-            sender(store, kafka, topics, tenant, ACTOR, **bootstrap.security(settings)) as sending,
+            sender(store, kafka, topics, tenant, ACTOR, seal=seal, **bootstrap.security(settings)) as sending,
         ):
             yield _Session(store, rows, sending)
 

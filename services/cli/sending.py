@@ -58,8 +58,9 @@ def send(
     command: dict[str, Any] = {"tenant_id": tenant, "account_id": account, "data": _data(body)}
     if dry_run:
         command["dry_run"] = True
-    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={wait}"}
-    where = url or http_url(settings_of(data_dir))
+    settings = settings_of(data_dir)
+    headers = {"Idempotency-Key": key or str(uuid4()), "Prefer": f"wait={wait}", **credential(settings)}
+    where = url or http_url(settings)
     try:
         answer = httpx.post(
             f"{where}/v1/commands/{name}",
@@ -69,11 +70,28 @@ def send(
         )
     except httpx.HTTPError as problem:
         fail(f"{where} does not answer ({problem}): `tender up` starts one, `--url` names another")
+    if answer.status_code == 401:
+        fail(f"{answer.json()['message']}. {_missing(settings)}")
     if output == "json":
         tell_json(answer.json())
     else:
         _tell(answer)
     raise SystemExit(0 if answer.is_success else 1)
+
+
+def credential(settings: Settings) -> dict[str, str]:
+    """The header that signs in by what the environment, or a file that it names, holds."""
+    shown = settings.shown()
+    return {"Authorization": f"Bearer {shown}"} if shown else {}
+
+
+def _missing(settings: Settings) -> str:
+    if settings.shown():
+        return "What TENDER_API_KEY or TENDER_TOKEN holds is not accepted: `tender keys create` makes a key"
+    return (
+        "Set TENDER_API_KEY or TENDER_TOKEN, or name a file that holds it: TENDER_API_KEY_FILE, "
+        "TENDER_TOKEN_FILE; `tender keys create` makes a key"
+    )
 
 
 def type_named(given: str) -> str:

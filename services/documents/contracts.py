@@ -16,7 +16,7 @@ import events
 import services.subjects
 from events.catalog import FACTS
 from services.commands import COMMANDS, Body
-from services.documents import data_model
+from services.documents import data_model, permissions_page
 from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -36,6 +36,7 @@ def documents() -> Iterator[tuple[str, bytes]]:
     yield "asyncapi.json", _json(asyncapi())
     yield "openapi.json", _json(openapi())
     yield "data-model.md", data_model.page().encode()
+    yield "permissions.md", permissions_page.page().encode()
 
 
 def files(root: Path = CONTRACTS) -> set[Path]:

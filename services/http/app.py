@@ -18,6 +18,7 @@ from projections.rows import PostgresRows
 from services.commands import Command
 from services.door import Door
 from services.errors import ReadModelBehind, Rejected, Undecodable
+from services.http.gate import Gate
 from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.http.operations import Cluster, Operations
@@ -40,11 +41,11 @@ def create_app(
     now: Callable[[], datetime],
     wait_seconds: float,
     broker: Cluster,
+    gate: Gate,
 ) -> Starlette:
-    reads, operations = Reads(store, rows, now), Operations(rows, broker)
-    sending = Sending(door, dry_run, wait_seconds)
-    counted: Mapping[str, tuple[str, Endpoint]] = {
-        "/v1/commands/{command_id:uuid}": ("verdict", reads.verdict),
+    reads, operations = Reads(store, rows, now, gate), Operations(rows, broker)
+    sending = Sending(door, dry_run, wait_seconds, gate)
+    read_models: Mapping[str, tuple[str, Endpoint]] = {
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
         "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": ("why-payment", reads.why_payment),
         "/v1/{tenant}/timeline": ("timeline", reads.timeline),
@@ -55,6 +56,10 @@ def create_app(
             for name, query in QUERIES.items()
             if len(query.table.key) == 2
         },
+    }
+    counted = {
+        "/v1/commands/{command_id:uuid}": ("verdict", reads.verdict),
+        **{path: (name, gate.reads(name, endpoint)) for path, (name, endpoint) in read_models.items()},
     }
     routes = [
         Route("/v1/commands/{type}", _counted("commands", sending.post), methods=["POST"]),
@@ -73,7 +78,7 @@ def create_app(
         Route("/ready", operations.ready),
         Route("/metrics", operations.metrics),
         Route("/openapi.json", operations.openapi),
-        Route("/", operations.page),
+        Route("/", _counted("page", gate.operators(operations.page))),
     ]
     return Starlette(routes=routes, exception_handlers={HTTPException: _http_error, Exception: _bug})
 

@@ -15,11 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from services.clock import Clock
-from services.commands import ANONYMOUS
+from services.commands import TYPES, Actor
 from services.errors import Rejected, Undecodable
 from services.http.bodies import bounded
+from services.http.gate import Gate
 from services.importing.methods import Raw, Rows, csv_rows, json_rows
 from services.importing.migration import Job, Migration
+from services.migrations.token_migration import CreateTokenMigration
 from services.store.protocol import Store
 
 UPLOAD_BYTES_MAX = 64 * 1024 * 1024
@@ -28,16 +30,18 @@ _FLAGS = {"true": True, "false": False}
 
 
 class Migrations:
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, clock: Clock, gate: Gate) -> None:
+        self._store, self._clock, self._gate = store, clock, gate
 
     async def post(self, request: Request) -> Response:
         """`job_id`, `mode`, `strict` and `dry_run` are parameters, or fields of the JSON object."""
+        tenant = request.path_params["tenant"]
+        sender = await self._gate.permitted(request, TYPES[CreateTokenMigration], tenant)
         body = await bounded(request, UPLOAD_BYTES_MAX)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         asked: dict[str, Any] = dict(request.query_params)
         rows = _rows(kind, body, asked)
-        job = _job(request.path_params["tenant"], asked, hashlib.sha256(body).hexdigest())
+        job = _job(tenant, sender, asked, hashlib.sha256(body).hexdigest())
         migration = Migration(self._store, self._clock, job, rows)
         report = await migration.prepare()
         async for _ in migration.run(all_at_once=True):
@@ -82,7 +86,7 @@ def _text(body: bytes) -> str:
         raise Undecodable("MALFORMED_REQUEST", "the body is no UTF-8") from error
 
 
-def _job(tenant: str, asked: dict[str, Any], digest: str) -> Job:
+def _job(tenant: str, sender: Actor, asked: dict[str, Any], digest: str) -> Job:
     unknown = asked.keys() - {"job_id", "mode", "strict", "dry_run", "source"}
     if unknown:
         raise Rejected("UNKNOWN_FIELD", f"there is no {min(unknown)}", field=min(unknown))
@@ -92,7 +96,7 @@ def _job(tenant: str, asked: dict[str, Any], digest: str) -> Job:
     return Job(
         tenant,
         str(asked.get("job_id") or uuid4()),
-        ANONYMOUS,
+        sender,
         mode,
         _flag(asked, "strict", True),
         _flag(asked, "dry_run", False),

@@ -52,10 +52,28 @@ def openapi() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Tender", "version": "1.0.0", "summary": "Payments and refunds"},
         "paths": paths,
-        "components": {"schemas": schemas},
+        "security": [{"token": []}, {"api_key": []}, {"api_key_header": []}],
+        "components": {"schemas": schemas, "securitySchemes": _SECURITY},
     }
 
 
+_SECURITY = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "Of the OpenID provider that this deployment believes.",
+    },
+    "api_key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "tender.{tenant}.{key id}.{secret}",
+        "description": "An API key, as `tender keys create` shows it once.",
+    },
+    "api_key_header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_NO_SIGN_IN: list[Any] = []
+"""For what tells nothing of anybody, and for gateways, who sign what they tell."""
 _MONEY = {
     "type": "object",
     "required": ["amount_minor", "currency"],
@@ -112,6 +130,8 @@ def _problem(about: str) -> dict[str, Any]:
 def _ok(schema: dict[str, Any]) -> dict[str, Any]:
     return {
         "200": {"description": "Found", "content": {"application/json": {"schema": schema}}},
+        "401": _problem("UNAUTHENTICATED"),
+        "403": _problem("FORBIDDEN or ACCOUNT_NOT_VISIBLE"),
         "default": _problem("An error with a stable code"),
     }
 
@@ -119,6 +139,7 @@ def _ok(schema: dict[str, Any]) -> dict[str, Any]:
 _NOTIFICATIONS_PATH = {
     "post": {
         "summary": "What a gateway tells of its own (its webhook)",
+        "security": _NO_SIGN_IN,
         "description": "Kept as it came before anything is answered; told again, it changes nothing.",
         "parameters": [_TENANT, {**_ID, "name": "gateway_id"}],
         "requestBody": {
@@ -166,7 +187,9 @@ def _command_path(type: str, about: str) -> dict[str, Any]:
             "responses": {
                 "200": {"description": "Accepted", "content": verdict},
                 "202": {"description": "On its way; ask at Location", "content": verdict},
+                "401": _problem("UNAUTHENTICATED"),
                 "402": _problem("The gateway declined it"),
+                "403": _problem("FORBIDDEN, ACCOUNT_NOT_VISIBLE or SELF_APPROVAL_FORBIDDEN"),
                 "default": _problem("Rejected, with a stable code"),
             },
         }
@@ -299,11 +322,14 @@ def _operations() -> dict[str, Any]:
     plain = {"200": _so("application/json", "object")}
     away = {"503": {"description": "The store or the broker is away"}}
     return {
-        "/health": {"get": {"summary": "The process is alive", "responses": plain}},
-        "/ready": {"get": {"summary": "What it needs is there", "responses": plain | away}},
+        "/health": {"get": {"summary": "The process is alive", "responses": plain, "security": _NO_SIGN_IN}},
+        "/ready": {
+            "get": {"summary": "What it needs is there", "responses": plain | away, "security": _NO_SIGN_IN}
+        },
         "/metrics": {
             "get": {
                 "summary": "What all roles count, and how far they are",
+                "security": _NO_SIGN_IN,
                 "responses": {"200": _so("text/plain", "string")},
             }
         },

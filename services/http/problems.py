@@ -36,7 +36,7 @@ def problem(
         body["field"] = field
     if correlation_id:
         body["correlation_id"] = correlation_id
-    headers = {"retry-after": "1"} if status == 503 else {}
+    headers = {503: {"retry-after": "1"}, 401: {"www-authenticate": "Bearer"}}.get(status, {})
     return Response(orjson.dumps(body), status, headers, "application/problem+json")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,76 +15,88 @@ from projections import answering, as_of
 from projections.asking import Asked, BadQuery, Query, as_of_of, fields_of, value
 from projections.explain import explain, why_balance, why_this_payment
 from projections.rows import PostgresRows
+from projections.sight import Sight
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
+from services.http.gate import Endpoint, Gate
 from services.http.sending import verdict_json
 from services.store.postgres import PostgresStore
 
 MIN_POSITION_SECONDS = 2.0
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-
 
 class Reads:
-    def __init__(self, store: PostgresStore, rows: PostgresRows, now: Callable[[], datetime]) -> None:
-        self._store, self._rows, self._now = store, rows, now
+    """Each answers what the gate lets its asker see: `request.state.sight`."""
+
+    def __init__(
+        self, store: PostgresStore, rows: PostgresRows, now: Callable[[], datetime], gate: Gate
+    ) -> None:
+        self._store, self._rows, self._now, self._gate = store, rows, now, gate
 
     def one(self, query: Query) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             tenant, id = request.path_params["tenant"], request.path_params["id"]
-            found = await self._one(query, tenant, id, await self._asked(request, {"fields", "as_of"}))
+            asked, seen = await self._asked(request, {"fields", "as_of"}), _sight(request)
+            fields = fields_of(query, asked)
+            found = await self._one(query, tenant, id, asked)
             if found is None:
                 raise _not_found_in(query, id)
-            return answer_json(found)
+            if "account_id" in found:
+                seen.check_row(found)
+            kept = found if fields is None else {name: found[name] for name in fields}
+            return answer_json(seen.shown(kept))
 
         return endpoint
 
     async def _one(self, query: Query, tenant: str, id: str, asked: Asked) -> dict[str, Any] | None:
-        fields, at = fields_of(query, asked), as_of_of(query, asked)
+        at = as_of_of(query, asked)
         if at is not None:
-            return await as_of.one(self._store, query, tenant, id, at, fields)
-        return await answering.one(self._rows, query, tenant, id, fields, now=self._now(), log=self._store)
+            return await as_of.one(self._store, query, tenant, id, at)
+        return await answering.one(self._rows, query, tenant, id, now=self._now(), log=self._store)
 
     def page(self, query: Query) -> Endpoint:
         async def endpoint(request: Request) -> Response:
-            tenant, asked = request.path_params["tenant"], await self._asked(request)
+            tenant, seen = request.path_params["tenant"], _sight(request)
+            asked = seen.narrowed(query, await self._asked(request))
             if asked.get("as_of"):
-                return answer_json(await as_of.page(self._store, query, tenant, asked))
+                return answer_json(seen.shown(await as_of.page(self._store, query, tenant, asked)))
             found = await answering.page(self._rows, query, tenant, asked, now=self._now(), log=self._store)
-            return answer_json(found)
+            return answer_json(seen.shown(found))
 
         return endpoint
 
     async def timeline(self, request: Request) -> Response:
-        tenant = request.path_params["tenant"]
-        return answer_json(await timeline(self._store, tenant, await self._asked(request)))
+        tenant, asked = request.path_params["tenant"], await self._asked(request)
+        return answer_json(await timeline(self._store, tenant, asked, _sight(request)))
 
     async def verdict(self, request: Request) -> Response:
         command_id: UUID = request.path_params["command_id"]
         known = (await self._store.verdicts([command_id])).get(command_id)
         if known is None:
+            await self._gate.identity(request)
             raise Rejected("COMMAND_NOT_FOUND", f"no command {command_id} has a verdict yet")
+        await self._gate.check_verdict(request, known.home)
         return answer_json(verdict_json(known))
 
     async def explain(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
         asked = await self._asked(request, {"related"})
         related = "related" in asked and value("bool", asked["related"][-1], "related")
-        facts = await explain(self._store, tenant, id, related=related)
+        facts = await explain(self._store, tenant, id, related=related, sight=_sight(request))
         if not facts:
             raise Rejected("NOT_FOUND", f"nothing is called {id}")
         return answer_json({"id": id, "facts": facts})
 
     async def why_balance(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
-        answer = await why_balance(self._store, tenant, id)
+        answer = await why_balance(self._store, tenant, id, _sight(request))
         if answer is None:
             raise not_found("INVOICE", id)
         return answer_json(answer)
 
     async def why_payment(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
-        answer = await why_this_payment(self._store, tenant, id)
+        answer = await why_this_payment(self._store, tenant, id, _sight(request))
         if answer is None:
             raise not_found("ORCHESTRATION", id)
         return answer_json(answer)
@@ -104,6 +116,10 @@ class Reads:
             if not await self._rows.wait_for(position, MIN_POSITION_SECONDS):
                 raise ReadModelBehind(f"the read models have not reached position {position} yet")
         return asked
+
+
+def _sight(request: Request) -> Sight:
+    return request.state.sight
 
 
 _NOT_FOUND = {

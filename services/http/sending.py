@@ -15,6 +15,7 @@ from services.accounts.tokenizing import TokenizePaymentMethod
 from services.commands import COMMAND_BYTES_MAX, TYPES, Command, decode
 from services.door import FINAL, Door, Reply
 from services.errors import Rejected, Undecodable
+from services.http.gate import Gate
 from services.http.problems import problem
 
 WAIT_SECONDS_MAX = 30.0
@@ -25,17 +26,27 @@ DryRun = Callable[[Command], Any]
 class Sending:
     """Takes commands over HTTP; answers with the verdict, or 202 and where to ask for it."""
 
-    def __init__(self, door: Door, dry_run: DryRun, wait_seconds: float) -> None:
-        self._door, self._dry_run, self._wait_seconds = door, dry_run, wait_seconds
+    def __init__(self, door: Door, dry_run: DryRun, wait_seconds: float, gate: Gate) -> None:
+        self._door, self._dry_run, self._wait_seconds, self._gate = door, dry_run, wait_seconds, gate
 
     async def post(self, request: Request) -> Response:
         body = await _body(request)
         type = request.path_params["type"]
+        sender = await self._gate.sender(request, type, body.get("tenant_id"), body.get("actor"))
+        if sender is not None:
+            body["actor"] = sender
         if body.get("dry_run") is True or request.query_params.get("dry_run") == "true":
             body["dry_run"] = True
-            return _json(await self._dry_run(_accepted(decode(type, orjson.dumps(body)))))
+            return _json(await self._tried(decode(type, orjson.dumps(body))))
         reply = await self._door.send(type, orjson.dumps(body), self._wait_seconds, _preferred(request))
         return answer(reply)
+
+    async def _tried(self, command: Command) -> Any:
+        try:
+            return await self._dry_run(_accepted(command))
+        except Rejected as rejected:
+            await self._gate.keep_of(command, rejected)
+            raise
 
 
 def answer(reply: Reply) -> Response:

@@ -16,7 +16,7 @@ from aiokafka import AIOKafkaProducer
 from events import ids
 from events.log import RecordedVerdict
 from services.commands import TYPES, Actor, encode
-from services.messages import Topics
+from services.messages import SEAL, Seal, Topics
 from services.store.protocol import Store, StoreUnavailable
 
 IN_FLIGHT_MAX = 2000
@@ -41,10 +41,16 @@ class Sender:
     """Sends, and learns the verdicts from the store: what is acknowledged is in the store."""
 
     def __init__(
-        self, store: Store, producer: AIOKafkaProducer, topics: Topics, tenant: str, actor: Actor
+        self,
+        store: Store,
+        producer: AIOKafkaProducer,
+        topics: Topics,
+        tenant: str,
+        actor: Actor,
+        seal: Seal | None = None,
     ) -> None:
         self._store, self._producer, self._topics = store, producer, topics
-        self._tenant, self._actor = tenant, actor
+        self._tenant, self._actor, self._seal = tenant, actor, seal
         self._waiting: dict[UUID, asyncio.Future[Verdict]] = {}
         self._failure: Exception | None = None
         self._in_order = asyncio.Lock()
@@ -91,6 +97,8 @@ class Sender:
         waiter = self._waiting.setdefault(command_id, asyncio.get_running_loop().create_future())
         headers = [("ce_type", type.encode()), ("ce_id", str(command_id).encode())]
         key = ids.home(self._tenant, planned.account_id).encode()
+        if self._seal is not None:
+            headers.append((SEAL, self._seal(headers[0][1], headers[1][1], key, body)))
         while True:
             async with self._in_order:
                 sent = await self._producer.send(self._topics.commands, body, key=key, headers=headers)
@@ -147,8 +155,16 @@ def _told(verdict: RecordedVerdict) -> Verdict:
 
 @asynccontextmanager
 async def sender(
-    store: Store, bootstrap_servers: str, topics: Topics, tenant: str, actor: Actor, **security: Any
+    store: Store,
+    bootstrap_servers: str,
+    topics: Topics,
+    tenant: str,
+    actor: Actor,
+    *,
+    seal: Seal | None = None,
+    **security: Any,
 ) -> AsyncIterator[Sender]:
+    """`seal` is Tender's own: with it, the actor is taken to be who he is said to be."""
     producer = AIOKafkaProducer(
         bootstrap_servers=bootstrap_servers,
         acks="all",
@@ -157,7 +173,7 @@ async def sender(
         **security,
     )
     await producer.start()
-    sending = Sender(store, producer, topics, tenant, actor)
+    sending = Sender(store, producer, topics, tenant, actor, seal)
     running = asyncio.create_task(sending.run(), name="verdicts")
     try:
         yield sending

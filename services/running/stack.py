@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import orjson
 
 from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
@@ -22,6 +23,7 @@ from services.embedded.broker import PARTITIONS
 from services.prepare import prepare
 from services.running.supervisor import Supervisor, role_command
 from services.settings import Settings
+from services.signing_in.joining import check_listening
 from services.watching.metrics import shared_folder
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -57,11 +59,17 @@ class Stack:
 def environment(settings: Settings) -> dict[str, str]:
     """The settings as our children read them."""
     secrets = ("kafka_password", "key_encryption_key")
-    given = settings.model_dump(mode="json", exclude_none=True, exclude=set(secrets))
+    ours = {"api_key", "api_key_file", "token", "token_file"}  # who started us signs in by them, not Tender
+    given = settings.model_dump(mode="json", exclude_none=True, exclude={*secrets, *ours})
     for name in secrets:
         if secret := getattr(settings, name):
             given[name] = secret.get_secret_value()
-    return {f"TENDER_{name.upper()}": str(value) for name, value in given.items()}
+    return {f"TENDER_{name.upper()}": _written(value) for name, value in given.items()}
+
+
+def _written(value: object) -> str:
+    """Lists and objects as JSON: so they are read."""
+    return orjson.dumps(value).decode() if isinstance(value, dict | list) else str(value)
 
 
 @asynccontextmanager
@@ -72,6 +80,8 @@ async def running(
 ) -> AsyncIterator[Stack]:
     """Everything up and ready, until the block ends."""
     async with AsyncExitStack() as stack:
+        if "http" in groups:
+            check_listening(settings)
         supervisor = Supervisor({}, settings.data_dir / "logs")
         settings, embedded = await _servers(settings, supervisor, stack, say)
         settings = _listening(settings) if "http" in groups else settings
@@ -147,7 +157,7 @@ async def _servers(
         return settings, None
     needed = {"postgres": settings.embedded_database, "broker": settings.embedded_broker}
     say(f"starting the embedded {' and '.join(name for name, wanted in needed.items() if wanted)}")
-    topics = dict.fromkeys(bootstrap.topics(settings), PARTITIONS)
+    topics = dict.fromkeys(bootstrap.all_topics(settings), PARTITIONS)
     embedded = EmbeddedStack(  # a broker that starts again has its topics again
         settings.data_dir, topics, without=[name for name, wanted in needed.items() if not wanted]
     )

@@ -38,6 +38,7 @@ DEFAULTS: dict[str, Any] = {
     "auto_promote_backup": False,
     "allow_cross_account": False,
     "level2_level3_data": False,
+    "share_payment_data_by_account": False,
     "production": False,
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where

@@ -38,6 +38,7 @@ BATCH_SECONDS = Histogram(
     "tender_worker_batch_seconds", "From a batch's arrival until it was durable", buckets=_FAST
 )
 RELAYED = Counter("tender_relay_messages_total", "Messages put on Kafka", ("topic",))
+DENIALS = Counter("tender_denials_total", "What somebody was not let do or see, by the rule", ("code",))
 CALLS = Counter("tender_gateway_calls_total", "Calls to gateways", ("gateway", "operation", "result"))
 CALL_SECONDS = Histogram(
     "tender_gateway_call_seconds", "Time of a call to a gateway", ("gateway", "operation"), buckets=_CALL

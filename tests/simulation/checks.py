@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 
 from events import ids
+from events.access import AccessDenied
 from events.log import Recorded
+from events.mapper import decode
 from events.operations import ExceptionRaised
 from gateways.simulator.behaviour import REFUNDS
 from projections.accounts import account_balances
@@ -19,6 +21,7 @@ from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import BETWEEN, ledger_balances
 from projections.models import TABLES
+from services.access.denial import CODES as DENIALS
 from services.authorizations.authorization import Authorization
 from services.credits.credit_memo import CreditMemo
 from services.disputes.dispute import Dispute
@@ -193,3 +196,16 @@ def _flows_as_booked(measure: Rows) -> None:
     differ = {key for key in booked | flowed if booked[key] != flowed[key]}
     if differ:
         raise Broken(f"the ledger says {booked}, the cash flow {flowed}")
+
+
+def denials_are_kept(memory: MemoryStore, log: Sequence[Recorded]) -> None:
+    """Each command that was denied is told as an event; and none of Tender's own ever was."""
+    facts = (decode(event.topic, event.data) for event in log)
+    kept = {fact.command_id: fact for fact in facts if isinstance(fact, AccessDenied)}
+    for verdict in memory._verdicts.values():
+        code = orjson.loads(verdict.outcome).get("code")
+        if code in DENIALS and str(verdict.command_id) not in kept:
+            raise Broken(f"{code} for {verdict.type} is told nowhere")
+    for fact in kept.values():
+        if fact.actor_type == "SYSTEM":
+            raise Broken(f"Tender itself was denied {fact.action}: {fact.message}")

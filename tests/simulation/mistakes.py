@@ -13,6 +13,7 @@ from events import ids
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
+from services.access.api_key import CreateApiKey, RevokeApiKey
 from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount
 from services.accounts.billing_profile import UpdateBillingProfile
 from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
@@ -117,6 +118,40 @@ def no_such_day(users: Users, account: str) -> Said:
 @provokes("CARD_DATA_FORBIDDEN")
 def card_number(users: Users, account: str) -> SavePaymentMethod:
     return SavePaymentMethod(MAIN, "4111 1111 1111 1111", "card")
+
+
+@provokes("FORBIDDEN")
+def not_for_him(users: Users, account: str) -> Said:
+    """Somebody who may look, or who collects, wants to take money, or to give it away."""
+    command = users.chosen.choice(
+        (_sale(users, account), RecordExternalPayment(POUND, "CASH", "till", DAY), CloseAccount("no more"))
+    )
+    roles = users.chosen.choice((["READ_ONLY"], ["COLLECTIONS"], [], ["CREDIT_MEMO_OPERATIONS"]))
+    return envelope(users, command, account, actor={"type": "USER", "id": "reader", "roles": roles})
+
+
+@provokes("ACCOUNT_NOT_VISIBLE")
+def not_his_account(users: Users, account: str) -> Said:
+    customer = {"type": "USER", "id": "customer", "roles": ["PORTAL"], "accounts": ["elsewhere"]}
+    return envelope(users, _sale(users, account), account, actor=customer)
+
+
+@provokes("API_KEY_NOT_FOUND")
+def no_such_key(users: Users, account: str) -> Said:
+    return _about_keys(users, RevokeApiKey("abcdefghabcdefgh"))
+
+
+@provokes("API_KEY_EXISTS")
+def a_key_again(users: Users, account: str) -> Said | None:
+    known = users.pick("apikey", lambda key: True)
+    if known is None:
+        return None
+    again = CreateApiKey(known.created.key_id, "again", "somebody", ("READ_ONLY",), "a", "b")
+    return _about_keys(users, again)
+
+
+def _about_keys(users: Users, command: Any) -> Said:
+    return Said(command, home_of(command), f"{type(command).__name__} {users.number}")
 
 
 @provokes("DEADLINE_EXCEEDED")

@@ -11,6 +11,7 @@ from typing import Any
 
 from events.money import Money
 from events.shapes import Outcome
+from services.access.api_key import CreateApiKey, RecordApiKeyUse, RevokeApiKey
 from services.authorizations.authorizing import ResolveReview
 from services.calls.calling import GatewayCall
 from services.disputes.dispute import Dispute
@@ -29,11 +30,12 @@ from services.payments.returning import RecordPaymentReturn, WriteOffOverdraft
 from services.payouts.reporting import ResolvePayoutCase
 from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
+from services.signing_in.api_keys import letters
 from services.tenants.exceptions import ResolveException
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, Truth, key_of
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import Said, Say, Users, of
+from tests.simulation.workload import Said, Say, Users, home_of, of
 
 DOUBTFUL = ("INDETERMINATE", "REQUIRES_REVIEW", "REQUIRES_ACTION", "PENDING")
 
@@ -160,7 +162,7 @@ def _judged(users: Users, refund: Any) -> Said | None:
     return of(users, refund, lambda _: command)._replace(envelope=BOSS)
 
 
-BOSS = {"actor": {"type": "USER", "id": "boss"}}
+BOSS = {"actor": {"type": "USER", "id": "boss", "roles": ["PAYMENT_ADMIN"]}}
 
 # -- the payers' banks
 
@@ -266,6 +268,34 @@ def _told(users: Users, call: GatewayCall, truth: Truth) -> Said:
     return Said(report, planned.account_id, f"asked {users.number}")
 
 
+# -- who may come in
+
+
+def keep_keys(users: Users, account: str) -> Said:
+    """A key is given, signed in with, or taken back."""
+    chosen, number = users.chosen, users.number
+    known = users.pick("apikey", lambda key: True)
+    if known is None or chosen.random() < 0.4:
+        ends = START + timedelta(days=chosen.choice((1, 30))) if chosen.random() < 0.5 else None
+        command: Any = CreateApiKey(
+            letters(number.to_bytes(8)),
+            f"key {number}",
+            "shop",
+            ("BILLING_OPERATIONS",),
+            "a",
+            "b",
+            expires_at=ends,
+        )
+    elif chosen.random() < 0.5:
+        command = RecordApiKeyUse(known.created.key_id, START + timedelta(hours=chosen.randrange(48)))
+        return Said(command, home_of(command), f"key {number}", TENDER)
+    else:
+        command = RevokeApiKey(known.created.key_id, "lost")
+    return Said(command, home_of(command), f"key {number}")
+
+
+TENDER = {"actor": {"type": "SYSTEM", "id": "access"}}
+
 DECISIONS: dict[Say, int] = {
     resolve: 5,
     close_case: 2,
@@ -278,5 +308,6 @@ DECISIONS: dict[Say, int] = {
     dispute: 4,
     take_back: 1,
     write_off: 1,
+    keep_keys: 2,
 }
 """How often, in the same parts as the users' ways."""

@@ -19,7 +19,7 @@ from gateways.simulator.core import SETTLE_SECONDS, Entry, Simulator
 from gateways.simulator.notifying import deliveries
 from gateways.simulator.translation import to_notification
 from services.clock import Clock
-from services.commands import ANONYMOUS, encode
+from services.commands import Actor, encode
 from services.hearing import Hearing
 from services.notifications.notification import ReplayNotification
 from services.store.protocol import Batch, OutboxCommand, StoreUnavailable
@@ -30,6 +30,8 @@ LATE = 20.0
 """How many times later than in the simulator's own mix: by then anything else may have happened."""
 TRIES, PAUSE_SECONDS = 4, 15.0
 MOOD = "mix"
+
+OPERATOR = Actor("USER", "operator", ("OPERATOR",))
 
 
 def _strange(body: bytes) -> bytes:
@@ -104,7 +106,7 @@ class Postman:
         replay = ReplayNotification(gateway_id, wanted)
         account_id, command_id = ids.notification_home(replay.inbox_id), uuid5(ids.TENDER, f"again {wanted}")
         type, body = encode(
-            replay, tenant=self._tenant, account_id=account_id, actor=ANONYMOUS, command_id=command_id
+            replay, tenant=self._tenant, account_id=account_id, actor=OPERATOR, command_id=command_id
         )
         home, meta = ids.home(self._tenant, account_id), b'{"correlation_id": "again"}'
         row = OutboxCommand(command_id, home, type, body, meta, self._clock.now())

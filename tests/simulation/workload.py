@@ -18,7 +18,14 @@ import orjson
 from events import ids
 from events.invoice import Product
 from events.money import Money
-from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount, ReleasePaymentHold
+from services.access import api_key
+from services.access.api_key import CreateApiKey, RecordApiKeyUse, RevokeApiKey
+from services.accounts.account import (
+    CloseAccount,
+    PlacePaymentHold,
+    RegisterAccount,
+    ReleasePaymentHold,
+)
 from services.accounts.billing_profile import DefineBillingProfile, SetAutomaticPayments, UpdateBillingProfile
 from services.accounts.method_choice import (
     ClearDefaultPaymentMethod,
@@ -133,7 +140,7 @@ def record(said: Said) -> tuple[str, bytes]:
         said.command,
         tenant=TENANT,
         account_id=said.account,
-        actor=Actor("USER", "sim"),
+        actor=Actor("USER", "sim", ("OPERATOR",)),
         idempotency_key=said.key,
     )
     if said.envelope:
@@ -148,6 +155,8 @@ def home_of(command: Any) -> str:
     match command:
         case ApplySettingsPreset() | ChangeTenantSettings():
             return ids.tenant_home("settings", TENANT)
+        case CreateApiKey() | RevokeApiKey() | RecordApiKeyUse():
+            return api_key.home(command, TENANT)
         case RegisterGatewayProvider() | PublishRawCodeMap():
             return ids.tenant_home("gateway_provider", command.provider_id)
         case _:

@@ -15,15 +15,20 @@ from uuid import UUID
 import orjson
 
 from events import ids
+from events.money import Money
 from projections.models import TABLES
 from projections.runner import ProjectionRunner
+from services.access.guarding import Guard
 from services.accounts.account import RegisterAccount
-from services.commands import COMMAND_BYTES_MAX
+from services.commands import COMMAND_BYTES_MAX, TYPES, Actor, encode
 from services.handler import Handler
 from services.intake import Intake, Partition
-from services.messages import Message, Topics
+from services.messages import SEAL, Message, Topics
 from services.process_runner import ProcessRunner
+from services.refunds.refunding import IssueUnreferencedRefund
 from services.relay import Relay
+from services.signing_in.callers import Callers
+from services.signing_in.seals import Seals
 from services.store.protocol import StoreUnavailable
 from services.subjects import PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
@@ -54,6 +59,8 @@ RESTART_SECONDS = 0.5
 POLL_SECONDS = 0.2
 POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
+SEALS = Seals([b"of the simulation"])
+FORGED = TYPES[IssueUnreferencedRefund]
 WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
@@ -126,6 +133,7 @@ class World:
             topics=TOPICS,
             resend_seconds=10.0,
             refill_events_max=REFILL_EVENTS,
+            seal=SEALS.made,
         )
 
     def _gateway_worker(self, holder: str) -> GatewayWorker:
@@ -137,7 +145,7 @@ class World:
         )
 
     async def _worker(self, name: str) -> None:
-        handler = Handler(self.store, SUBJECTS, self.clock)
+        handler = Handler(self.store, SUBJECTS, self.clock, guard=Guard(signed_in=True))
         intake = Intake(
             handler,
             self.store.offset,
@@ -145,6 +153,7 @@ class World:
             cluster_id=self.bus.cluster_id,
             results_topic=TOPICS.results,
             answer=self._answer,
+            callers=Callers(SEALS, signed_in=True),
         )
         consumer = Consumer(self.bus, self.weather, TOPICS.commands)
         self._consumers[name] = intake, consumer
@@ -227,17 +236,28 @@ class World:
                 (b"payments.no.such.v1", f'{{"record": {number}}}'),
                 (b"payments.invoice.post.v1", f'{{"record": {number}, "x": "{"x" * COMMAND_BYTES_MAX}"}}'),
                 (b"", f'{{"record": {number}}}'),
+                (FORGED.encode(), self._forged(number)),
             ),
-            (6, 3, 3, 1, 6),
+            (6, 3, 3, 1, 6, 3),
         )[0]
         self._senseless.append(value.encode())
-        headers = [("ce_type", type)] if type else []
-        self.bus.produce(Message(TOPICS.commands, f"{TENANT}/A0".encode(), value.encode(), headers))
+        key, headers = f"{TENANT}/A0".encode(), [("ce_type", type)] if type else []
+        if type and type != FORGED.encode():
+            headers.append((SEAL, SEALS.made(type, b"", key, value.encode())))
+        self.bus.produce(Message(TOPICS.commands, key, value.encode(), headers))
+
+    def _forged(self, number: int) -> str:
+        """What would be a command, if whom it names had sent it."""
+        gift = IssueUnreferencedRefund("any", Money(100_000, "GBP"), "a gift")
+        actor = Actor("SYSTEM", "process:refunding", ("OPERATOR",))
+        _, body = encode(gift, tenant=TENANT, account_id="A0", actor=actor, idempotency_key=f"gift {number}")
+        return body.decode()
 
     def _say(self, said: Said) -> None:
         type, body = record(said)
-        headers = [("ce_type", type.encode())]
-        message = Message(TOPICS.commands, f"{TENANT}/{said.account}".encode(), body, headers)
+        key = f"{TENANT}/{said.account}".encode()
+        seal = SEALS.made(type.encode(), b"", key, body)
+        message = Message(TOPICS.commands, key, body, [("ce_type", type.encode()), (SEAL, seal)])
         if not said.is_dry_run:
             self._sent.setdefault(ids.command_id(TENANT, type, said.key), message)
         self.bus.produce(message)
@@ -340,6 +360,7 @@ class World:
         self._check_so_far()
         log = self.memory._log
         self._check_dead_letters()
+        checks.denials_are_kept(self.memory, log)
         checks.verdicts_are_true(self.memory, self._sent)
         checks.nothing_left_over(self.watch)
         checks.gateway_agrees(self.watch, log, self.bank)

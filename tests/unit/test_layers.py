@@ -19,7 +19,7 @@ PACKAGES = ("events", "gateways", "projections", "services")
 SHELL = {
     "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door", "embedded", "handler",
     "hearing", "http", "importing", "intake", "keys", "lease", "prepare", "process_runner", "relay", "roles",
-    "running", "settings", "store", "unparking", "watching", "workers",
+    "running", "settings", "signing_in", "store", "unparking", "watching", "workers",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 
@@ -47,8 +47,8 @@ ALSO = {
 
 COMPUTES = {
     "__future__", "abc", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal",
-    "enum", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator",
-    "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
+    "enum", "fnmatch", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math",
+    "operator", "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
     "annotated_types", "base64", "cryptography", "eventsourcing", "msgspec", "orjson", "pydantic",
     "pydantic_core", "typing_extensions",
 }  # fmt: skip

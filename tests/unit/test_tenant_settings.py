@@ -44,6 +44,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "auto_promote_backup": False,
         "allow_cross_account": False,
         "level2_level3_data": False,
+        "share_payment_data_by_account": False,
         "production": False,
     }
 

@@ -1,0 +1,34 @@
+"""A denial on its way into the log: a command of Tender's own, beside the verdict of what was denied."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+
+from events import ids
+from services.access import denial
+from services.access.denial import RecordDenial
+from services.commands import TYPES, Actor, Command, encode
+from services.errors import Rejected
+from services.store.protocol import OutboxCommand
+
+ACTOR = Actor("SYSTEM", "access")
+
+
+def denial_of(command: Command, why: Rejected, now: datetime) -> OutboxCommand:
+    """Of a command: told once, however often it comes."""
+    id = UUID(ids.part_id(command.command_id, "denied"))
+    account_id = None if command.account_id[0] == "~" else command.account_id
+    who = command.actor
+    told = RecordDenial(id, why.code, command.type, who, why.message, account_id, command.command_id)
+    return to_record(command.tenant, told, now)
+
+
+def to_record(tenant: str, told: RecordDenial, now: datetime) -> OutboxCommand:
+    home, key = denial.home(told, tenant), f"denial:{told.denial_id}"
+    type, body = encode(told, tenant=tenant, account_id=home, actor=ACTOR, idempotency_key=key)
+    meta = orjson.dumps({"correlation_id": str(told.denied_command or told.denial_id)})
+    command_id = ids.command_id(tenant, TYPES[RecordDenial], key)
+    return OutboxCommand(command_id, ids.home(tenant, home), type, body, meta, now)

@@ -98,8 +98,8 @@ def sealed(fact: object, key: SubjectKey | None) -> bytes:
     for *parents, name in personal_paths(type(fact)):
         holder: dict[str, Any] | None = encoded
         for parent in parents:
-            holder = holder and holder[parent]
-        if holder and holder[name] is not None:
+            holder = holder and holder.get(parent)
+        if holder and holder.get(name) is not None:
             holder[name] = seal(holder[name], key)
     return orjson.dumps(encoded)
 

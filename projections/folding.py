@@ -13,18 +13,17 @@ from typing import Any
 from events.catalog import FACTS, UPCASTERS
 from events.log import Recorded
 from events.mapper import decode
-from projections.table import Handler, Place, Row, RowKey, Table, fold, place
+from projections.table import Handler, Place, RowKey, Table, fold, gather, place
 
 Rows = dict[Table, dict[RowKey, dict[str, Any]]]
 Keys = dict[Table, set[RowKey]]
-Change = tuple[Table, Row, int]
 
 
-class Touched(defaultdict[Table, defaultdict[RowKey, set[str]]]):
-    """The rows that events touch, and the columns that they change of each."""
+class Touched(defaultdict[Table, dict[RowKey, dict[str, Any]]]):
+    """The rows that events touch; of each a mapping whose names are the columns that changed."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: defaultdict(set))
+        super().__init__(dict)
 
 
 class Folder:
@@ -44,48 +43,57 @@ class Folder:
             self._handlers[retired] = self._handlers[current]
 
     def places(self, events: Iterable[Recorded], touched: Touched) -> list[Place]:
-        """Where each event stands; the rows of the events' own aggregates are touched."""
-        places = [place(event) for event in events]
+        """Where each event stands that some table tells of; the rows of their own aggregates are touched."""
+        handlers, owned = self._handlers, self._own
+        places = [place(event) for event in events if handlers.get(event.topic) != []]
         for at in places:
-            table = self._own.get(at.kind)
+            table = owned.get(at.kind)
             if table:
-                _ = touched[table][at.tenant, at.id]
+                touched[table].setdefault((at.tenant, at.id), {})
         return places
 
-    def changes(self, places: Iterable[Place], rows: Rows, touched: Touched) -> list[Change]:
-        """Fold the events' own rows, which must be in `rows`; what else changes, in order."""
-        later: list[Change] = []
+    def changes(self, places: Iterable[Place], rows: Rows, touched: Touched) -> Touched:
+        """Fold the events' own rows, which must be in `rows`; what becomes of other rows, all together.
+
+        Rows that are only appended are made at once.
+        """
+        later = Touched()
         for at in places:
-            topic, position = at.event.topic, at.event.position
-            handlers = self._handlers.get(topic)
-            if handlers is not None and not handlers:
-                continue  # no table tells of it
-            fact = decode(topic, at.event.data)
+            event = at.event
+            fact, position = decode(event.topic, event.data), event.position
             table, key = self._own.get(at.kind), (at.tenant, at.id)
             own = rows[table][key] if table else {}
             to_own: list[Mapping[str, Any]] = []
-            for changed, handler in handlers or ():
-                for row in handler(fact, at, own):
-                    if changed is table and row.key == key:
-                        to_own.append(row.changes)
+            for changed, handler in self._handlers[event.topic]:
+                for other, changes in handler(fact, at, own):
+                    if changed is table and other == key:
+                        to_own.append(changes)
+                    elif changed.append_only:
+                        rows.setdefault(changed, {})[other] = changed.written(other, changes, position)
+                        touched[changed][other] = {}
                     else:
-                        later.append((changed, row, position))
-                        touched[changed][row.key].update(row.changes)
+                        gather(later[changed].setdefault(other, {}), changes, position)
             if table:
+                columns = touched[table][key]
                 for changes in to_own:  # only now: every handler sees the row as it was before the fact
                     fold(own, changes, position)
-                    touched[table][key].update(changes)
+                    columns.update(changes)
+        for table, others in later.items():
+            mine = touched[table]
+            for key, changes in others.items():
+                mine.setdefault(key, {}).update(changes)
         return later
 
     @staticmethod
-    def apply(changes: Iterable[Change], rows: Rows) -> None:
+    def apply(changes: Touched, rows: Rows) -> None:
         """Fold the rest; rows that are not there yet begin fresh."""
-        for table, row, position in changes:
+        for table, others in changes.items():
             held = rows.setdefault(table, {})
-            current = held.get(row.key)
-            if current is None:
-                current = held[row.key] = table.fresh(row.key)
-            fold(current, row.changes, position)
+            for key, gathered in others.items():
+                current = held.get(key)
+                if current is None:
+                    current = held[key] = table.fresh(key)
+                fold(current, gathered, gathered.pop("position"))
 
     def from_zero(self, events: Sequence[Recorded], rows: Rows | None = None) -> Rows:
         """All rows that follow from events, in memory: the measure of what is stored."""

@@ -61,7 +61,7 @@ class ProjectionRunner:
         """Keep up with the log; runs until cancelled."""
         async for _ in self._log.wakeups():
             try:
-                while await self.step():
+                while await self.step() >= READ_MAX:
                     pass
             except ProgressMoved:
                 self.forget()

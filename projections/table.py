@@ -17,7 +17,6 @@ from datetime import datetime
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
-from events.ids import parts
 from events.log import Recorded
 
 T = TypeVar("T", bound="type[Any]")
@@ -28,7 +27,8 @@ UNCOMPRESSED_BYTES = 8_160
 """Rows up to this size are kept as they are: compressing them costs more than writing them."""
 
 
-class Place(NamedTuple):
+@dataclass(slots=True)
+class Place:
     """Where a fact stands in the log."""
 
     tenant: str
@@ -42,10 +42,10 @@ class Place(NamedTuple):
         return self.event.occurred_at
 
 
-class Add(NamedTuple):
-    """Add to what the column holds."""
+class Add(int):
+    """Add so much to what the column holds."""
 
-    amount: int
+    __slots__ = ()
 
 
 class Row(NamedTuple):
@@ -102,6 +102,10 @@ class Table:
     def fresh(self, key: RowKey) -> dict[str, Any]:
         return {**self._fresh, **dict(zip(self._key_names, key, strict=True))}
 
+    def written(self, key: RowKey, values: Mapping[str, Any], position: int) -> dict[str, Any]:
+        """A row that is only appended: values and nothing to add to."""
+        return {**self.fresh(key), **values, "position": position}
+
     def ddl(self, schema: str) -> list[str]:
         columns = ", ".join(
             f"{c.name} {c.type}{' not null' if c in self.key else ''}" for c in self.all_columns
@@ -109,7 +113,9 @@ class Table:
         keys = ", ".join(column.name for column in self.key)
         table = (
             f"create table if not exists {schema}.{self.name} ({columns}, primary key ({keys}))"
-            f" with (toast_tuple_target = {UNCOMPRESSED_BYTES}, fillfactor = {self._fillfactor})"
+            f" with (toast_tuple_target = {UNCOMPRESSED_BYTES}, fillfactor = {self._fillfactor},"
+            # What finds rows is indexes, whatever statistics say: these are renewed as a table doubles.
+            " autovacuum_analyze_scale_factor = 1)"
         )
         indexes = [
             f"create index if not exists {self.name}_{'_'.join(index)}"
@@ -122,14 +128,25 @@ class Table:
 def fold(row: dict[str, Any], changes: Mapping[str, Any], position: int) -> None:
     """Change a row in place."""
     for name, value in changes.items():
-        row[name] = (row[name] or 0) + value.amount if type(value) is Add else value
+        row[name] = (row[name] or 0) + int(value) if type(value) is Add else value
     if position > row["position"]:  # changes from other streams come after a batch's own
         row["position"] = position
 
 
+def gather(gathered: dict[str, Any], changes: Mapping[str, Any], position: int) -> None:
+    """Put later changes of a row upon earlier ones: `fold` does both at once then."""
+    for name, value in changes.items():
+        if type(value) is Add and name in gathered:
+            before = gathered[name]
+            value = Add(before + value) if type(before) is Add else (before or 0) + int(value)
+        gathered[name] = value
+    gathered["position"] = position
+
+
 def place(event: Recorded) -> Place:
-    tenant, kind, id = parts(event.stream)
-    return Place(tenant, kind, id, event.home.partition("/")[2], event)
+    tenant, _, rest = event.stream.partition("/")
+    kind, _, id = rest.partition("-")
+    return Place(tenant, kind, id, event.home[len(tenant) + 1 :], event)
 
 
 TEXT, MONEY, FLAG, DAY, INSTANT, JSON = "text", "bigint", "bool", "date", "timestamptz", "json"

@@ -51,7 +51,7 @@ from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
 from services.messages import Topics
 from services.process_runner import ProcessRunner
-from services.relay import Relay
+from services.relay import Answering, KafkaPublisher, Relay
 from services.running import kafka_admin
 from services.settings import Settings
 from services.signing_in import joining
@@ -126,7 +126,7 @@ def key_encryption(settings: Settings) -> KeyEncryption:
 
 async def worker(settings: Settings) -> None:
     """Takes commands from Kafka, decides them, appends."""
-    async with store(settings) as opened:
+    async with store(settings) as opened, _producer(settings) as producer:
         cluster = await _cluster(settings)
         handler = Handler(
             opened,
@@ -156,7 +156,7 @@ async def worker(settings: Settings) -> None:
             CLOCK,
             cluster_id=cluster,
             results_topic=topics(settings).results,
-            answer=bus.answer,
+            answer=Answering(KafkaPublisher(producer)).answer,
             callers=joining.callers_of(settings, key_encryption(settings)),
         )
         try:

@@ -18,7 +18,6 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from services.intake import Intake, Partition
-from services.messages import Message
 from services.running.loop import spare_what_stays
 
 LAG_SECONDS = 1.0
@@ -69,13 +68,6 @@ class CommandBus:
         if self._committing:
             self._committing.cancel()
         await self._broker.stop()
-
-    async def answer(self, messages: Sequence[Message]) -> None:
-        """Publish results that no verdict row stands for."""
-        for message in messages:
-            headers = {name: value.decode() for name, value in message.headers}
-            with contextlib.suppress(KafkaError):
-                await self._broker.publish(message.value, message.topic, key=message.key, headers=headers)
 
     async def _take(self, records: Any) -> None:
         assert self._intake is not None

@@ -23,6 +23,7 @@ from pydantic_core import PydanticCustomError
 
 from events import ids
 from events.card_numbers import found_in, is_trace, masked_bytes, masked_json, may_hold, place_in
+from events.frozen import frozen
 from events.keeping import kept
 from events.money import AMOUNT_MINOR_MAX, EXPONENTS, Money
 from events.shapes import Address
@@ -78,7 +79,7 @@ def _plain_address(address: Address) -> Address:
 PostalAddress = Annotated[Address, AfterValidator(_plain_address)]
 
 
-@dataclass(frozen=True)
+@frozen
 class Actor:
     type: Annotated[str, StringConstraints(max_length=40)] = "USER"
     id: Annotated[str, StringConstraints(max_length=120)] = "anonymous"
@@ -150,11 +151,11 @@ def command(type: str) -> Callable[[type[T]], type[T]]:
 
     def bind(cls: type[T]) -> type[T]:
         assert type not in COMMANDS, f"two commands claim {type}"
-        frozen = dataclass(frozen=True)(cls)
-        adapter = TypeAdapter(Body[frozen], config=STRICT)  # type: ignore[valid-type]
-        COMMANDS[type] = CommandType(type, frozen, adapter)
-        TYPES[frozen] = type
-        return frozen
+        made = frozen(cls)
+        adapter = TypeAdapter(Body[made], config=STRICT)  # type: ignore[valid-type]
+        COMMANDS[type] = CommandType(type, made, adapter)
+        TYPES[made] = type
+        return made
 
     return bind
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
@@ -73,6 +73,10 @@ POISON_TRIES = 3
 ACTOR_HEADER = "tender_actor"
 """Of a parked command: who was found to have sent it, whatever it says itself."""
 NUMBERS_BLOCK = 1000
+
+
+_Tenant = tuple[States, Callable[[str], str]]
+"""Of one attempt: a tenant's states, and its next number of a prefix."""
 
 
 @dataclass(slots=True)
@@ -206,16 +210,16 @@ class Handler:
         self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
     ) -> _Attempt:
         batch, now = Batch(offsets=list(offsets), dead_letters=list(dead_letters)), self._clock.now()
-        states, owners = dict[str, States](), dict[tuple[str, str, str], str | None]()
+        tenants, owners = dict[str, _Tenant](), dict[tuple[str, str, str], str | None]()
         items: list[_Item] = []
         self.cache.references.clear()
         for command in commands:
             tenant = command.tenant
-            if tenant not in states:
-                states[tenant] = self._states(tenant, batch, owners)
-            number = partial(self._number, tenant)
+            if tenant not in tenants:
+                tenants[tenant] = self._states(tenant, batch, owners), partial(self._number, tenant)
+            states, number = tenants[tenant]
             context = Context(tenant, command.account_id, command.command_id, now, command.actor, number)
-            items.append(_Item(command, self._rules.get(type(command.data)), context, states[tenant]))
+            items.append(_Item(command, self._rules.get(type(command.data)), context, states))
         return _Attempt(batch, items, owners)
 
     def _states(self, tenant: str, batch: Batch, owners: dict[tuple[str, str, str], str | None]) -> States:
@@ -421,8 +425,7 @@ class Handler:
                     self._claim(command, change, attempt)
                 elif isinstance(change, Releasing):
                     self._release(command, change, attempt)
-            for left, change in enumerate(facts, start=1 - len(facts)):
-                self._record(command, change, context, attempt, versions, left == 0)
+            self._record(command, facts, context, attempt, versions)
             self._list_documents(versions, attempt)
         except Exception as poison:
             raise _Poisoned(command.command_id, _reason(poison)) from poison
@@ -431,33 +434,35 @@ class Handler:
     def _record(
         self,
         command: Command,
-        change: Change,
+        facts: Sequence[Change],
         context: Context,
         attempt: _Attempt,
         versions: dict[str, int],
-        last: bool,
     ) -> None:
-        kind, id, fact, new = change.state, change.id, change.fact, change.new
-        stream = f"{command.tenant}/{kind.KIND}-{id}"
-        state = self.cache.streams.get(stream)
-        if state is None:
-            if not new:
-                raise NotLoaded(stream)
-            state = self.cache.streams[stream] = kind()
-        home = command.home
-        if stream not in attempt.touched:
-            is_open = state.open
-            attempt.touched[stream] = _Touched(home, is_open, is_open)
-        self._evolve[kind](state, fact)
-        version = versions[stream] = state.version = state.version + 1
-        attempt.batch.events.append(
-            NewEvent(stream, version, fact, home, command.command_id, command.meta, context.now, last)
-        )
-        if kind.KIND == "gwcall":
-            attempt.batch.work.extend(work_changes(fact, id, home, context.now))
-            attempt.batch.references.extend(references_of(command.tenant, state.planned, fact))
-        elif isinstance(fact, PersonalDataErased):
-            attempt.batch.erased.append(home)
+        """Fold a command's facts into the states, and have them appended; `versions` is what they become."""
+        tenant, home, now = command.tenant, command.home, context.now
+        command_id, meta = command.command_id, command.meta
+        streams, touched, batch = self.cache.streams, attempt.touched, attempt.batch
+        left = len(facts)
+        for kind, id, fact, new in facts:
+            left -= 1
+            stream = f"{tenant}/{kind.KIND}-{id}"
+            state = streams.get(stream)
+            if state is None:
+                if not new:
+                    raise NotLoaded(stream)
+                state = streams[stream] = kind()
+            if stream not in touched:
+                is_open = state.open
+                touched[stream] = _Touched(home, is_open, is_open)
+            self._evolve[kind](state, fact)
+            version = versions[stream] = state.version = state.version + 1
+            batch.events.append(NewEvent(stream, version, fact, home, command_id, meta, now, not left))
+            if kind.KIND == "gwcall":
+                batch.work.extend(work_changes(fact, id, home, now))
+                batch.references.extend(references_of(tenant, state.planned, fact))
+            elif isinstance(fact, PersonalDataErased):
+                batch.erased.append(home)
 
     def _list_documents(self, changed: Iterable[str], attempt: _Attempt) -> None:
         """Keep the lists of open documents in step with streams that a command has opened or closed."""

@@ -174,8 +174,8 @@ class Intake:
         body = result_body(
             command.command_id, command.type, answer.status, answer.outcome, answer.position, answer.replayed
         )
-        meta, time = orjson.loads(command.meta), self._clock.now().isoformat()
-        return result_message(str(command.command_id), command.home, body, meta, time, self._results_topic)
+        meta, now = orjson.loads(command.meta), self._clock.now()
+        return result_message(str(command.command_id), command.home, body, meta, now, self._results_topic)
 
 
 def _parts(reads: Iterable[_Read]) -> Iterator[list[_Read]]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cache
-from itertools import groupby
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -48,30 +47,31 @@ class Message(NamedTuple):
 def event_messages(events: Iterable[Recorded], topic: str) -> list[Message]:
     """Events in the order of the log; what those of one command share is made once."""
     messages = list[Message]()
-    for (command_id, home, meta, occurred_at), of_command in groupby(events, _shared):
-        key = home.encode()
-        time = ("ce_time", occurred_at.isoformat().encode())
-        cause = _cause(orjson.loads(meta), str(command_id))
-        for event in of_command:
-            stream = event.stream.encode()
-            headers = [
-                _SPECVERSION,
-                _SOURCE,
-                ("ce_id", b"%b@%d" % (stream, event.version)),
-                ("ce_type", _event_type(event.topic)),
-                time,
-                ("ce_subject", stream),
-                ("partitionkey", key),
-                ("position", b"%d" % event.position),
-                ("version", b"%d" % event.version),
-                *cause,
-            ]
-            messages.append(Message(topic, key, event.data, headers))
+    shared: tuple[UUID, str] | None = None
+    key, common, cause = b"", list[Header](), list[Header]()
+    for position, home, stream, version, type, data, command_id, meta, occurred_at, _, _ in events:
+        if shared != (command_id, home):
+            shared, key = (command_id, home), home.encode()
+            common = [_SPECVERSION, _SOURCE, _time(occurred_at), ("partitionkey", key)]
+            cause = _cause(orjson.loads(meta), str(command_id))
+        subject = stream.encode()
+        headers = [
+            *common,
+            ("ce_id", b"%b@%d" % (subject, version)),
+            ("ce_type", _event_type(type)),
+            ("ce_subject", subject),
+            ("position", b"%d" % position),
+            ("version", b"%d" % version),
+            *cause,
+        ]
+        messages.append(Message(topic, key, data, headers))
     return messages
 
 
-def _shared(event: Recorded) -> tuple[UUID, str, bytes, datetime]:
-    return event.command_id, event.home, event.meta, event.occurred_at
+@lru_cache(maxsize=1000)
+def _time(at: datetime) -> Header:
+    """The facts of a batch were all decided at one time."""
+    return "ce_time", at.isoformat().encode()
 
 
 @cache
@@ -81,38 +81,35 @@ def _event_type(topic: str) -> bytes:
 
 def _cause(meta: Mapping[str, Any], causation_id: str | None) -> list[Header]:
     """What correlates a message with others, as far as it is known."""
-    known = (
-        ("correlationid", meta.get("correlation_id")),
-        ("causationid", causation_id),
-        ("traceparent", meta.get("traceparent")),
-    )
-    return [(name, value.encode()) for name, value in known if value is not None]
+    cause = list[Header]()
+    if (correlation_id := meta.get("correlation_id")) is not None:
+        cause.append(("correlationid", correlation_id.encode()))
+    if causation_id is not None:
+        cause.append(("causationid", causation_id.encode()))
+    if (traceparent := meta.get("traceparent")) is not None:
+        cause.append(("traceparent", traceparent.encode()))
+    return cause
+
+
+_RESULT_HEAD = '{"command_id":"%s","type":"%s","status":"%s","position":%d,"replayed":%s'
 
 
 def result_body(
-    command_id: object, type: str, status: str, outcome: bytes, position: int, replayed: bool = False
+    command_id: UUID, type: str, status: str, outcome: bytes, position: int, replayed: bool = False
 ) -> bytes:
     """The JSON of a command's result; `outcome` is a JSON object, whose members become the result's."""
-    head = orjson.dumps(
-        {
-            "command_id": str(command_id),
-            "type": type,
-            "status": status,
-            "position": position,
-            "replayed": replayed,
-        }
-    )
-    return head if outcome == b"{}" else b"%b,%b" % (head[:-1], outcome[1:])
+    said = _RESULT_HEAD % (command_id, type, status, position, "true" if replayed else "false")
+    return b"%b}" % said.encode() if outcome == b"{}" else b"%b,%b" % (said.encode(), outcome[1:])
 
 
 def verdict_message(verdict: RecordedVerdict, topic: str) -> Message:
     body = result_body(verdict.command_id, verdict.type, verdict.status, verdict.outcome, verdict.position)
-    meta, time = orjson.loads(verdict.meta), verdict.recorded_at.isoformat()
-    return result_message(str(verdict.command_id), verdict.home, body, meta, time, topic)
+    meta = orjson.loads(verdict.meta)
+    return result_message(str(verdict.command_id), verdict.home, body, meta, verdict.recorded_at, topic)
 
 
 def result_message(
-    command_id: str, home: str, body: bytes, meta: dict[str, Any], time: str, topic: str
+    command_id: str, home: str, body: bytes, meta: dict[str, Any], at: datetime, topic: str
 ) -> Message:
     key, id = home.encode(), command_id.encode()
     headers = [
@@ -120,7 +117,7 @@ def result_message(
         _SOURCE,
         ("ce_id", id),
         _RESULT,
-        ("ce_time", time.encode()),
+        ("ce_time", at.isoformat().encode()),
         ("ce_subject", key),
         ("partitionkey", key),
         *_cause(meta, command_id),

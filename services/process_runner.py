@@ -76,7 +76,7 @@ class ProcessRunner:
         """React to whatever is recorded; runs until cancelled."""
         async for _ in self._store.wakeups():
             try:
-                while await self.step():
+                while await self.step() >= SPAN:
                     pass
             except (StoreUnavailable, TrackingMoved):
                 await asyncio.sleep(PAUSE_SECONDS)

@@ -7,6 +7,7 @@ the end of the log again, and every command that still waits for its verdict.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -29,7 +30,7 @@ from services.messages import (
 from services.store.protocol import Batch, Store, StoreUnavailable, Tracking, TrackingMoved
 
 NAME = "relay"
-CHUNK = 2000
+CHUNK = 4000
 PAUSE_SECONDS = 0.5
 
 Place = tuple[str, int]
@@ -85,6 +86,18 @@ class KafkaPublisher:
         return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None
 
 
+class Answering:
+    """Results that no verdict row stands for: whoever does not get one asks again."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def answer(self, messages: Sequence[Message]) -> None:
+        if messages:
+            with contextlib.suppress(KafkaError):
+                await self._publisher.publish(messages)
+
+
 class Relay:
     """Publishes events, verdicts, due commands and dead letters.  One at a time, by lease."""
 
@@ -107,12 +120,14 @@ class Relay:
         self._resend_seconds, self._refill = resend_seconds, refill_events_max
         self._seal = seal
         self._places: dict[str, int] = {}
+        self._more = False
+        """The last step was full: there is more where that came from, and nobody wakes us for it."""
 
     async def run(self) -> None:
         """Publish whatever is recorded; runs until cancelled."""
         async for _ in self._store.wakeups():
             try:
-                while await self.step():
+                while await self.step() and self._more:
                     pass
             except (StoreUnavailable, TrackingMoved, KafkaError, OSError):
                 self._places.clear()
@@ -132,6 +147,7 @@ class Relay:
             self._store.dead_letters(self._places["dead-letters"], CHUNK),
             self._store.due_commands(now, self._resend_seconds, CHUNK),
         )
+        self._more = max(map(len, (results, events, letters, due))) >= CHUNK
         messages = [verdict_message(verdict, self._topics.results) for verdict in results]
         messages += event_messages(events, self._topics.events)
         messages += [dead_letter_message(letter, self._topics.dead_letters) for _, letter in letters]

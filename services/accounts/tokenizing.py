@@ -6,11 +6,11 @@ account, merchant account and instrument; the method can be used once the gatewa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from events import ids
+from events.frozen import frozen
 from events.money import Money
 from events.payment_method import (
     PaymentMethodActivated,
@@ -42,7 +42,7 @@ from services.decision import Change, Changes, Context, Need, Needs, Rule, State
 from services.errors import Rejected
 
 
-@dataclass(frozen=True)
+@frozen
 class Card:
     """A card in a component's keeping; the number is there, never here."""
 
@@ -55,7 +55,7 @@ class Card:
     last4: Last4 | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Bank:
     """A bank account in a component's keeping; the account's number is there, never here."""
 

@@ -7,10 +7,10 @@ target takes stays on its source: a payment's as unapplied money, a memo's as op
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
+from events.frozen import frozen
 from events.money import Money
 from services.applications import application, guards
 from services.applications.application import Source, Why
@@ -32,7 +32,7 @@ Order = Literal["AS_NAMED", "OLDEST_FIRST", "EARLIEST_DUE_FIRST", "HIGHEST_BALAN
 """Which invoice is settled first."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Place:
     """An invoice, or one line of it; without an amount, as much as it takes and is left."""
 

@@ -7,11 +7,11 @@ is taken back once, and within a line covers charge and tax in proportion, to th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from events.credit_memo import CreditMemoApplied, CreditMemoUnapplied
+from events.frozen import frozen
 from events.invoice import (
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
@@ -49,7 +49,7 @@ MOVING: dict[type[Source], Moving] = {
 }
 
 
-@dataclass(frozen=True)
+@frozen
 class Why:
     """What an application records besides the money."""
 

@@ -5,9 +5,9 @@ Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
+from events.frozen import frozen
 from events.money import Money
 from services.applications import application, guards, spreading
 from services.applications.application import Why
@@ -55,7 +55,7 @@ class UnapplyPayment:
     comments: FreeText | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Target:
     invoice_id: Id
     amount: Amount
@@ -70,7 +70,7 @@ class ApplyCreditMemo:
     line_order: LineOrder = HIGHEST_FIRST
 
 
-@dataclass(frozen=True)
+@frozen
 class LineTarget:
     invoice_id: Id
     line_id: Id

@@ -32,9 +32,10 @@ SPINE_ROLES: dict[str, tuple[str, ...]] = {
     "projector": ("projector",),
 }
 
+_TAKEN = "select coalesce(sum(next_offset), 0)::bigint from offsets"
+
 _QUIET = """
 select h.position, h.verdict_position,
-    coalesce((select sum(next_offset) from offsets), 0)::bigint as taken,
     (select count(*) from outbox_commands where due_at <= now()) as due,
     coalesce((select max(position) from read_progress), 0) as projected,
     coalesce((select max(position) from tracking where name = 'processes'), 0) as reacted,
@@ -110,11 +111,13 @@ class Stage:
         before: Any = None
         at = time.perf_counter()
         async with asyncio.timeout(WAIT_SECONDS):
+            while await self.connection.fetchval(_TAKEN) < self.sent:
+                await asyncio.sleep(0.02)
             while True:
                 row = await self.connection.fetchrow(_QUIET)
                 head, verdicts = row["position"], row["verdict_position"]
                 followed = head == row["projected"] == row["reacted"] == row["sent"]
-                if row["taken"] >= self.sent and not row["due"] and followed and verdicts == row["answered"]:
+                if not row["due"] and followed and verdicts == row["answered"]:
                     if before == (head, verdicts):
                         return at
                     at, before = time.perf_counter(), (head, verdicts)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import orjson
 
+from events.frozen import frozen
 from events.gateway import Capabilities
 from events.gateway_call import (
     GatewayCallEvent,
@@ -43,7 +44,7 @@ DECLINES = frozenset({"Decline", "PermanentFail", "ValidationError"})
 WAITING = {"Pending": "PENDING", "ActionRequired": "REQUIRES_ACTION", "RequiresReview": "REQUIRES_REVIEW"}
 
 
-@dataclass(frozen=True)
+@frozen
 class Report:
     """News about an operation: the shape of every `Record…Outcome` command.
 

@@ -14,6 +14,7 @@ from events.credit_memo import (
     CreditMemoVoided,
     DebitMemoPosted,
 )
+from events.frozen import frozen
 from events.invoice import Product, Tax
 from events.money import Money
 from services.accounts import account
@@ -48,14 +49,14 @@ def evolve_debit_memo(memo: DebitMemo, event: DebitMemoPosted) -> None:
     memo.total = event.total.amount_minor
 
 
-@dataclass(frozen=True)
+@frozen
 class MemoTax:
     amount: Amount
     name: Text = ""
     code: Text | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class NewLine:
     line_id: Id
     charge: Amount
@@ -80,7 +81,7 @@ class PostCreditMemo:
     credit_memo_id: Id
 
 
-@dataclass(frozen=True)
+@frozen
 class CreditedLine:
     line_id: Id
     amount: Amount

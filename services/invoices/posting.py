@@ -7,13 +7,14 @@ between the two.
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from events import ids
+from events.frozen import frozen
 from events.invoice import (
     InvoiceExcludedFromPayments,
     InvoiceLine,
@@ -36,7 +37,7 @@ from services.tenants import tenant_settings
 LINES_MAX = 2000
 
 
-@dataclass(frozen=True)
+@frozen
 class Term:
     """When an invoice is due: `period_days` after its date, or after the end of its posting month."""
 
@@ -44,7 +45,7 @@ class Term:
     period_days: Annotated[int, Field(ge=0, le=3650)] = 30
 
 
-@dataclass(frozen=True)
+@frozen
 class Original:
     """The line that a negative line takes back; its invoice by id, or by its issuer's id."""
 
@@ -53,7 +54,7 @@ class Original:
     line_id: Id | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class TaxLine:
     amount: Amount
     name: Text = ""
@@ -61,7 +62,7 @@ class TaxLine:
     rate: Decimal6 | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class Line:
     line_id: Id
     charge: Amount

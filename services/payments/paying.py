@@ -7,11 +7,12 @@ source; what arrives is applied as far as it fits, and the rest stays unapplied,
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Literal
 
 from events.authorization import AuthorizationCaptureFailed
+from events.frozen import frozen
 from events.money import Money
 from events.payment import (
     ExternalPaymentDrafted,
@@ -58,7 +59,7 @@ Instrument = Literal["CASH", "CHECK", "WIRE", "OTHER"]
 """How money arrives outside any gateway."""
 
 
-@dataclass(frozen=True)
+@frozen
 class OneTimeMethod:
     """An instrument used once: its token, never its number."""
 
@@ -69,7 +70,7 @@ class OneTimeMethod:
     last4: Text | None = None
 
 
-@dataclass(frozen=True)
+@frozen
 class ApplyTo:
     """Where the money shall go; without an amount, as much as the invoice (or line) still owes."""
 

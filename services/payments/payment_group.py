@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from events.frozen import frozen
 from events.operations import PaymentGroupCreated
 from services.commands import Id, Text
 from services.decision import Change, Changes, Context, Need, Needs, States, Subject
 from services.errors import Rejected, not_found
 
 
-@dataclass(frozen=True)
+@frozen
 class NewGroup:
     payment_group_id: Id
     reference: Text | None = None

@@ -103,9 +103,7 @@ class MemoryStore:
         self._record_verdicts(batch, first - 1)
         self._write_queues(batch)
         if batch.events or batch.verdicts or batch.outbox:
-            self._moves += 1
-            for waiting in self._waiting:
-                _wake(waiting)
+            self.wake()
         return Appended(len(self._log), self._verdict_position, first)
 
     def _check(self, batch: Batch) -> None:
@@ -304,6 +302,12 @@ class MemoryStore:
             yield None
             if seen == self._moves:
                 await self._until_moved()
+
+    def wake(self) -> None:
+        """Have everybody look again now."""
+        self._moves += 1
+        for waiting in self._waiting:
+            _wake(waiting)
 
     async def _until_moved(self) -> None:
         """Until the next commit, or until it is time to look anyway."""

@@ -49,7 +49,8 @@ FAULTS_MIN = 20
 STORM_SECONDS = 60.0
 SETTLE_SECONDS = 6 * 3_600.0
 CALM_SECONDS = 365 * 86_400.0
-TIMERS_POLL_SECONDS = 4 * 3_600.0
+QUIET_SECONDS = 30.0
+"""In so much time whatever is due happens, and what was published once too often is answered."""
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
@@ -217,9 +218,10 @@ class World:
         return self.told
 
     async def _talk(self) -> None:
-        for said in self.users.beginnings():
+        beginnings = list(self.users.beginnings())
+        for said in beginnings:
             self._say(said)
-        for _ in range(COMMANDS):
+        for _ in range(COMMANDS - len(beginnings)):
             self._say(self.users.next(WAYS))
             if self.weather.strikes("no command at all", 0.03):
                 self._say_nothing_sensible()
@@ -229,17 +231,17 @@ class World:
     def _say_nothing_sensible(self) -> None:
         """A record that nobody can answer; it is set aside, and those behind it are not held up."""
         number, chosen = len(self._senseless), self.weather.chosen
-        type, value = chosen.choices(
-            (
-                (b"payments.invoice.post.v1", f'{{"record": {number}'),
-                (b"payments.invoice.post.v99", f'{{"record": {number}}}'),
-                (b"payments.no.such.v1", f'{{"record": {number}}}'),
-                (b"payments.invoice.post.v1", f'{{"record": {number}, "x": "{"x" * COMMAND_BYTES_MAX}"}}'),
-                (b"", f'{{"record": {number}}}'),
-                (FORGED.encode(), self._forged(number)),
-            ),
-            (6, 3, 3, 1, 6, 3),
-        )[0]
+        whole = f'{{"record": {number}}}'
+        kinds = {
+            (b"payments.invoice.post.v1", f'{{"record": {number}'): 6,
+            (b"payments.invoice.post.v99", whole): 3,
+            (b"payments.no.such.v1", whole): 3,
+            (b"payments.invoice.post.v1", ""): 1,
+            (b"", whole): 6,
+            (FORGED.encode(), self._forged(number)): 3,
+        }
+        type, value = chosen.choices(list(kinds), list(kinds.values()))[0]
+        value = value or f'{{"record": {number}, "x": "{"x" * COMMAND_BYTES_MAX}"}}'
         self._senseless.append(value.encode())
         key, headers = f"{TENANT}/A0".encode(), [("ce_type", type)] if type else []
         if type and type != FORGED.encode():
@@ -308,20 +310,30 @@ class World:
                 raise Broken(f"it does not settle: {self._open()}")
             for said in last_word(self.users):
                 self._say(said)
-            await asyncio.sleep(30)
+            await asyncio.sleep(QUIET_SECONDS)
             self._check_so_far()
             quiet = 0 if self._open() else quiet + 1
-        self.memory.poll_seconds = TIMERS_POLL_SECONDS
-        deadline = loop.time() + CALM_SECONDS
+        await self._until_no_timer_is_set(loop.time() + CALM_SECONDS)
+
+    async def _until_no_timer_is_set(self, deadline: float) -> None:
+        """From one timer to the next, instead of looking every second."""
+        self.memory.poll_seconds = CALM_SECONDS
         while self.memory._outbox or self._open():
-            if loop.time() > deadline:
+            if asyncio.get_running_loop().time() > deadline:
                 raise Broken(
                     f"a timer does not end: {self._open()}, {list(self.memory._outbox.values())[:2]}"
                 )
-            await asyncio.sleep(TIMERS_POLL_SECONDS)
+            await asyncio.sleep(self._seconds_to_next_timer())
+            self.memory.wake()
             for said in last_word(self.users):
                 self._say(said)
             self._check_so_far()
+
+    def _seconds_to_next_timer(self) -> float:
+        waiting = [row.command.due_at for row in self.memory._outbox.values() if row.published_at is None]
+        waiting += [work.due_at for work in self.memory._work.values() if not work.answered]
+        now = self.clock.now()
+        return max(QUIET_SECONDS, min(((due_at - now).total_seconds() for due_at in waiting), default=0.0))
 
     async def _misuse_an_identity(self) -> None:
         """Other content under a used identity is refused, and nothing else happens."""

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from events import ids
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
@@ -57,7 +56,7 @@ from services.tenants.tenant_settings import ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer
 from tests.simulation.bank import MAIN, STRICT
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import DAY, TENANT, Said, Say, Users, home_of, money, of, unpaid
+from tests.simulation.workload import DAY, Said, Say, Users, home_of, money, of, unpaid
 
 POUND = Money(100, "GBP")
 PENNY = {"amount_minor": 1, "currency": "GBP"}
@@ -370,10 +369,10 @@ def revoked_card(users: Users, account: str) -> Said | None:
 
 @provokes("METHOD_EXPIRED")
 def expired_card(users: Users, account: str) -> object:
-    known = ids.method_id(TENANT, account, f"m-{MAIN}", f"old-{account}")
-    if known not in users.seen.of["spm"]:
+    method = users.pick("spm", lambda m: m.status == "EXPIRED")
+    if method is None:
         return SavePaymentMethod(MAIN, "tok_ok", "card", f"old-{account}", expiry_month=1, expiry_year=2024)
-    return _sale(users, account, method_id=known)
+    return of(users, method, lambda m: _sale(users, m.account_id, method_id=m.method_id))
 
 
 @provokes("METHOD_TYPE_UNSUPPORTED")

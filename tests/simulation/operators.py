@@ -159,7 +159,8 @@ def _judged(users: Users, refund: Any) -> Said | None:
     command = users.chosen.choice(
         (ApproveRefund(id), ApproveRefund(id), RejectRefund(id, "no"), CancelRefund(id))
     )
-    return of(users, refund, lambda _: command)._replace(envelope=BOSS)
+    himself = users.chosen.random() < 0.15
+    return Said(command, refund.account_id, f"judge {users.number}", {} if himself else BOSS)
 
 
 BOSS = {"actor": {"type": "USER", "id": "boss", "roles": ["PAYMENT_ADMIN"]}}

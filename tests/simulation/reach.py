@@ -37,28 +37,7 @@ FAULTS = frozenset(
 
 UNREACHED: dict[str, str] = {
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
-    "METHOD_EXPIRED": "a card ends with its month: few seeds charge one in the moments that are left of them",
-    **dict.fromkeys(
-        ("SELF_APPROVAL_FORBIDDEN", "account.automatic_payments_resumed.v1"),
-        "its users come to it once in a thousand seeds: unit tests",
-    ),
     "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
-    **dict.fromkeys(
-        (
-            "payment DRAFT",
-            "payment DELETED",
-            "payment.drafted.v1",
-            "payment.draft_edited.v1",
-            "payment.draft_deleted.v1",
-            "ACCOUNT_ON_HOLD",
-            "PERSONAL_DATA_ERASED",
-            "account.personal_data_erased.v1",
-            "REFUND_BALANCE_EXCEEDED",
-            "gateway_call.replay_planned.v1",
-            "subscription.invoiced.v1",
-        ),
-        "its users do not know how to do it yet: unit tests",
-    ),
 }
 """Codes, states and facts of the journey that no seed can reach, and why."""
 

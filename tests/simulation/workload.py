@@ -171,6 +171,7 @@ def setup(bank: Bank) -> Iterator[Said]:
                 "unknown_outcome_poll": (5, 10, 30, 60, 120, 600),
                 "application_rules": ("MATCH_ID", "OLDEST_INVOICE"),
                 "allow_cross_account": True,
+                "refund_approval_threshold": money(2000, "GBP") if bank.simulator.seed % 4 == 1 else None,
             }
         ),
     ]
@@ -208,6 +209,8 @@ class Users:
         token, mine = self.chosen.choice(TOKENS), self.chosen.choice(ACCOUNTS)
         strict = SavePaymentMethod(STRICT, token, "card", f"strict-{mine}", expiry_month=1, expiry_year=2026)
         yield Said(strict, mine, f"strict card {mine}")
+        old = SavePaymentMethod(MAIN, "tok_ok", "card", f"old-{mine}", expiry_month=1, expiry_year=2024)
+        yield Said(old, mine, f"old card {mine}")
 
     def next(self, ways: dict[Say, int]) -> Said:
         """One of several ways, by weight; where one has nothing to do, an invoice is posted."""
@@ -680,19 +683,27 @@ def methods(users: Users, account: str) -> object:
             return DeletePaymentMethod(users.method(account))
 
 
-def profiles(users: Users, account: str) -> object:
+def profiles(users: Users, account: str) -> Said:
+    """Mostly of an account that has some already."""
+    known = users.pick_id("account", lambda a: a.profiles and a.status == "ACTIVE")
+    mine = known if known and users.chosen.random() < 0.7 else account
+    return Said(_profile(users, mine), mine, f"profile {users.number}")
+
+
+def _profile(users: Users, account: str) -> object:
     chosen, name = users.chosen, f"p{users.chosen.randrange(2)}"
     method = users.method(account) if chosen.random() < 0.6 else None
-    match chosen.randrange(5):
+    known = users.seen.of["account"].get(account)
+    skips = known.profiles if known else {}
+    mine = next(iter(skips), name)
+    match chosen.randrange(7) if skips or chosen.random() < 0.2 else 0:
         case 0:
             return DefineBillingProfile(name, name, 1, chosen.random() < 0.5, saved_payment_method_id=method)
         case 1:
-            return UpdateBillingProfile(name, "new", 2, is_default=chosen.random() < 0.5)
-        case 2:
-            known = users.seen.of["account"].get(account)
-            mine = next(iter(known.profiles), name) if known else name
-            return SetAutomaticPayments(mine, chosen.random() < 0.5)
-        case 3:
+            return UpdateBillingProfile(mine, "new", 2, is_default=chosen.random() < 0.5)
+        case 2 | 3 | 4:
+            return SetAutomaticPayments(mine, not skips.get(mine, False))
+        case 5:
             return PlacePaymentHold("he asked")
         case _:
             return ReleasePaymentHold()
@@ -734,8 +745,7 @@ def office(users: Users, account: str) -> Said:
             "auto_promote_backup",
             "allow_cross_account",
             "level2_level3_data",
-            "gateway",
-            "gateway",
+            *["gateway"] * 5,
         )
     )
     command: object
@@ -763,7 +773,12 @@ def office(users: Users, account: str) -> Said:
 
 
 def _gateway(users: Users) -> object:
-    chosen = users.chosen
+    chosen, known = users.chosen, users.seen.of["gw"]
+    dark = next((id for id, gateway in known.items() if gateway.circuit_open_until), None)
+    if dark and chosen.random() < 0.5:
+        return CloseCircuit(dark)
+    if STRICT in known and known[STRICT].status != "ACTIVE" and chosen.random() < 0.5:
+        return ActivateGateway(STRICT)
     match chosen.randrange(9):
         case 0:
             return DeactivateGateway(STRICT)
@@ -815,6 +830,6 @@ JOURNEY: dict[Say, int] = {
     methods: 7,
     profiles: 5,
     passing: 1,
-    office: 6,
+    office: 7,
 }
 """How often, in parts of their sum."""

@@ -34,6 +34,7 @@ from services.subjects import PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
 from tests.simulation import checks
 from tests.simulation.bank import Bank, Line
+from tests.simulation.clerks import CLERKS
 from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyRows, FaultyStore, Weather
 from tests.simulation.mistakes import mistake
 from tests.simulation.operators import DECISIONS, last_word
@@ -62,7 +63,7 @@ POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
 SEALS = Seals([b"of the simulation"])
 FORGED = TYPES[IssueUnreferencedRefund]
-WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, mistake: 34}
+WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, **CLERKS, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 

@@ -1,0 +1,126 @@
+"""What a seed's clerks do: drafts, subscriptions, refunds that are said of later, and the forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from events.money import Money
+from services.accounts.account import DefineBillingProfile, ErasePersonalData, PlacePaymentHold
+from services.invoices.posting import Line, PostInvoice
+from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
+from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.refunds.lining import ApplyRefund
+from services.refunds.refund import Refund
+from services.refunds.refunding import RecordExternalRefund
+from tests.simulation.mistakes import POUND, provokes
+from tests.simulation.virtual_loop import START
+from tests.simulation.workload import DAY, Said, Say, Users, chosen_currency, money, of, unpaid
+
+SUBSCRIPTION = "SUBSCRIPTION"
+
+
+def write_down(users: Users, account: str) -> Said | None:
+    """A cheque is written down, and counts once it is posted; or it was a mistake."""
+    draft = users.pick("payment", lambda p: p.status == "DRAFT")
+    if draft is None or users.chosen.random() < 0.3:
+        amount = money(users.chosen.randint(1, 4000), chosen_currency(users))
+        id = f"P{users.number}"
+        cheque = RecordExternalPayment(amount, "CHECK", "no 3", DAY, id, draft=True)
+        return Said(cheque, account, f"draft {users.number}")
+    return of(users, draft, lambda p: _what_becomes_of(users, p))
+
+
+def _what_becomes_of(users: Users, draft: Any) -> object:
+    id, amount = draft.payment_id, draft.draft.amount
+    match users.chosen.randrange(4):
+        case 0:
+            return EditDraftPayment(id, money(amount.amount_minor + 1, amount.currency), "CHECK", "no 4", DAY)
+        case 1:
+            return DeleteDraftPayment(id, "it was another's")
+        case _:
+            invoice = users.pick("invoice", unpaid(draft.account_id, amount.currency))
+            return PostDraftPayment(id, (ApplyTo(invoice.invoice_id),) if invoice else ())
+
+
+def subscribe(users: Users, account: str) -> Said:
+    """A subscription's invoice; or it shrinks, and the negative one says no more than whose it is."""
+    chosen, number = users.chosen, users.number
+    currency = "GBP" if account < "A3" else "JPY"
+    shrinks = chosen.random() < 0.4
+    amount = -chosen.randint(1, 400) if shrinks else chosen.randint(500, 3000)
+    posted = PostInvoice(
+        f"sub-{number}",
+        currency,
+        (Line("1", money(amount, currency)),),
+        reference_type=SUBSCRIPTION,
+        reference_id=f"S-{account}",
+    )
+    return Said(posted, account, f"subscription {number}")
+
+
+def give_back_first(users: Users, account: str) -> Said | None:
+    """Money is given back outside, and only later somebody says of what."""
+    refund: Refund | None = users.pick("refund", lambda r: r.balance > 0)
+    if refund is None or users.chosen.random() < 0.3:
+        amount, id = money(users.chosen.randint(1, 500), chosen_currency(users)), f"R{users.number}"
+        given = RecordExternalRefund(amount, "CASH", "till", DAY, "asked", refund_id=id)
+        return Said(given, account, f"given {users.number}")
+    return _lined(users, refund, refund.balance)
+
+
+def _lined(users: Users, refund: Refund, most: int) -> Said | None:
+    def is_its(source: Any) -> bool:
+        return (source.account_id, source.currency) == (refund.account_id, refund.currency)
+
+    memo = users.pick("cm", lambda m: is_its(m) and m.balance > 0)
+    if memo and users.chosen.random() < 0.5:
+        amount = money(min(most, memo.balance), refund.currency)
+        return of(
+            users, refund, lambda r: ApplyRefund(r.refund_id, amount, credit_memo_id=memo.credit_memo_id)
+        )
+    payment = users.pick("payment", lambda p: is_its(p) and p.unapplied > 0)
+    if payment is None:
+        return None
+    amount = money(min(most, payment.unapplied), refund.currency)
+    return of(users, refund, lambda r: ApplyRefund(r.refund_id, amount, payment.payment_id))
+
+
+def forget(users: Users, account: str) -> ErasePersonalData | None:
+    """Somebody asks to be forgotten, late in the story: no more personal data is taken for him."""
+    return ErasePersonalData("he asked") if users.number > 120 else None
+
+
+# -- what is wrong
+
+
+@provokes("REFUND_BALANCE_EXCEEDED")
+def say_too_much(users: Users, account: str) -> Said | None:
+    refund = users.pick("refund", lambda r: r.status == "PROCESSED")
+    payment = refund and users.pick("payment", lambda p: p.account_id == refund.account_id)
+    if not payment:
+        return None
+    much = Money(refund.balance + 1, refund.currency)
+    return of(users, refund, lambda r: ApplyRefund(r.refund_id, much, payment.payment_id))
+
+
+@provokes("ACCOUNT_ON_HOLD")
+def collect_on_hold(users: Users, account: str) -> object:
+    held = users.pick_id("account", lambda a: a.hold)
+    if held is None:
+        return PlacePaymentHold("he is ill", START + timedelta(days=1))
+    collected = ProcessPayment(POUND, method_id=users.method(held), initiation="BATCH_RUN")
+    return Said(collected, held, f"collect {users.number}")
+
+
+@provokes("PERSONAL_DATA_ERASED")
+def remember_the_forgotten(users: Users, account: str) -> Said | None:
+    forgotten = users.pick_id("account", lambda a: a.erased)
+    if forgotten is None:
+        return None
+    profile = DefineBillingProfile(f"new-{users.number}", "new", 1, bill_to_contact="Ada")
+    return Said(profile, forgotten, f"remember {users.number}")
+
+
+CLERKS: dict[Say, int] = {write_down: 5, subscribe: 5, give_back_first: 3, forget: 1}
+"""How often, in the same parts as the users' ways."""

@@ -222,7 +222,7 @@ def last_word(users: Users) -> Iterator[Said]:
         for doubtful in list(users.seen.of[kind].values()):
             users.number += 1
             operation = users.seen.of["gwcall"].get(getattr(doubtful, "operation_key", ""))
-            if doubtful.status in DOUBTFUL and operation and operation.status == "REVIEW":
+            if doubtful.status in DOUBTFUL and operation and _needs_a_person(users, operation):
                 said = _resolve(users, doubtful)
                 if said:
                     yield said
@@ -247,10 +247,17 @@ def last_word(users: Users) -> Iterator[Said]:
     yield from _returns(users)
 
 
+def _needs_a_person(users: Users, call: GatewayCall) -> bool:
+    """Nobody inquires any more, or the gateway answers no inquiries."""
+    assert call.planned is not None
+    silent = not users.bank.capabilities[call.planned.gateway_id].query_by_reference
+    return call.status == "REVIEW" or (silent and call.status == "PENDING")
+
+
 def _voids_and_reversals(users: Users) -> Iterator[Said]:
     """What has no command of its own is told as news, by a person who asked."""
     for key, call in users.seen.of["gwcall"].items():
-        if call.status == "REVIEW" and call.planned.operation in ("VOID", "REVERSE"):
+        if call.planned.operation in ("VOID", "REVERSE") and _needs_a_person(users, call):
             truth = users.bank.truth(key)
             if truth.outcome:
                 users.number += 1

@@ -185,6 +185,54 @@ MUTANTS = (
         "        return _came_back(call, report)\n",
         "        return Settled('REVERSED' if call.status == 'SUCCEEDED' else 'NOTHING', outcome, [])\n",
     ),
+    Mutant(
+        "a failure that is told after a success is believed",
+        "services/calls/calling.py",
+        '"LATE_SUCCESS" if code == "Success" else "CONTRADICTED"',
+        '"LATE_SUCCESS" if code == "Success" else "FAILED"',
+    ),
+    Mutant(
+        "send again what a gateway without keys was sent",
+        "services/calls/calling.py",
+        "    silent = can.idempotency and not can.query_by_reference\n",
+        "    silent = True\n",
+    ),
+    Mutant(
+        "a dispute holds what is no longer there",
+        "services/disputes/disputing.py",
+        "    held = Money(min(command.amount.amount_minor, free), payment.currency)\n",
+        "    held = Money(max(command.amount.amount_minor, free), payment.currency)\n",
+    ),
+    Mutant(
+        "a bank takes back what was refunded before",
+        "services/payments/returning.py",
+        "        returned=Money(here, payment.currency),\n",
+        "        returned=Money(payment.received, payment.currency),\n",
+    ),
+    Mutant(
+        "whoever asked for a refund approves it",
+        "services/refunds/approving.py",
+        "    if refund.requested_by == context.actor.id:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a refund that is rejected keeps its money",
+        "services/refunds/approving.py",
+        "        refund_outcomes.release(draft, refund)\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "a refund is said of more than it gave back",
+        "services/refunds/lining.py",
+        "    if command.amount.amount_minor > refund.balance:\n",
+        "    if False:\n",
+    ),
+    Mutant(
+        "a rule settles more than is owed",
+        "services/applications/rule_applying.py",
+        "min(application.free(source), invoice.balance)",
+        "application.free(source)",
+    ),
 )
 
 

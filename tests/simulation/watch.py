@@ -29,6 +29,7 @@ from events.invoice import (
 from events.log import Recorded
 from events.mapper import decode
 from events.orchestration import RefundPlanMade
+from events.refund import RefundApproved
 from services.credits.credit_memo import CreditMemo
 from services.decision import State
 from services.invoices.invoice import Invoice
@@ -117,6 +118,8 @@ class Watch:
             raise Broken(f"{event.stream} was written by {event.home}")
         if isinstance(fact, RefundPlanMade):
             self._check_nothing_comes(state)
+        if isinstance(fact, RefundApproved) and fact.by == state.requested_by:
+            raise Broken(f"{fact.by} approved the refund that he asked for: {id}")
         before = getattr(state, "status", "")
         EVOLVE[cls](state, fact)
         state.version = event.version
@@ -155,6 +158,8 @@ class Watch:
                 self._check_untouchable(stream, state, facts, touched.keys())
             elif isinstance(state, RefundOrchestration):
                 self._check_orchestration(state)
+            elif isinstance(state, Refund) and state.balance < 0:
+                raise Broken(f"more was taken than was refunded: {state}")
 
     def _check_money(self, state: Any) -> None:
         match state:

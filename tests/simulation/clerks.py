@@ -15,11 +15,12 @@ from services.refunds.refund import Refund
 from services.refunds.refunding import RecordExternalRefund
 from tests.simulation.mistakes import POUND, provokes
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import DAY, Said, Say, Users, chosen_currency, money, of, unpaid
+from tests.simulation.workload import DAY, Said, Users, chosen_currency, money, of, says, unpaid
 
 SUBSCRIPTION = "SUBSCRIPTION"
 
 
+@says(5)
 def write_down(users: Users, account: str) -> Said | None:
     """A cheque is written down, and counts once it is posted; or it was a mistake."""
     draft = users.pick("payment", lambda p: p.status == "DRAFT")
@@ -43,6 +44,7 @@ def _what_becomes_of(users: Users, draft: Any) -> object:
             return PostDraftPayment(id, (ApplyTo(invoice.invoice_id),) if invoice else ())
 
 
+@says(5)
 def subscribe(users: Users, account: str) -> Said:
     """A subscription's invoice; or it shrinks, and the negative one says no more than whose it is."""
     chosen, number = users.chosen, users.number
@@ -59,6 +61,7 @@ def subscribe(users: Users, account: str) -> Said:
     return Said(posted, account, f"subscription {number}")
 
 
+@says(3)
 def give_back_first(users: Users, account: str) -> Said | None:
     """Money is given back outside, and only later somebody says of what."""
     refund: Refund | None = users.pick("refund", lambda r: r.balance > 0)
@@ -86,6 +89,7 @@ def _lined(users: Users, refund: Refund, most: int) -> Said | None:
     return of(users, refund, lambda r: ApplyRefund(r.refund_id, amount, payment.payment_id))
 
 
+@says(1)
 def forget(users: Users, account: str) -> ErasePersonalData | None:
     """Somebody asks to be forgotten, late in the story: no more personal data is taken for him."""
     return ErasePersonalData("he asked") if users.number > 120 else None
@@ -120,7 +124,3 @@ def remember_the_forgotten(users: Users, account: str) -> Said | None:
         return None
     profile = DefineBillingProfile(f"new-{users.number}", "new", 1, bill_to_contact="Ada")
     return Said(profile, forgotten, f"remember {users.number}")
-
-
-CLERKS: dict[Say, int] = {write_down: 5, subscribe: 5, give_back_first: 3, forget: 1}
-"""How often, in the same parts as the users' ways."""

@@ -12,8 +12,8 @@ from tests.simulation.bank import Bank
 from tests.simulation.faulty import Weather
 from tests.simulation.virtual_loop import START
 from tests.simulation.watch import Told, Watch, WatchedStore
+from tests.simulation.words import WORDS
 from tests.simulation.workload import Said, Users, record, setup
-from tests.simulation.world import WAYS
 
 
 class Still:
@@ -31,7 +31,7 @@ async def dictation(seed: int, count: int) -> tuple[list[Said], list[Said]]:
     users = Users(seed, watch, bank)
     tenant, said = list(setup(bank)), list[Said]()
     await handler.handle([command_of(each) for each in tenant])
-    for each in chain(users.beginnings(), (users.next(WAYS) for _ in range(count))):
+    for each in chain(users.beginnings(), (users.next(WORDS) for _ in range(count))):
         said.append(each)
         await handler.handle([command_of(each)])
     assert not watch.broken, watch.broken

@@ -56,7 +56,7 @@ from services.tenants.tenant_settings import ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer
 from tests.simulation.bank import MAIN, STRICT
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import DAY, Said, Say, Users, home_of, money, of, unpaid
+from tests.simulation.workload import DAY, Said, Say, Users, home_of, money, of, says, unpaid
 
 POUND = Money(100, "GBP")
 PENNY = {"amount_minor": 1, "currency": "GBP"}
@@ -73,6 +73,7 @@ def provokes(*codes: str) -> Callable[[Say], Say]:
     return bind
 
 
+@says(34)
 def mistake(users: Users, account: str) -> Any:
     return users.chosen.choice(list(MISTAKES.values()))(users, account)
 

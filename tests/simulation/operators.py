@@ -35,11 +35,12 @@ from services.tenants.exceptions import ResolveException
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, Truth, key_of
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import Said, Say, Users, home_of, of
+from tests.simulation.workload import Said, Users, home_of, of, says
 
 DOUBTFUL = ("INDETERMINATE", "REQUIRES_REVIEW", "REQUIRES_ACTION", "PENDING")
 
 
+@says(5)
 def resolve(users: Users, account: str) -> Said | None:
     """Give one's word on an operation whose outcome is not known; the gateway's people decide theirs."""
     users.bank.decide(users.chosen)
@@ -68,6 +69,7 @@ def _resolve(users: Users, doubtful: Any) -> Said | None:
     return of(users, doubtful, lambda _: command)
 
 
+@says(2)
 def close_case(users: Users, account: str) -> Said | None:
     """A case of the exceptions inbox is looked at."""
     id = users.pick_id("exception", lambda case: not case.resolved)
@@ -81,16 +83,19 @@ def close_case(users: Users, account: str) -> Said | None:
     return of(users, case, lambda _: ResolveException(id, "LOOKED_AT", "nothing to do"))
 
 
+@says(3)
 def automate(users: Users, account: str) -> Said | None:
     memo = users.pick("cm", lambda m: m.balance > 0 and m.reference_invoice_id and not m.locked_by)
     return of(users, memo, lambda m: AutomateRefund(m.credit_memo_id))
 
 
+@says(3)
 def call_off(users: Users, account: str) -> Said | None:
     ro = users.pick("ro", lambda ro: ro.status in PLANNABLE)
     return of(users, ro, lambda ro: CancelRefundOrchestration(ro.orchestration_id))
 
 
+@says(9)
 def step_in(users: Users, account: str) -> Said | None:
     """A leg that has failed: a person tries it again, places it otherwise, or says what he did."""
     ro: RefundOrchestration | None = users.pick("ro", lambda ro: _stuck(ro))
@@ -120,12 +125,14 @@ def _stuck(ro: RefundOrchestration) -> list[int]:
     return [leg.no for leg in ro.legs.values() if leg.status in ("FAILED", "MANUAL")]
 
 
+@says(10)
 def hear(users: Users, account: str) -> Said | None:
     """News of the gateway: an outcome again, out of order, or contradicting what was known."""
     fact = users.bank.news(users.chosen, lambda key: users.seen.of["gwcall"][key].status == "SUCCEEDED")
     return _reported(users, fact, f"news {users.number}") if fact else None
 
 
+@says(2)
 def hear_of_returns(users: Users, account: str) -> Said | None:
     return next(_returns(users), None)
 
@@ -147,6 +154,7 @@ def _reported(users: Users, fact: Fact, key: str) -> Said:
     return Said(report, planned.account_id, key)
 
 
+@says(4)
 def approve(users: Users, account: str) -> Said | None:
     """Somebody else looks at a refund that is large, or whoever asked for it takes it back."""
     return _judged(users, users.pick("refund", lambda r: r.awaits_approval))
@@ -168,6 +176,7 @@ BOSS = {"actor": {"type": "USER", "id": "boss", "roles": ["PAYMENT_ADMIN"]}}
 # -- the payers' banks
 
 
+@says(4)
 def dispute(users: Users, account: str) -> Said | None:
     """A payer's bank takes a payment back for now, and somebody deals with it."""
     known = users.pick("dispute", lambda d: d.open)
@@ -197,6 +206,7 @@ def _decided(users: Users, known: Dispute) -> RecordDisputeOutcome:
     return RecordDisputeOutcome(known.dispute_id, users.chosen.choice(("WON", "LOST")), "NOTIFICATION")
 
 
+@says(1)
 def take_back(users: Users, account: str) -> Said | None:
     """A payer's bank returns a payment, for good."""
     payment = users.pick("payment", lambda p: p.status == "PROCESSED")
@@ -210,6 +220,7 @@ def take_back(users: Users, account: str) -> Said | None:
     )
 
 
+@says(1)
 def write_off(users: Users, account: str) -> Said | None:
     overdrawn = users.pick("payment", lambda p: p.overdrawn > 0)
     return of(users, overdrawn, lambda p: WriteOffOverdraft(p.payment_id, "gone"))
@@ -279,6 +290,7 @@ def _told(users: Users, call: GatewayCall, truth: Truth) -> Said:
 # -- who may come in
 
 
+@says(2)
 def keep_keys(users: Users, account: str) -> Said:
     """A key is given, signed in with, or taken back."""
     chosen, number = users.chosen, users.number
@@ -303,19 +315,3 @@ def keep_keys(users: Users, account: str) -> Said:
 
 
 TENDER = {"actor": {"type": "SYSTEM", "id": "access"}}
-
-DECISIONS: dict[Say, int] = {
-    resolve: 5,
-    close_case: 2,
-    automate: 3,
-    call_off: 3,
-    step_in: 9,
-    hear: 10,
-    hear_of_returns: 2,
-    approve: 4,
-    dispute: 4,
-    take_back: 1,
-    write_off: 1,
-    keep_keys: 2,
-}
-"""How often, in the same parts as the users' ways."""

@@ -20,7 +20,7 @@ from services.payouts.reporting import (
 )
 from services.payouts.settling import ReportMissingSettlement
 from tests.simulation.bank import MAIN, key_of
-from tests.simulation.workload import DAY, Said, Say, Users, of
+from tests.simulation.workload import DAY, Said, Users, of, says
 
 TAKEN = ("SALE", "CAPTURE")
 GIVEN_BACK = ("REFUND", "UNREFERENCED_REFUND")
@@ -30,6 +30,7 @@ def _said(users: Users, command: Any) -> Said:
     return Said(command, home_of(command.gateway_id), f"{type(command).__name__} {users.number}")
 
 
+@says(5)
 def announce(users: Users, account: str) -> Said:
     """A payout of few lines; now and then another one, or one without any."""
     chosen = users.chosen
@@ -50,6 +51,7 @@ def _executed(users: Users) -> Entry | None:
     return users.chosen.choice(entries[-30:]) if entries else None
 
 
+@says(14)
 def settle(users: Users, account: str) -> Said | None:
     payouts = [payout for payout in users.seen.of["payout"].values() if payout.reported]
     entry = _executed(users)
@@ -121,6 +123,7 @@ def _unmatched(users: Users) -> Any:
     return users.pick("payoutline", lambda line: line.status == "UNMATCHED")
 
 
+@says(3)
 def look_again(users: Users, account: str) -> Said | None:
     line = _unmatched(users)
     if line is None:
@@ -148,6 +151,7 @@ def _may_be(call: Any, reported: Any) -> bool:
     return call.status == "SUCCEEDED" and call.planned.operation in kinds
 
 
+@says(4)
 def statement(users: Users, account: str) -> Said | None:
     payout = users.pick("payout", lambda payout: payout.reported)
     chosen, number = users.chosen, users.number
@@ -165,6 +169,7 @@ def statement(users: Users, account: str) -> Said | None:
     return _said(users, line)
 
 
+@says(2)
 def look_at_the_bank(users: Users, account: str) -> Said | None:
     line = users.pick("bankline", lambda line: line.status == "UNMATCHED")
     if line is None:
@@ -175,6 +180,7 @@ def look_at_the_bank(users: Users, account: str) -> Said | None:
     return _said(users, AssignBankLine(MAIN, "main", reported.reference, "he asked", ref))
 
 
+@says(3)
 def miss(users: Users, account: str) -> Said | None:
     """What should have been paid out, or in, and was not."""
     if users.chosen.random() < 0.3:
@@ -184,6 +190,7 @@ def miss(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: ReportMissingSettlement(p.payment_id))
 
 
+@says(3)
 def file(users: Users, account: str) -> Said:
     """A file is opened, opened again with other content, or closed."""
     name = f"report{users.chosen.randrange(3)}"
@@ -193,6 +200,7 @@ def file(users: Users, account: str) -> Said:
     return _said(users, OpenSettlementReport(name, MAIN, "simulator", "file.csv", digest, 1, 0))
 
 
+@says(4)
 def wrong(users: Users, account: str) -> Said:
     """Of payouts, lines and statements that nobody knows, that were others before, or do not add up."""
     known = users.pick("payoutline", lambda line: line.reported)
@@ -216,16 +224,3 @@ def wrong(users: Users, account: str) -> Said:
         other = Money(-1, "GBP")
         commands += [RecordBankLine(MAIN, "main", banked.reported.reference, other, DAY)] * 2
     return _said(users, users.chosen.choice(commands))
-
-
-SETTLEMENTS: dict[Say, int] = {
-    announce: 5,
-    settle: 14,
-    look_again: 3,
-    statement: 4,
-    look_at_the_bank: 2,
-    miss: 3,
-    file: 3,
-    wrong: 4,
-}
-"""How often, in the same parts as the users' ways."""

@@ -29,7 +29,7 @@ from services.payments.paying import ProcessPayment
 from tests.simulation.bank import MAIN
 from tests.simulation.mistakes import POUND, provokes
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import ACCOUNTS, Said, Say, Users, of
+from tests.simulation.workload import ACCOUNTS, Said, Users, of, says
 
 HANDLES = (
     "hdl_ok hdl_ok hdl_decline_incorrect_number hdl_async_ok hdl_async_fail hdl_timeout_after "
@@ -39,6 +39,7 @@ JOBS, ROWS = 4, 6
 """Migrations of a seed, and the rows of each: half of them in one chunk."""
 
 
+@says(7)
 def tokenize(users: Users, account: str) -> TokenizePaymentMethod:
     chosen = users.chosen
     handle, mark = chosen.choice(HANDLES), f"wallet-{account}-{chosen.randrange(4)}"
@@ -50,6 +51,7 @@ def tokenize(users: Users, account: str) -> TokenizePaymentMethod:
     )
 
 
+@says(3)
 def agree(users: Users, account: str) -> Said | None:
     """A payer agrees to be charged, to something else, or no longer."""
     method = users.pick("spm", _is_live)
@@ -62,6 +64,7 @@ def _revoke(method: SavedMethod) -> RevokeMandate:
     return RevokeMandate(method.method_id, "he asked")
 
 
+@says(2)
 def of_a_contact(users: Users, account: str) -> object:
     method = users.pick(
         "spm", lambda m: _is_live(m) and m.account_id == account and m.owner_type == "CONTACT"
@@ -73,6 +76,7 @@ def of_a_contact(users: Users, account: str) -> object:
     return SharePaymentMethod(method.method_id, users.chosen.random() < 0.5)
 
 
+@says(2)
 def update(users: Users, account: str) -> Said | None:
     """A new card in the place of an old one, as its holder or the card's updater tells."""
     method, token = users.pick("spm", lambda m: m.status in ("ACTIVE", "EXPIRED", "ERRORED")), "tok_ok"
@@ -92,6 +96,7 @@ def _is_live(method: SavedMethod) -> bool:
 # -- from elsewhere
 
 
+@says(3)
 def bring(users: Users, account: str) -> ImportTokenizedPaymentMethod:
     """One row on its own."""
     return _row(users, account, f"alone-{users.number}")
@@ -102,6 +107,7 @@ def _row(users: Users, account: str, external_id: str, **more: Any) -> ImportTok
     return ImportTokenizedPaymentMethod(external_id, MAIN, "card", token, **more)
 
 
+@says(14)
 def migrate(users: Users, account: str) -> Said:
     """The next step of a job; now and then it is called off."""
     going = users.pick_id("tokmig", lambda job: job.status in BEFORE_THE_END)
@@ -179,7 +185,3 @@ def default_of_a_contacts(users: Users, account: str) -> Said | None:
 def too_early(users: Users, account: str) -> Said | None:
     method = users.pick("spm", lambda m: m.status in ("AWAITING", "ERRORED"))
     return of(users, method, lambda m: ProcessPayment(POUND, method_id=m.method_id))
-
-
-WALLETS: dict[Say, int] = {tokenize: 7, agree: 3, of_a_contact: 2, update: 2, bring: 3, migrate: 14}
-"""How often, in the same parts as the users' ways."""

@@ -189,6 +189,18 @@ def setup(bank: Bank) -> Iterator[Said]:
 
 
 Say = Callable[["Users", str], object | None]
+WORDS: dict[Say, int] = {}
+"""What a seed's people say, and how often: in parts of the sum."""
+
+
+def says(often: int) -> Callable[[Say], Say]:
+    """A word: it looks at what is there, and says a command about it, or has nothing to say now."""
+
+    def bind(way: Say) -> Say:
+        WORDS[way] = often
+        return way
+
+    return bind
 
 
 class Users:
@@ -259,6 +271,7 @@ def unpaid(account: str, currency: str | None = None) -> Callable[[Invoice], boo
 # -- invoices
 
 
+@says(24)
 def post(users: Users, account: str) -> Said:
     currency, chosen, number = chosen_currency(users), users.chosen, users.number
     lines = tuple(
@@ -278,6 +291,7 @@ def chosen_currency(users: Users) -> str:
     return users.chosen.choice(CURRENCIES)
 
 
+@says(30)
 def reduce(users: Users, account: str) -> Said | None:
     """A negative invoice on an earlier one, now and then with a positive line of its own."""
     paid = users.chosen.random() < 0.6
@@ -295,6 +309,7 @@ def reduce(users: Users, account: str) -> Said | None:
     return Said(said, original.account_id, f"reduce {number}")
 
 
+@says(3)
 def convert(users: Users, account: str) -> Said | None:
     return of(users, users.pick("invoice", _is_unconverted), lambda i: ConvertNegativeInvoice(i.invoice_id))
 
@@ -303,6 +318,7 @@ def _is_unconverted(invoice: Invoice) -> bool:
     return any(x.line.line_total.amount_minor < 0 and not x.converted for x in invoice.lines.values())
 
 
+@says(1)
 def exclude(users: Users, account: str) -> Said | None:
     return of(users, users.pick("invoice"), lambda i: ExcludeInvoiceFromPayments(i.invoice_id, "disputed"))
 
@@ -318,6 +334,7 @@ def of(users: Users, found: Any, say: Callable[[Any], object]) -> Said | None:
 # -- payments
 
 
+@says(44)
 def pay(users: Users, account: str) -> Said | None:
     invoice: Invoice | None = users.pick("invoice", lambda i: i.balance > 0)
     if invoice is None:
@@ -362,6 +379,7 @@ def _sale(users: Users, account: str, amount: Money, targets: tuple[ApplyTo, ...
             return replace(sale, method_id=users.method(account))
 
 
+@says(5)
 def strict_pay(users: Users, account: str) -> Said | None:
     """With the gateway that can do little: it takes pounds, in steps of five pence."""
     method = users.pick("spm", lambda m: m.gateway_id == STRICT and m.status == "ACTIVE")
@@ -373,6 +391,7 @@ def strict_pay(users: Users, account: str) -> Said | None:
     return of(users, method, lambda m: ProcessPayment(amount, f"P{number}", m.method_id, apply_to=targets))
 
 
+@says(14)
 def apply(users: Users, account: str) -> Said | None:
     payment: Payment | None = users.pick("payment", lambda p: p.unapplied > 0)
     if payment is None:
@@ -389,6 +408,7 @@ def apply(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: ApplyPayment(p.payment_id, invoice.invoice_id, amount, line_id))
 
 
+@says(5)
 def unapply(users: Users, account: str) -> Said | None:
     payment: Payment | None = users.pick("payment", lambda p: p.applications)
     if payment is None:
@@ -397,6 +417,7 @@ def unapply(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: UnapplyPayment(p.payment_id, application))
 
 
+@says(5)
 def pay_for_another(users: Users, account: str) -> Said | None:
     """Now and then more than it takes, or for an account that nobody knows."""
     payment: Payment | None = users.pick("payment", lambda p: p.unapplied > 0)
@@ -414,6 +435,7 @@ def pay_for_another(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: for_another)
 
 
+@says(1)
 def send_home(users: Users, account: str) -> Said | None:
     """What another account has sent goes home again."""
     received = users.pick("payment", lambda p: p.from_account_id and p.unapplied > 0)
@@ -423,6 +445,7 @@ def send_home(users: Users, account: str) -> Said | None:
     return of(users, received, lambda p: TransferUnappliedBalance(p.payment_id, p.from_account_id, amount))
 
 
+@says(3)
 def recall(users: Users, account: str) -> Said | None:
     payment: Payment | None = users.pick("payment", lambda p: p.transfers)
     if payment is None:
@@ -432,6 +455,7 @@ def recall(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: say(p.payment_id, transfer))
 
 
+@says(7)
 def allocate(users: Users, account: str) -> Said | None:
     """Over several invoices at once, or whatever the account owes."""
     source = _source(users, lambda one: _spendable(one) > 0)
@@ -470,6 +494,7 @@ def _places(users: Users, source: Any, most: int) -> tuple[Place, ...]:
     return tuple(found.values())
 
 
+@says(5)
 def move(users: Users, account: str) -> Said | None:
     source = _source(users, lambda one: one.applications)
     if source is None:
@@ -485,6 +510,7 @@ def move(users: Users, account: str) -> Said | None:
     return of(users, source, lambda m: MoveCreditMemoApplications(m.credit_memo_id, tuple(ids), targets))
 
 
+@says(4)
 def cancel(users: Users, account: str) -> Said | None:
     payment = users.pick("payment", lambda p: p.unapplied and not p.applied) or users.pick("payment")
     return of(users, payment, lambda p: CancelPayment(p.payment_id))
@@ -493,6 +519,7 @@ def cancel(users: Users, account: str) -> Said | None:
 # -- credit
 
 
+@says(5)
 def new_memo(users: Users, account: str) -> CreateCreditMemo:
     currency, chosen, number = chosen_currency(users), users.chosen, users.number
     lines = tuple(
@@ -508,17 +535,20 @@ def _taxes(users: Users, currency: str) -> tuple[MemoTax, ...]:
     return (MemoTax(money(users.chosen.randint(0, 90), currency)),) if users.chosen.random() < 0.5 else ()
 
 
+@says(3)
 def draft_memo(users: Users, account: str) -> Said | None:
     """What becomes of a draft: it is posted, or given up."""
     say = users.chosen.choice((PostCreditMemo, PostCreditMemo, RecoverCreditMemo))
     return of(users, users.pick("cm", lambda m: m.status == "DRAFT"), lambda m: say(m.credit_memo_id))
 
 
+@says(2)
 def void_memo(users: Users, account: str) -> Said | None:
     unused = users.pick("cm", lambda m: m.status == "POSTED" and m.balance == m.total)
     return of(users, unused, lambda m: VoidCreditMemo(m.credit_memo_id))
 
 
+@says(5)
 def credit_lines(users: Users, account: str) -> Said | None:
     invoice: Invoice | None = users.pick("invoice", lambda i: i.balance > 0)
     if invoice is None:
@@ -532,6 +562,7 @@ def credit_lines(users: Users, account: str) -> Said | None:
     return of(users, invoice, lambda i: CreditInvoice(i.invoice_id, credited, "GOODWILL"))
 
 
+@says(6)
 def apply_memo(users: Users, account: str) -> Said | None:
     memo: CreditMemo | None = users.pick("cm", lambda m: m.balance > 0)
     if memo is None:
@@ -560,6 +591,7 @@ def _apply_memo_line(users: Users, memo: CreditMemo, invoice: Invoice) -> Said |
     return of(users, memo, lambda m: ApplyCreditMemoLine(m.credit_memo_id, mine.line.line_id, (target,)))
 
 
+@says(4)
 def unapply_memo(users: Users, account: str) -> Said | None:
     memo: CreditMemo | None = users.pick("cm", lambda m: m.applications)
     if memo is None:
@@ -571,6 +603,7 @@ def unapply_memo(users: Users, account: str) -> Said | None:
 # -- refunds
 
 
+@says(10)
 def refund(users: Users, account: str) -> Said | None:
     source: Any = users.chosen.choice(("UNAPPLIED", "REOPEN_INVOICES"))
     free = (lambda p: p.unapplied) if source == "UNAPPLIED" else (lambda p: p.refundable)
@@ -581,6 +614,7 @@ def refund(users: Users, account: str) -> Said | None:
     return of(users, payment, lambda p: IssueRefund(p.payment_id, amount, "asked", source, id))
 
 
+@says(4)
 def pay_out(users: Users, account: str) -> Said | None:
     memo: CreditMemo | None = users.pick("cm", lambda m: m.balance > 0)
     if memo is None:
@@ -590,6 +624,7 @@ def pay_out(users: Users, account: str) -> Said | None:
     return of(users, memo, lambda m: IssueUnreferencedRefund(m.credit_memo_id, amount, "asked", method, id))
 
 
+@says(3)
 def refund_outside(users: Users, account: str) -> Said | None:
     id, chosen = f"R{users.number}", users.chosen
     payment = users.pick("payment", lambda p: p.unapplied > 0)
@@ -610,6 +645,7 @@ def refund_outside(users: Users, account: str) -> Said | None:
 # -- authorizations
 
 
+@says(6)
 def authorize(users: Users, account: str) -> Said:
     number, currency = users.number, chosen_currency(users)
     amount, id = money(5000, currency), f"H{number}"
@@ -627,12 +663,14 @@ def authorize(users: Users, account: str) -> Said:
     return Said(known, account, f"authorize {number}")
 
 
+@says(1)
 def strict_authorize(users: Users, account: str) -> Said | None:
     method = users.pick("spm", lambda m: m.gateway_id == STRICT)
     id, amount = f"H{users.number}", money(5000, "GBP")
     return of(users, method, lambda m: AuthorizePayment(amount, STRICT, m.method_id, START, id))
 
 
+@says(7)
 def capture(users: Users, account: str) -> Said | None:
     held = users.pick("auth", lambda a: a.balance > 0)
     if held is None:
@@ -644,6 +682,7 @@ def capture(users: Users, account: str) -> Said | None:
     return of(users, held, lambda a: CapturePayment(a.authorization_id, amount, id, final, targets))
 
 
+@says(4)
 def let_go(users: Users, account: str) -> Said | None:
     held = users.pick("auth", lambda a: a.balance > 0)
     if held is None:
@@ -654,6 +693,7 @@ def let_go(users: Users, account: str) -> Said | None:
     return of(users, held, lambda a: ReverseAuthorization(a.authorization_id, amount))
 
 
+@says(2)
 def by_rules(users: Users, account: str) -> object:
     return ApplyByRules(DAY if users.chosen.random() < 0.3 else None)
 
@@ -661,6 +701,7 @@ def by_rules(users: Users, account: str) -> object:
 # -- methods, accounts, the tenant
 
 
+@says(7)
 def methods(users: Users, account: str) -> object:
     chosen, active = users.chosen, "ACTIVE"
     mine = [m for m in users.seen.of["spm"].values() if m.account_id == account and m.status == active]
@@ -683,6 +724,7 @@ def methods(users: Users, account: str) -> object:
             return DeletePaymentMethod(users.method(account))
 
 
+@says(5)
 def profiles(users: Users, account: str) -> Said:
     """Mostly of an account that has some already."""
     known = users.pick_id("account", lambda a: a.profiles and a.status == "ACTIVE")
@@ -709,6 +751,7 @@ def _profile(users: Users, account: str) -> object:
             return ReleasePaymentHold()
 
 
+@says(1)
 def passing(users: Users, account: str) -> Said:
     """An account with nothing in it comes, and is closed."""
     say = users.chosen.choice((RegisterAccount("passing"), CloseAccount()))
@@ -727,6 +770,7 @@ ORDERS = {
 }
 
 
+@says(7)
 def office(users: Users, account: str) -> Said:
     """The tenant changes its mind, and its gateways: every rule below is changed in mid-stream."""
     chosen = users.chosen
@@ -796,40 +840,3 @@ def _gateway(users: Users) -> object:
             return PublishRawCodeMap(MAIN, {"zz_unheard_of": ("PaymentProcessing", "S")})
         case _:
             return ActivateGateway(STRICT)
-
-
-JOURNEY: dict[Say, int] = {
-    post: 24,
-    pay: 44,
-    reduce: 30,
-    convert: 3,
-    exclude: 1,
-    strict_pay: 5,
-    apply: 14,
-    unapply: 5,
-    pay_for_another: 5,
-    send_home: 1,
-    recall: 3,
-    allocate: 7,
-    move: 5,
-    by_rules: 2,
-    cancel: 4,
-    new_memo: 5,
-    draft_memo: 3,
-    void_memo: 2,
-    credit_lines: 5,
-    apply_memo: 6,
-    unapply_memo: 4,
-    refund: 10,
-    pay_out: 4,
-    refund_outside: 3,
-    authorize: 6,
-    strict_authorize: 1,
-    capture: 7,
-    let_go: 4,
-    methods: 7,
-    profiles: 5,
-    passing: 1,
-    office: 7,
-}
-"""How often, in parts of their sum."""

@@ -34,16 +34,13 @@ from services.subjects import PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
 from tests.simulation import checks
 from tests.simulation.bank import Bank, Line
-from tests.simulation.clerks import CLERKS
 from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyRows, FaultyStore, Weather
-from tests.simulation.mistakes import mistake
-from tests.simulation.operators import DECISIONS, last_word
+from tests.simulation.operators import last_word
 from tests.simulation.postman import Postman
-from tests.simulation.settlements import SETTLEMENTS
 from tests.simulation.virtual_loop import VirtualClock, VirtualLoop, run
-from tests.simulation.wallets import WALLETS
 from tests.simulation.watch import Broken, Told, Watch, WatchedStore
-from tests.simulation.workload import JOURNEY, TENANT, Said, Users, record, setup
+from tests.simulation.words import WORDS
+from tests.simulation.workload import TENANT, Said, Users, record, setup
 
 COMMANDS = 200
 FAULTS_MIN = 20
@@ -63,7 +60,6 @@ POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
 SEALS = Seals([b"of the simulation"])
 FORGED = TYPES[IssueUnreferencedRefund]
-WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, **CLERKS, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 
@@ -223,7 +219,7 @@ class World:
         for said in beginnings:
             self._say(said)
         for _ in range(COMMANDS - len(beginnings)):
-            self._say(self.users.next(WAYS))
+            self._say(self.users.next(WORDS))
             if self.weather.strikes("no command at all", 0.03):
                 self._say_nothing_sensible()
             await asyncio.sleep(self.weather.chosen.random() * 2 * STORM_SECONDS / COMMANDS)

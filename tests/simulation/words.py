@@ -1,0 +1,15 @@
+"""Everything that a seed's people can say: each module registers its own words, by `says` and `provokes`."""
+
+from __future__ import annotations
+
+from tests.simulation import clerks, mistakes, operators, settlements, wallets, workload
+
+SPEAKERS = (
+    workload,
+    operators,
+    wallets,
+    settlements,
+    clerks,
+    mistakes,
+)
+WORDS = workload.WORDS

@@ -16,6 +16,8 @@ from services.store.memory import MemoryStore
 from services.store.protocol import StoreUnavailable
 
 PARTITIONS = 3
+LOST_BEFORE, LOST_AFTER = 0.01, 0.99
+"""Of all that the store is asked, the worst hundredth never reaches it, and the best is never answered."""
 
 
 class Weather:
@@ -46,14 +48,20 @@ class FaultyStore:
         return asked
 
     def _behind_the_line(self, inner: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        weather, chance = self._weather, self._weather.chosen.random
+
         async def asked(*arguments: Any, **more: Any) -> Any:
-            moment = self._weather.chosen.random() * 0.008 - 0.004
-            if self._weather.storm and moment > 0:  # in between, anybody else may come first
+            if not weather.storm:
+                return await inner(*arguments, **more)
+            moment, luck = chance() * 0.008 - 0.004, chance()
+            if moment > 0:  # in between, anybody else may come first
                 await asyncio.sleep(moment)
-            if self._weather.strikes("store lost before", 0.01):
+            if luck < LOST_BEFORE:
+                weather.happened["store lost before"] += 1
                 raise StoreUnavailable("the connection was lost before it was asked")
             answer = await inner(*arguments, **more)
-            if self._weather.strikes("store lost after", 0.01):
+            if luck > LOST_AFTER:
+                weather.happened["store lost after"] += 1
                 raise StoreUnavailable("the connection was lost before it answered")
             return answer
 

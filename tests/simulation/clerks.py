@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from events.money import Money
-from services.accounts.account import DefineBillingProfile, ErasePersonalData, PlacePaymentHold
+from services.accounts.account import ErasePersonalData, PlacePaymentHold
+from services.accounts.billing_profile import DefineBillingProfile
 from services.invoices.posting import Line, PostInvoice
 from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
 from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment

@@ -123,6 +123,16 @@ class GatewayOutcomeResolved:
     contradicts: bool = False
 
 
+@fact("gateway_call.resolution_proposed.v1")
+class GatewayResolutionProposed:
+    """Somebody said what became of it; above the tenant's threshold a second person must say the same."""
+
+    outcome: str
+    """PROCESSED or FAILED."""
+    evidence: str
+    proposed_by: str
+
+
 GatewayCallEvent = (
     GatewayCallPlanned
     | GatewayCallSucceeded
@@ -133,4 +143,5 @@ GatewayCallEvent = (
     | GatewayStatusQueried
     | GatewayReplayPlanned
     | GatewayOutcomeResolved
+    | GatewayResolutionProposed
 )

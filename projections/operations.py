@@ -31,7 +31,7 @@ gateway_log = Table(
     columns=(
         *text("account_id", "gateway_id", "operation", "interaction_status", "target_kind", "target_id"),
         *text("currency", "merchant_reference", "method_display", "result_code", "category", "raw_code"),
-        *text("raw_message", "gateway_ref", "auth_code", "source"),
+        *text("raw_message", "gateway_ref", "auth_code", "source", "proposed_outcome", "proposed_by"),
         *money("amount"),
         Column("attempt_no", "int"),
         Column("sends", "int", 0),
@@ -183,6 +183,12 @@ def queried(fact: call.GatewayStatusQueried, at: Place, own: Own) -> Iterable[Ro
 @gateway_log.on(call.GatewayReplayPlanned)
 def replay_planned(fact: call.GatewayReplayPlanned, at: Place, own: Own) -> Iterable[Row]:
     known = {"queries": fact.queries, "next_query_at": fact.at}
+    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+
+
+@gateway_log.on(call.GatewayResolutionProposed)
+def resolution_proposed(fact: call.GatewayResolutionProposed, at: Place, own: Own) -> Iterable[Row]:
+    known = {"proposed_outcome": fact.outcome, "proposed_by": fact.proposed_by}
     yield Row((at.tenant, at.id), {**known, "version": at.event.version})
 
 

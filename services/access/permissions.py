@@ -232,13 +232,13 @@ CAPABILITIES: tuple[Capability, ...] = (
     _row(
         "Event history, timeline, exports",
         "R | R | R | R own area | R own area | R own area | own | R | -",
-        reads="timeline explain why-balance why-payment",
+        reads="timeline explain why-balance why-payment events",
     ),
     # -- ours
     _row(
         "See accounts, invoices, balances",
         "R | R | R | R | R | R | R own | R | -",
-        reads="accounts account-balances invoices invoice-settlements",
+        reads="accounts account-balances invoices invoice-settlements statement",
         added=True,
     ),
     _row(

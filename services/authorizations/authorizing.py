@@ -36,6 +36,7 @@ from services.authorizations.authorization import IN_FLIGHT, Authorization
 from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway, check_accepts
+from services.calls.seconding import awaits_second
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
@@ -566,10 +567,13 @@ def resolve_review(states: States, command: ResolveReview, context: Context) -> 
     auth = _of(states, command.authorization_id, context)
     if auth.status not in IN_FLIGHT - {"REQUESTED"}:
         raise invalid_state("authorization", auth.status, IN_FLIGHT - {"REQUESTED"})
+    key, said = auth.operation_key, (command.outcome, command.evidence)
+    if (waiting := awaits_second(states, command, key, *said, context)) is not None:
+        return waiting
     known = Outcome("Success", gateway_ref=command.gateway_ref, raw_message=command.evidence)
     if command.outcome == "FAILED":
         known = Outcome("Decline", category="Security", raw_message=command.evidence)
-    report = RecordAuthorizationOutcome(auth.operation_key, "OPERATOR", known, evidence=command.evidence)
+    report = RecordAuthorizationOutcome(key, "OPERATOR", known, evidence=command.evidence)
     return record_outcome(states, report, context)
 
 

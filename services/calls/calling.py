@@ -26,6 +26,7 @@ from events.gateway_call import (
     GatewayCallTimedOut,
     GatewayOutcomeResolved,
     GatewayReplayPlanned,
+    GatewayResolutionProposed,
     GatewayStatusQueried,
 )
 from events.shapes import Outcome
@@ -78,6 +79,8 @@ class GatewayCall:
     replayed: bool = False
     """Its request was, or will be, sent once more under the same key, to hear what became of it."""
     replaying: bool = False
+    proposed: GatewayResolutionProposed | None = None
+    """What one person says became of it, where two must."""
 
     @property
     def open(self) -> bool:
@@ -111,6 +114,8 @@ def evolve(call: GatewayCall, event: GatewayCallEvent) -> None:
             call.status = "REVIEW" if event.next_query_at is None else call.status
         case GatewayReplayPlanned():
             call.queries, call.replayed, call.replaying = event.queries, True, True
+        case GatewayResolutionProposed():
+            call.proposed = event
         case GatewayOutcomeResolved():
             call.contradicted = call.contradicted or event.contradicts
             if not event.contradicts or event.outcome.result_code == "Success":

@@ -12,6 +12,9 @@ from services.access.permissions import CAPABILITIES, CELLS, ROLES, Capability, 
 from services.commands import COMMANDS
 from services.signing_in.seeing import HISTORY
 
+ALSO = frozenset({"tenant-settings", "statement"})
+"""What can be read besides read models and history."""
+
 _CELLS = {
     "-": "nothing: it is denied",
     "W": "everything: its commands, and its read models",
@@ -89,7 +92,7 @@ def commands_of(capability: Capability) -> list[str]:
 
 def _there(capability: Capability) -> list[str]:
     """Its read models, of those that there are."""
-    return [name for name in capability.reads if name in QUERIES or name in HISTORY]
+    return [name for name in capability.reads if name in QUERIES or name in HISTORY or name in ALSO]
 
 
 def _listed(names: list[str]) -> str:

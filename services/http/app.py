@@ -49,6 +49,9 @@ def create_app(
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
         "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": ("why-payment", reads.why_payment),
         "/v1/{tenant}/timeline": ("timeline", reads.timeline),
+        "/v1/{tenant}/events": ("events", reads.events),
+        "/v1/{tenant}/tenant-settings": ("tenant-settings", reads.settings),
+        "/v1/{tenant}/accounts/{id}/statement": ("statement", reads.statement),
         "/v1/{tenant}/explain/{id:path}": ("explain", reads.explain),
         **{f"/v1/{{tenant}}/{name}": (name, reads.page(query)) for name, query in QUERIES.items()},
         **{

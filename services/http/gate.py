@@ -88,16 +88,18 @@ class Gate:
 
     async def _sight(self, identity: Identity, tenant: str, name: str) -> Sight:
         restricted = identity.actor.accounts is not None
-        settings = await self._settings_of(tenant) if restricted else TenantSettings()
+        settings = await self.settings_of(tenant) if restricted else TenantSettings()
         return sight(self._guard, identity.actor, name, settings)
 
-    async def _settings_of(self, tenant: str) -> TenantSettings:
+    async def settings_of(self, tenant: str) -> TenantSettings:
+        """As they were seconds ago."""
         known, now = self._settings.get(tenant), self._now()
         if known and now - known[1] < timedelta(seconds=FRESH_SECONDS):
             return known[0]
         settings = TenantSettings()
         for recorded in await self._store.read_stream(ids.stream(tenant, TenantSettings.KIND, tenant)):
             evolve(settings, decode(recorded.topic, recorded.data))
+            settings.version = recorded.version
         self._settings[tenant] = settings, now
         return settings
 

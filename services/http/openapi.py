@@ -34,6 +34,7 @@ def openapi() -> dict[str, Any]:
         schemas[type] = body
         paths[f"/v1/commands/{type}"] = _command_path(type, (known.cls.__doc__ or "").strip())
     paths["/v1/{tenant}/timeline"] = _timeline_path()
+    paths |= _told_paths()
     for query in QUERIES.values():
         schemas[query.name] = _row_schema(query)
         paths[f"/v1/{{tenant}}/{query.name}"] = _list_path(query)
@@ -270,6 +271,37 @@ def _timeline_path() -> dict[str, Any]:
         _parameter("sort", {"type": "string", "enum": ["position", "-position"]}, "Oldest or newest first."),
     ]
     return _listing("What happened on an account, in words", parameters, {"type": "object"})
+
+
+def _told_paths() -> dict[str, Any]:
+    """What is told from the log itself: the feed of events, an account's statement, the settings."""
+    several = "Joined with commas: any of these."
+    feed = [
+        _parameter(
+            "after", {"type": "integer"}, "The next_cursor of the page before; 0: from the beginning."
+        ),
+        *(_parameter(name, {"type": "string"}, several) for name in ("type", "account_id", "stream")),
+        _parameter("limit", {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}, "How many at most."),
+    ]
+    period = [
+        _parameter("from", _FILTERED["timestamptz"], "Where it begins; without it, with the account."),
+        _parameter("to", _FILTERED["timestamptz"], "Where it ends; without it, now."),
+        _parameter("currency", {"type": "string"}, "Only this."),
+    ]
+    told = {
+        "events": ("Every event, one after another, from any place on", [_TENANT, *feed]),
+        "accounts/{id}/statement": (
+            "What an account owed, did, and owes, by currency",
+            [_TENANT, _ID, *period],
+        ),
+        "tenant-settings": ("Every setting of the tenant", [_TENANT]),
+    }
+    return {
+        f"/v1/{{tenant}}/{path}": {
+            "get": {"summary": about, "parameters": parameters, "responses": _ok({"type": "object"})}
+        }
+        for path, (about, parameters) in told.items()
+    }
 
 
 def _listing(about: str, parameters: Iterable[dict[str, Any]], item: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,10 @@ from starlette.responses import Response
 from projections import answering, as_of
 from projections.asking import Asked, BadQuery, Query, as_of_of, fields_of, value
 from projections.explain import explain, why_balance, why_this_payment
+from projections.feed import feed
 from projections.rows import PostgresRows
 from projections.sight import Sight
+from projections.statement import statement
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
 from services.http.gate import Endpoint, Gate
@@ -68,6 +70,24 @@ class Reads:
     async def timeline(self, request: Request) -> Response:
         tenant, asked = request.path_params["tenant"], await self._asked(request)
         return answer_json(await timeline(self._store, tenant, asked, _sight(request)))
+
+    async def events(self, request: Request) -> Response:
+        tenant, asked = request.path_params["tenant"], await self._asked(request)
+        return answer_json(await feed(self._store, tenant, asked, _sight(request)))
+
+    async def statement(self, request: Request) -> Response:
+        tenant, id = request.path_params["tenant"], request.path_params["id"]
+        asked = await self._asked(request)
+        told = await statement(self._store, tenant, id, asked, self._now(), _sight(request))
+        if told is None:
+            raise not_found("ACCOUNT", id)
+        return answer_json(told)
+
+    async def settings(self, request: Request) -> Response:
+        """Every setting, changed or not."""
+        await self._asked(request, ())
+        settings = await self._gate.settings_of(request.path_params["tenant"])
+        return answer_json({"version": settings.version, "settings": settings.values})
 
     async def verdict(self, request: Request) -> Response:
         command_id: UUID = request.path_params["command_id"]

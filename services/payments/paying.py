@@ -40,6 +40,7 @@ from services.authorizations.authorization import Authorization
 from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway, check_accepts
+from services.calls.seconding import awaits_second
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Claiming, Context, Draft, Need, Needs, Releasing, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
@@ -523,10 +524,13 @@ def resolve_outcome(states: States, command: ResolvePaymentOutcome, context: Con
     if not payment.in_flight or payment.status == "REQUESTED":
         raise invalid_state("payment", payment.status, payments.IN_FLIGHT - {"REQUESTED"})
     calling.check_evidence(command.evidence)
+    key, said = payment.operation_key, (command.outcome, command.evidence)
+    if (waiting := awaits_second(states, command, key, *said, context)) is not None:
+        return waiting
     known = Outcome("Success", gateway_ref=command.gateway_ref, raw_message=command.evidence)
     if command.outcome == "FAILED":
         known = replace(known, result_code="Decline", category="PaymentProcessing")
-    report = RecordPaymentOutcome(payment.operation_key, "OPERATOR", known, evidence=command.evidence)
+    report = RecordPaymentOutcome(key, "OPERATOR", known, evidence=command.evidence)
     return record_outcome(states, report, context)
 
 

@@ -30,6 +30,7 @@ from events.refund import (
 from events.shapes import Outcome
 from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
+from services.calls.seconding import awaits_second
 from services.commands import FreeText, Id, command
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
@@ -268,11 +269,14 @@ def resolve_outcome(states: States, command: ResolveRefundOutcome, context: Cont
     if not refund.in_flight or refund.status == "REQUESTED":
         raise invalid_state("refund", refund.status, refunds.IN_FLIGHT - {"REQUESTED"})
     calling.check_evidence(command.evidence)
+    key, said = refund.operation_key, (command.outcome, command.evidence)
+    if (waiting := awaits_second(states, command, key, *said, context)) is not None:
+        return waiting
     code = "Success" if command.outcome == "PROCESSED" else "PermanentFail"
     known = Outcome(
         code, category=None if code == "Success" else "PaymentProcessing", raw_message=command.evidence
     )
-    report = RecordRefundOutcome(refund.operation_key, "OPERATOR", known, evidence=command.evidence)
+    report = RecordRefundOutcome(key, "OPERATOR", known, evidence=command.evidence)
     return record_outcome(states, report, context)
 
 

@@ -99,7 +99,7 @@ def issue(states: States, command: IssueRefund, context: Context) -> Changes:
     _check_refundable(source, command)
     check_gateway(states, source, command.amount, context)
     draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
-    threshold = approval_threshold(states, command.amount, context)
+    threshold = tenant_settings.threshold_below(states, command.amount, context)
     if threshold is not None:
         _ask(draft, command, refund_id, threshold, context)
         return draft.changes
@@ -154,15 +154,6 @@ def reopen(draft: Draft, payment_id: str, amount: Money, context: Context) -> No
     """Have an amount unapplied, from invoices that nobody holds."""
     freeing.check_unlocked(draft, payment_id, amount.amount_minor)
     freeing.free(draft, payment_id, amount.amount_minor, Why(context.now, "REFUND"), context)
-
-
-def approval_threshold(states: States, amount: Money, context: Context) -> Money | None:
-    """The threshold that an amount is above; one in another currency than the threshold's always is."""
-    threshold: Money | None = tenant_settings.of(states, context)["refund_approval_threshold"]
-    if threshold is None:
-        return None
-    comparable = amount.currency == threshold.currency
-    return None if comparable and amount.amount_minor <= threshold.amount_minor else threshold
 
 
 def _ask(
@@ -236,7 +227,7 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
     )
     draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
     draft.record(CreditMemo, command.credit_memo_id, CreditMemoLocked(f"refund:{refund_id}"))
-    threshold = approval_threshold(states, command.amount, context)
+    threshold = tenant_settings.threshold_below(states, command.amount, context)
     if threshold is not None:
         _ask(draft, command, refund_id, threshold, context)
         return draft.changes

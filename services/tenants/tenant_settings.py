@@ -42,7 +42,8 @@ DEFAULTS: dict[str, Any] = {
     "production": False,
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
-there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too."""
+there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too, and so
+does the word of payment operations on what became of a call."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -145,6 +146,15 @@ def needed(context: Context) -> Need:
 
 def of(states: States, context: Context) -> TenantSettings:
     return states.get(TenantSettings, context.tenant)
+
+
+def threshold_below(states: States, amount: Money, context: Context) -> Money | None:
+    """The approval threshold that an amount is above; one in another currency than its own always is."""
+    threshold: Money | None = of(states, context)["refund_approval_threshold"]
+    if threshold is None:
+        return None
+    comparable = amount.currency == threshold.currency
+    return None if comparable and amount.amount_minor <= threshold.amount_minor else threshold
 
 
 def _needs(states: States, command: object, context: Context) -> Needs:

@@ -32,6 +32,7 @@ from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
 from services.signing_in.api_keys import letters
 from services.tenants.exceptions import ResolveException
+from services.tenants.tenant_settings import ChangeTenantSettings
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, Truth, key_of
 from tests.simulation.virtual_loop import START
@@ -45,7 +46,20 @@ def resolve(users: Users, account: str) -> Said | None:
     """Give one's word on an operation whose outcome is not known; the gateway's people decide theirs."""
     users.bank.decide(users.chosen)
     kind = users.chosen.choice(("payment", "refund", "auth"))
-    return _resolve(users, users.pick(kind, lambda one: one.status in DOUBTFUL))
+    said = _resolve(users, users.pick(kind, lambda one: one.status in DOUBTFUL))
+    return said and _by_somebody(users, said)
+
+
+def _by_somebody(users: Users, said: Said) -> Said:
+    """By who may decide it alone, or by one of the clerks, of whom it may take two."""
+    chosen = users.chosen.random()
+    if chosen < 0.4:
+        return said
+    if chosen < 0.5:  # from now on it takes two
+        few = ChangeTenantSettings({"refund_approval_threshold": Money(100, "GBP")})
+        return Said(few, home_of(few), f"four eyes {users.number}")
+    clerk = {"type": "USER", "id": users.chosen.choice(("olga", "rolf")), "roles": ["PAYMENT_OPERATIONS"]}
+    return said._replace(envelope={"actor": clerk})
 
 
 def _resolve(users: Users, doubtful: Any) -> Said | None:
@@ -236,7 +250,7 @@ def last_word(users: Users) -> Iterator[Said]:
             if doubtful.status in DOUBTFUL and operation and _needs_a_person(users, operation):
                 said = _resolve(users, doubtful)
                 if said:
-                    yield said
+                    yield _by_somebody(users, said)
     yield from _voids_and_reversals(users)
     for ro in users.seen.of["ro"].values():
         if ro.status == "FAILED":

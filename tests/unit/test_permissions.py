@@ -82,12 +82,13 @@ COMMANDS_OF = {
 }
 READS_OF = {
     "Gateways, credentials, code maps": "gateways",
+    "Tenant payment settings": "tenant-settings",
     "Saved methods: create, default, delete": "payment-methods",
     "Authorize, capture, reverse, sale": "authorizations",
     "Automate refund, choose fallback": "refund-orchestrations",
     "Credit memos: create, post, apply, unapply, void": "debit-memos",
     "Gateway log": "gateway-log notifications",
-    "Event history, timeline, exports": "timeline",
+    "Event history, timeline, exports": "timeline events",
 }
 """Read models that no other row grants."""
 
@@ -218,7 +219,7 @@ async def client(store: MemoryStore) -> AsyncIterator[httpx.AsyncClient]:
 
 def paths(said: str) -> Iterator[str]:
     for name in READS_OF.get(said, "").split():
-        yield f"/v1/t/{name}?account_id=A" if name != "gateways" else "/v1/t/gateways"
+        yield f"/v1/t/{name}" + ("" if name in ("gateways", "tenant-settings") else "?account_id=A")
 
 
 @pytest.mark.parametrize(("said", "role", "cell"), [each for each in CELLS if each[1] != "SYSTEM"])

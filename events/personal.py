@@ -25,6 +25,7 @@ ERASED = "[erased]"
 KEY_BYTES = 64
 """AES-256-SIV: one half authenticates, one half encrypts."""
 
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _MARK = f'"{SEALED}'.encode()
 
 
@@ -57,7 +58,7 @@ class SubjectKey:
 
     def seal(self, text: str) -> str:
         sealed = self._siv.encrypt(b"\x00" + text.encode(), self._home)  # SIV takes no empty text
-        return SEALED + base64.urlsafe_b64encode(sealed).decode()
+        return SEALED + base64.b64encode(sealed).translate(_URL_SAFE).decode()
 
     def unseal(self, sealed: str) -> str:
         """The text; what this key has not sealed is left as it is."""
@@ -94,14 +95,27 @@ def has_personal_data(fact: object) -> bool:
 
 def sealed(fact: object, key: SubjectKey | None) -> bytes:
     """The fact as one JSON object, with every marked text sealed."""
-    encoded: dict[str, Any] = orjson.loads(orjson.dumps(fact))
-    for *parents, name in personal_paths(type(fact)):
-        holder: dict[str, Any] | None = encoded
-        for parent in parents:
-            holder = holder and holder.get(parent)
-        if holder and holder.get(name) is not None:
-            holder[name] = seal(holder[name], key)
-    return orjson.dumps(encoded)
+    return orjson.dumps(_sealed(fact, _marks(personal_paths(type(fact))), key))
+
+
+def _sealed(whole: object, marks: Marks, key: SubjectKey | None) -> dict[str, Any]:
+    fields = dict(vars(whole))
+    for name, inside in marks:
+        given = fields.get(name)
+        if given is not None:
+            fields[name] = _sealed(given, inside, key) if inside else seal(given, key)
+    return fields
+
+
+Marks = tuple[tuple[str, "Marks"], ...]
+"""Fields of an object: marked ones, and others with what is marked inside."""
+
+
+@cache
+def _marks(paths: tuple[tuple[str, ...], ...]) -> Marks:
+    names = dict.fromkeys(path[0] for path in paths)
+    inside = {name: tuple(path[1:] for path in paths if path[0] == name and path[1:]) for name in names}
+    return tuple((name, _marks(deeper)) for name, deeper in inside.items())
 
 
 def opened(data: bytes, key: SubjectKey | None) -> bytes:

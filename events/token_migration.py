@@ -14,7 +14,7 @@ class RowDecided:
     """From 1, in the order of the file."""
     external_id: str
     outcome: str
-    """IMPORTED, UPDATED, SKIPPED, REJECTED; PARKED behind a command of its account that cannot be decided."""
+    """IMPORTED, UPDATED, SKIPPED, REJECTED; PARKED: a command of its account cannot be decided for now."""
     account_id: str | None = None
     method_id: str | None = None
     code: str | None = None

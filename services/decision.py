@@ -10,7 +10,7 @@ decision; where one step builds on another, a `Draft` works on copies.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime
 from functools import cache
@@ -46,6 +46,13 @@ class Need(NamedTuple):
     id: str
 
 
+class Many(NamedTuple):
+    """Streams of one kind, for a command that is about many."""
+
+    state: type[Any]
+    ids: Collection[str]
+
+
 class Documents(NamedTuple):
     """The list of an account's open documents, which a decision must see."""
 
@@ -62,14 +69,14 @@ class References(NamedTuple):
     reference: str
 
 
-class Name(NamedTuple):
-    """A name that may be claimed, whose owner a decision must know."""
+class Names(NamedTuple):
+    """Names that may be claimed, whose owners a decision must know."""
 
     kind: str
-    key: str
+    keys: Collection[str]
 
 
-Needs = Iterable[Need | Documents | References | Name]
+Needs = Iterable[Need | Many | Documents | References | Names]
 
 
 class OpenDocument(NamedTuple):
@@ -87,6 +94,8 @@ class Change(NamedTuple):
     fact: object
     new: bool = False
     """The stream was made by this very command: there is nothing to load."""
+    account_id: str = ""
+    """Whose stream it is, where a command is about many accounts."""
 
 
 class Claiming(NamedTuple):
@@ -110,14 +119,6 @@ class Releasing(NamedTuple):
 Changes = Sequence[Change | Claiming | Releasing]
 
 
-class Told(NamedTuple):
-    """What became of an earlier command."""
-
-    status: str
-    """ACCEPTED, REJECTED or PARKED; PLANNED for a dry run."""
-    outcome: bytes
-
-
 Owners = Mapping[tuple[str, str, str], str | None]
 """(tenant, kind, key) of a name to who holds it; None: nobody."""
 
@@ -133,8 +134,8 @@ class Context:
     actor: Actor
     number: Callable[[str], str]
     """The next human number of a prefix: `context.number("PAY")` gives `PAY-000042`."""
-    told: Mapping[UUID, Told] | None = None
-    """What became of the commands that the rule's `follows` names, in their order."""
+    parked: Collection[str] = ()
+    """Homes whose commands wait behind one that cannot be decided."""
     _parts: ids.Parts | None = field(default=None, repr=False, compare=False)
 
     def new_id(self, part: str) -> str:
@@ -263,14 +264,16 @@ class Draft:
             self._copies[state, id] = _copied(self._states.get(state, id))
         return self._copies[state, id]
 
-    def record(self, state: type[Any], id: str, fact: object, new: bool = False) -> None:
+    def record(
+        self, state: type[Any], id: str, fact: object, new: bool = False, account_id: str = ""
+    ) -> None:
         if new:
             self._copies[state, id] = state()
         target = self.get(state, id)
         if state in self._evolve:
             self._evolve[state](target, fact)
         target.version += 1
-        self.changes.append(Change(state, id, fact, new))
+        self.changes.append(Change(state, id, fact, new, account_id))
 
     def extend(self, changes: Changes) -> None:
         """Record changes that a simple decision on this draft's states has made."""
@@ -279,6 +282,56 @@ class Draft:
                 self.record(*change)
             else:
                 self.changes.append(change)
+
+
+class Ahead(States):
+    """States as changes so far will leave them: for many small decisions in one, each on those before it.
+
+    Nothing is copied but what is looked at again after it has changed.
+    """
+
+    __slots__ = ("_evolve", "_facts", "_named", "_new")
+
+    def __init__(self, states: States, evolve: Mapping[type[Any], Evolve]) -> None:
+        super().__init__(
+            states._tenant,
+            states._streams,
+            states._documents,
+            states._read_streams,
+            states._read_homes,
+            states._references,
+            states._owners,
+        )
+        self._evolve = evolve
+        self._facts: dict[tuple[type[Any], str], list[object]] = {}
+        self._new = set[tuple[type[Any], str]]()
+        self._named: dict[tuple[str, str], str | None] = {}
+
+    def get(self, state: type[S], id: str) -> S:
+        facts = self._facts.get((state, id))
+        if facts is None:
+            return super().get(state, id)
+        seen = state() if (state, id) in self._new else _copied(super().get(state, id))
+        for fact in facts:
+            self._evolve[state](seen, fact)
+            seen.version += 1
+        return seen
+
+    def owner(self, kind: str, key: str) -> str | None:
+        named = self._named
+        return named[kind, key] if (kind, key) in named else super().owner(kind, key)
+
+    def take(self, changes: Changes) -> None:
+        for change in changes:
+            if isinstance(change, Change):
+                stream = change.state, change.id
+                self._facts.setdefault(stream, []).append(change.fact)
+                if change.new:
+                    self._new.add(stream)
+            elif isinstance(change, Releasing):
+                self._named[change.kind, change.key] = None
+            elif self.owner(change.kind, change.key) is None:
+                self._named[change.kind, change.key] = change.owner
 
 
 def _copied(state: S) -> S:
@@ -323,8 +376,6 @@ class Rule(NamedTuple):
     decide: Callable[[States, Any, Context], Changes]
     home: Callable[[Any, str], str] | None = None
     """The `account_id` of a command to a tenant-level stream, from its data and the tenant."""
-    follows: Callable[[Any, Context], Sequence[UUID]] | None = None
-    """The commands decided before this one, of which it must be told what became of them."""
 
 
 @dataclass(frozen=True)

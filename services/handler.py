@@ -36,7 +36,8 @@ from services.decision import (
     Changes,
     Claiming,
     Context,
-    Name,
+    Many,
+    Names,
     Need,
     Needs,
     NotLoaded,
@@ -46,7 +47,6 @@ from services.decision import (
     Rule,
     States,
     Subject,
-    Told,
 )
 from services.errors import Rejected
 from services.signing_in.denying import denial_of
@@ -293,16 +293,21 @@ class Handler:
                 if stream not in cache.streams:
                     missing.streams.add(stream)
                     misses = True
+            elif isinstance(need, Many):
+                kind, known = f"{tenant}/{need.state.KIND}-", cache.streams
+                new = [stream for id in need.ids if (stream := kind + id) not in known]
+                missing.streams.update(new)
+                misses = misses or bool(new)
             elif isinstance(need, References):
                 name = tenant, need.gateway_id, need.reference
                 if name not in cache.references:
                     missing.references.add(name)
                     misses = True
-            elif isinstance(need, Name):
-                name = tenant, need.kind, need.key
-                if name not in attempt.owners:
-                    missing.names.add(name)
-                    misses = True
+            elif isinstance(need, Names):
+                owners = attempt.owners
+                names = [name for key in need.keys if (name := (tenant, need.kind, key)) not in owners]
+                missing.names.update(names)
+                misses = misses or bool(names)
             else:
                 home = f"{tenant}/{need.account_id}"
                 if home not in cache.documents:
@@ -361,8 +366,7 @@ class Handler:
         if (denied := self._guard.denied(command.actor, command.type)) is not None:
             raise denied
         self._check_envelope(item, rule)
-        if rule.follows:
-            item.context.told = await self._told(rule.follows(command.data, item.context), attempt)
+        item.context.parked = attempt.parked
         while True:
             try:
                 if self._guard.asks(command.actor):
@@ -398,14 +402,6 @@ class Handler:
             if version != command.expected_version:
                 raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
 
-    async def _told(self, followed: Sequence[UUID], attempt: _Attempt) -> dict[UUID, Told]:
-        """What became of commands, in this batch or before it, in their order."""
-        here = attempt.answers
-        elsewhere = [id for id in followed if id.int not in here]
-        known = await self._store.verdicts(elsewhere) if elsewhere else {}
-        told = {id: here.get(id.int) or known[id] for id in followed}
-        return {id: Told(answer.status, answer.outcome) for id, answer in told.items()}
-
     async def _check_claims(self, command: Command, claimings: Sequence[Claiming], attempt: _Attempt) -> None:
         names = [(command.tenant, claiming.kind, claiming.key) for claiming in claimings]
         await self._find_owners([name for name in names if name not in attempt.owners], attempt)
@@ -440,12 +436,13 @@ class Handler:
         versions: dict[str, int],
     ) -> None:
         """Fold a command's facts into the states, and have them appended; `versions` is what they become."""
-        tenant, home, now = command.tenant, command.home, context.now
+        tenant, now = command.tenant, context.now
         command_id, meta = command.command_id, command.meta
         streams, touched, batch = self.cache.streams, attempt.touched, attempt.batch
         left = len(facts)
-        for kind, id, fact, new in facts:
+        for kind, id, fact, new, account_id in facts:
             left -= 1
+            home = f"{tenant}/{account_id}" if account_id else command.home
             stream = f"{tenant}/{kind.KIND}-{id}"
             state = streams.get(stream)
             if state is None:

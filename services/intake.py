@@ -7,7 +7,8 @@ it; so a record is never lost, and one that comes twice is answered from the inb
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import orjson
@@ -19,12 +20,12 @@ from services.commands import Command, decode
 from services.errors import Undecodable
 from services.handler import Handler
 from services.messages import SEAL, Message, result_body, result_message
-from services.migrations.migrating import expanded
+from services.migrations.migrating import ImportRows
 from services.signing_in.callers import Callers
 from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
 
-COMMANDS_MAX = 2000
-"""In one transaction."""
+DECISIONS_MAX = 2000
+"""In one transaction, of commands and of the rows that they hold."""
 
 ANYBODY = Callers()
 """Nobody signs in."""
@@ -49,11 +50,16 @@ class Partition(NamedTuple):
 
 
 class _Read(NamedTuple):
-    """A record, and what it holds: commands, or none that could be read."""
+    """A record, and its command; or that there is none."""
 
     record: Record
-    commands: Sequence[Command]
+    command: Command | None
     letter: DeadLetter | None
+
+    @property
+    def decisions(self) -> int:
+        data = self.command.data if self.command else None
+        return len(data.rows) if isinstance(data, ImportRows) else 1
 
 
 class Seeker(Protocol):
@@ -78,6 +84,8 @@ class Intake:
         self._cluster_id, self._results_topic, self._answer = cluster_id, results_topic, answer
         self._callers = callers
         self._next: dict[tuple[str, int], int | None] = {}
+        self._losses = Counter[Partition]()
+        """How often each was taken away."""
 
     async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
         """Partitions are ours now: each is read from where the store says, once it can be asked."""
@@ -87,6 +95,7 @@ class Intake:
     def revoked(self, partitions: Sequence[Partition]) -> None:
         for partition in partitions:
             self._next.pop(partition, None)
+            self._losses[partition] += 1
 
     async def take(self, records: Sequence[Record], seeker: Seeker) -> dict[Partition, int]:
         """Decide a batch of records; the next offset of each partition that moved.
@@ -121,34 +130,60 @@ class Intake:
 
     def _fresh(self, records: Sequence[Record]) -> list[Record]:
         """Records of partitions that are ours, above what is done."""
-        return [
-            record
-            for record in records
-            if (place := (record.topic, record.partition)) in self._next
-            and record.offset >= (self._next[place] or 0)
-        ]
+        return [record for record in records if self._is_fresh(record)]
+
+    def _is_still_ours(self, record: Record, losses: Counter[Partition]) -> bool:
+        place = Partition(record.topic, record.partition)
+        return place in self._next and self._losses[place] == losses[place]
+
+    def _is_fresh(self, record: Record) -> bool:
+        place = Partition(record.topic, record.partition)
+        return place in self._next and record.offset >= (self._next[place] or 0)
 
     async def _decide(self, records: Sequence[Record]) -> dict[Partition, int]:
-        """Part by part: one record may hold many commands, and a transaction must stay short."""
-        done: dict[Partition, int] = {}
-        for part in _parts([_Read(record, *self._read(record)) for record in records]):
-            done |= await self._decide_part(part)
+        """Part by part, for a transaction must stay short; the next is read while the store is busy."""
+        waiting, done, losses = deque(records), dict[Partition, int](), self._losses.copy()
+        part = await self._part(waiting)
+        while part:
+            deciding = asyncio.ensure_future(self._decide_part(part, losses))
+            try:
+                part = await self._part(waiting)
+            except BaseException:
+                deciding.cancel()
+                await asyncio.gather(deciding, return_exceptions=True)
+                raise
+            done |= await deciding
         return done
 
-    def _read(self, record: Record) -> tuple[Sequence[Command], DeadLetter | None]:
-        try:
-            return expanded(command_of(record, self._callers)), None
-        except Undecodable as undecodable:
-            return (), self._dead_letter(record, undecodable)
+    async def _part(self, waiting: deque[Record]) -> list[_Read]:
+        """Whole records, in order, until they take `DECISIONS_MAX` decisions or more; each is read once."""
+        part, decisions = list[_Read](), 0
+        while waiting and decisions < DECISIONS_MAX:
+            read = self._read(waiting.popleft())
+            part.append(read)
+            decisions += read.decisions
+            if read.decisions > 1:
+                await asyncio.sleep(0)  # it took a while: let the store's answers in
+        return part
 
-    async def _decide_part(self, part: Sequence[_Read]) -> dict[Partition, int]:
+    def _read(self, record: Record) -> _Read:
+        try:
+            return _Read(record, command_of(record, self._callers), None)
+        except Undecodable as undecodable:
+            return _Read(record, None, self._dead_letter(record, undecodable))
+
+    async def _decide_part(self, reads: Sequence[_Read], losses: Counter[Partition]) -> dict[Partition, int]:
+        """But for partitions lost since their batch began: what went before is not decided here."""
+        part = [read for read in reads if self._is_still_ours(read.record, losses)]
+        if not part:
+            return {}
         ends = {(read.record.topic, read.record.partition): read.record.offset + 1 for read in part}
         after = {Partition(*place): offset for place, offset in ends.items()}
         moves = [
             OffsetMove(self._cluster_id, place.topic, place.partition, self._next[place], offset)
             for place, offset in after.items()
         ]
-        commands = [command for read in part for command in read.commands]
+        commands = [read.command for read in part if read.command]
         letters = [read.letter for read in part if read.letter]
         answers = await self._handler.handle(commands, moves, letters)
         self._next.update(ends)
@@ -176,19 +211,6 @@ class Intake:
         )
         meta, now = orjson.loads(command.meta), self._clock.now()
         return result_message(str(command.command_id), command.home, body, meta, now, self._results_topic)
-
-
-def _parts(reads: Iterable[_Read]) -> Iterator[list[_Read]]:
-    """Whole records, in order, of at most `COMMANDS_MAX` commands together, or one that has more."""
-    part, commands = list[_Read](), 0
-    for read in reads:
-        if part and commands + len(read.commands) > COMMANDS_MAX:
-            yield part
-            part, commands = [], 0
-        part.append(read)
-        commands += len(read.commands)
-    if part:
-        yield part
 
 
 _TEXTS = {

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.calls.gateway import Gateway
-from services.decision import Changes, Claiming, Releasing
+from services.decision import Changes, Claiming, Releasing, States
 from services.errors import Rejected, not_found
 
 NATIVE = frozenset({"stripe", "adyen", "simulator"})
@@ -68,6 +68,12 @@ def mark_of(token_ref: str) -> str:
 def token_key(merchant_account_id: str, token_ref: str) -> str:
     """The name under which a token is claimed."""
     return f"{merchant_account_id}/{mark_of(token_ref)}"
+
+
+def token_holder(states: States, key: str) -> tuple[str, str]:
+    """The account and the method that hold a token by its name; both empty while nobody does."""
+    owner, _, method_id = (states.owner("method_token", key) or "").partition("/")
+    return owner, method_id
 
 
 class Owned(Protocol):

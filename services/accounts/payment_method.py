@@ -36,10 +36,19 @@ from events.payment_method import (
 from events.shapes import Address, Method, Outcome
 from services.accounts import account
 from services.accounts.account import Account
-from services.accounts.method_rules import check_consent, check_owner, check_takes, claimed, claiming, mark_of
+from services.accounts.method_rules import (
+    check_consent,
+    check_owner,
+    check_takes,
+    claimed,
+    claiming,
+    mark_of,
+    token_holder,
+    token_key,
+)
 from services.calls.gateway import Gateway
 from services.commands import FreeText, Id, PostalAddress, Text, Token, command
-from services.decision import Change, Changes, Context, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Names, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
 
 MethodType = Literal[
@@ -331,21 +340,27 @@ def is_past(method: SavedMethod, now: datetime) -> bool:
     return ends is not None and ends <= now
 
 
-def _saved_id(states: States, command: SavePaymentMethod, context: Context) -> str | None:
-    gateway = states.find(Gateway, command.gateway_id)
-    if gateway is None:
-        return None
-    mark = command.fingerprint or mark_of(command.token_ref)
-    instrument = mark if command.fingerprint else f"{command.gateway_id}/{mark}"
-    return ids.method_id(context.tenant, context.account_id, gateway.merchant_account_id, instrument)
+def _saved_id(states: States, command: SavePaymentMethod, merchant: str, context: Context) -> str:
+    """By the instrument; without its fingerprint, the account's own record of the token, if there is one."""
+    if command.fingerprint:
+        return ids.method_id(context.tenant, context.account_id, merchant, command.fingerprint)
+    holder, method_id = token_holder(states, token_key(merchant, command.token_ref))
+    if holder == context.account_id:
+        return method_id
+    mark = f"{command.gateway_id}/{mark_of(command.token_ref)}"
+    return ids.method_id(context.tenant, context.account_id, merchant, mark)
 
 
 def _save_needs(states: States, command: SavePaymentMethod, context: Context) -> Needs:
     yield Need(Gateway, command.gateway_id)
     yield account.needed(context)
-    method_id = _saved_id(states, command, context)
-    if method_id:
-        yield Need(SavedMethod, method_id)
+    gateway = states.find(Gateway, command.gateway_id)
+    if gateway is None:
+        return
+    merchant = gateway.merchant_account_id
+    if not command.fingerprint:
+        yield Names("method_token", [token_key(merchant, command.token_ref)])
+    yield Need(SavedMethod, _saved_id(states, command, merchant, context))
 
 
 def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
@@ -357,8 +372,7 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
     check_takes(gateway, command.gateway_id, command.type, command.extended_type)
     check_consent(command, gateway, command.gateway_id)
     check_owner(command)
-    method_id = _saved_id(states, command, context)
-    assert method_id is not None
+    method_id = _saved_id(states, command, gateway.merchant_account_id, context)
     method = states.get(SavedMethod, method_id)
     if method.status in ("ACTIVE", "EXPIRED") and method.gateway_id == command.gateway_id:
         return [*claimed(method, command.token_ref), *updated(method, vars(command), "USER")]

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from events.shapes import Address
-from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
+from services.bench.stage import Cost, Stage, cpu_seconds, peak_megabytes, staged
 from services.bench.stream import TENANT, Made, made
 from services.migrations.migrating import (
     ROWS_MAX,
     ImportRows,
-    ImportTokenizedPaymentMethod,
     MigrationRow,
+    TokenizedMethod,
     chunk_key,
     short,
 )
@@ -50,22 +50,29 @@ _WRITTEN = {
 class Importing:
     rows: int
     decided_seconds: float
-    copy_seconds: float
+    copied: Cost
     copied_rows: int
     worker_megabytes: float
     cpu_microseconds: dict[str, float]
-    """Of each process, per row."""
+    """Of each process, per method."""
     wrong: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        rate, bare = self.rows / self.decided_seconds, self.rows / self.copy_seconds
+        rate, bare = self.rows / self.decided_seconds, self.copied.per_second
+        cpu = round(sum(self.cpu_microseconds.values())), round(self.copied.cpu_microseconds)
         return [
-            {"what": "imported: decided and durable", "methods_per_s": round(rate), "share": ""},
+            {
+                "what": "imported: decided and durable",
+                "methods_per_s": round(rate),
+                "share": f"{rate / bare:.0%}",
+                "cpu_us": cpu[0],
+            },
             {
                 "what": f"bare COPY of the same {self.copied_rows} rows",
                 "methods_per_s": round(bare),
-                "share": f"{rate / bare:.0%}",
+                "share": "",
+                "cpu_us": cpu[1],
             },
         ]
 
@@ -81,6 +88,7 @@ async def importing(folder: Path, rows: int, accounts: int) -> Importing:
                 await stage.send([step])
             await _until(stage, "token_migration.started.v1")
             before = await stage.connection.fetchrow("select position, verdict_position from head")
+            pids = {**pids, **stage.server_pids}
             used, began = cpu_seconds(pids), time.perf_counter()
             await stage.send(chunks)
             await _until(stage, "token_migration.completed.v1")
@@ -88,8 +96,8 @@ async def importing(folder: Path, rows: int, accounts: int) -> Importing:
             cpu = {name: (s - used[name]) * 1e6 / rows for name, s in cpu_seconds(pids).items()}
             megabytes = peak_megabytes(pids["worker"])
         wrong = await _wrong(stage, rows)
-        copied, copy_seconds = await _copied(stage, before["position"], before["verdict_position"])
-        return Importing(rows, seconds, copy_seconds, copied, megabytes, cpu, wrong)
+        copied, copied_rows = await _copied(stage, rows, before["position"], before["verdict_position"])
+        return Importing(rows, seconds, copied, copied_rows, megabytes, cpu, wrong)
 
 
 def _steps(rows: int) -> Iterator[Made]:
@@ -111,7 +119,7 @@ def _chunks(rows: int, accounts: int) -> Iterator[Made]:
 
 
 def _row(number: int, account: str) -> MigrationRow:
-    method = ImportTokenizedPaymentMethod(
+    method = TokenizedMethod(
         external_id=f"legacy-{number}",
         gateway_id="gw",
         type="card",
@@ -140,8 +148,6 @@ async def _until(stage: Stage, topic: str) -> None:
 async def _wrong(stage: Stage, rows: int) -> dict[str, int]:
     """Each row has its verdict, its fact, and its claim."""
     counted = {
-        "verdicts": "select count(*) from verdicts"
-        " where type = 'payments.payment_method.import.v1' and status = 'ACCEPTED'",
         "facts": "select count(distinct stream) from log where topic = 'payment_method.imported.v1'",
         "claims": "select count(*) from claims where key like 'm1/%' and owner like 'A%'",
     }
@@ -152,8 +158,8 @@ async def _wrong(stage: Stage, rows: int) -> dict[str, int]:
     return {name: abs(count - rows - (saved if name == "claims" else 0)) for name, count in found.items()}
 
 
-async def _copied(stage: Stage, position: int, verdict_position: int) -> tuple[int, float]:
-    """How many rows, and in which time they are copied into tables like those they are in."""
+async def _copied(stage: Stage, methods: int, position: int, verdict_position: int) -> tuple[Cost, int]:
+    """What it takes to copy the rows into tables like those they are in, and how many they are."""
     connection, copies = stage.connection, list[tuple[str, bytes]]()
     after = {"log": (position,), "verdicts": (verdict_position,)}
     for table, query in _WRITTEN.items():
@@ -161,11 +167,12 @@ async def _copied(stage: Stage, position: int, verdict_position: int) -> tuple[i
         out = io.BytesIO()
         await connection.copy_from_query(query, *after.get(table, ()), output=out, format="binary")
         copies.append((f"bare_{table}", out.getvalue()))
-    began = time.perf_counter()
-    async with connection.transaction():
-        told = [
-            await connection.copy_to_table(table, source=io.BytesIO(bytes_), format="binary")
-            for table, bytes_ in copies
-        ]
-    seconds = time.perf_counter() - began
-    return sum(int(each.split()[1]) for each in told), seconds
+    told: list[str] = []
+
+    async def copy() -> None:
+        async with connection.transaction():
+            for table, bytes_ in copies:
+                source = io.BytesIO(bytes_)
+                told.append(await connection.copy_to_table(table, source=source, format="binary"))
+
+    return await stage.costs(methods, copy), sum(int(each.split()[1]) for each in told)

@@ -72,7 +72,7 @@ def bulk_import(*, rows: int = 100_000, accounts: int = 10_000, output: Output =
     _tell(told, output)
     if output == "table":
         cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
-        console.print(f"CPU per row, in µs: {cpu}; the worker's memory: {told.worker_megabytes:.0f} MB")
+        console.print(f"CPU per method, in µs: {cpu}; the worker's memory: {told.worker_megabytes:.0f} MB")
     if any(told.wrong.values()):
         console.print(f"[red]wrong: {told.wrong}[/red]")
         raise SystemExit(1)

@@ -147,7 +147,7 @@ def validated(rows: Rows) -> Report:
     return report
 
 
-def chunks(rows: Rows, report: Report, job_id: str, *, dry_run: bool) -> Iterator[ImportRows]:
+def chunks(rows: Rows, report: Report, job_id: str) -> Iterator[ImportRows]:
     """The rows as commands, the same for every reading of the same source."""
     good, bad, chunk_no = list[MigrationRow](), list[Refused](), 1
     for row in _judged(rows):
@@ -156,10 +156,10 @@ def chunks(rows: Rows, report: Report, job_id: str, *, dry_run: bool) -> Iterato
         else:
             good.append(_last_default(row, report))
         if len(good) + len(bad) == ROWS_MAX:
-            yield ImportRows(job_id, chunk_no, tuple(good), tuple(bad), dry_run)
+            yield ImportRows(job_id, chunk_no, tuple(good), tuple(bad))
             good, bad, chunk_no = [], [], chunk_no + 1
     if good or bad:
-        yield ImportRows(job_id, chunk_no, tuple(good), tuple(bad), dry_run)
+        yield ImportRows(job_id, chunk_no, tuple(good), tuple(bad))
 
 
 def _last_default(row: MigrationRow, report: Report) -> MigrationRow:

@@ -92,7 +92,7 @@ class Migration:
         await self._decided(StartTokenMigration(self._job.job_id), "start")
         pending: dict[UUID, int] = {}
         decided = 0
-        waiting = chunks(self._rows, self.report, self._job.job_id, dry_run=self._job.dry_run)
+        waiting = chunks(self._rows, self.report, self._job.job_id)
         while part := await asyncio.to_thread(_some, waiting):
             known = await self._verdicts([self._id(chunk) for chunk in part])
             new = [chunk for chunk in part if self._id(chunk) not in known]

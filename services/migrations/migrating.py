@@ -1,21 +1,19 @@
-"""Migrating: one row becomes a saved method; a chunk of rows is many such commands in one record.
+"""Migrating: tokens that were made elsewhere become saved methods, one alone or a chunk of rows at a time.
 
-A chunk travels as one record of the job's home; at the door it becomes the commands of its rows, each
-with an identity of its own (`mig:{job}:{external_id}`), and last the job's, which is told what became
-of them.  Sent again, every one of them is answered from the inbox.
+A chunk is one command, decided row by row, each on what those before it have left; what became of every
+row is one fact of the job, in the same transaction.  A row is decided once in its job, however often and
+in whatever chunk it comes (`external_id`, domain 3.8); a chunk that comes again is answered from the inbox.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple, cast
-from uuid import UUID
+from typing import Annotated, Any, NamedTuple
 
-import orjson
 from pydantic import Field, StringConstraints
 
 from events import ids
@@ -23,7 +21,8 @@ from events.account import DefaultPaymentMethodSet
 from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImported
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
 from services.accounts import account, payment_method
-from services.accounts.method_rules import check_takes, claimed, mark_of, token_key
+from services.accounts.account import Account
+from services.accounts.method_rules import check_takes, claimed, token_holder, token_key
 from services.accounts.payment_method import (
     BANK_DEBITS,
     Last4,
@@ -35,19 +34,22 @@ from services.accounts.payment_method import (
     Year,
 )
 from services.calls.gateway import Gateway
-from services.commands import (
-    TYPES,
-    Command,
-    FreeText,
-    HomeId,
-    Id,
-    PostalAddress,
-    Text,
-    Token,
-    canonical_fingerprint,
-    command,
+from services.commands import FreeText, Id, PostalAddress, Text, Token, command
+from services.decision import (
+    Ahead,
+    Change,
+    Changes,
+    Claiming,
+    Context,
+    Evolve,
+    Many,
+    Names,
+    Need,
+    Needs,
+    Releasing,
+    Rule,
+    States,
 )
-from services.decision import Change, Changes, Claiming, Context, Name, Need, Needs, Rule, States, Told
 from services.errors import Rejected
 from services.migrations.token_migration import (
     Mode,
@@ -67,9 +69,9 @@ ROWS_MAX = 200
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
 
-@command("payments.payment_method.import.v1")
-class ImportTokenizedPaymentMethod:
-    """Take over a token that was made elsewhere; usable as soon as this is decided."""
+@dataclass(frozen=True)
+class TokenizedMethod:
+    """A token that was made elsewhere, and what is known of it."""
 
     external_id: ExternalId
     gateway_id: Id
@@ -94,17 +96,21 @@ class ImportTokenizedPaymentMethod:
     mandate_accepted_at: datetime | None = None
     network_transaction_id: Text | None = None
     is_default: bool = False
+
+
+@command("payments.payment_method.import.v1")
+class ImportTokenizedPaymentMethod(TokenizedMethod):
+    """Take over a token that was made elsewhere; usable as soon as this is decided."""
+
     mode: Mode = "UPSERT"
     strict: bool = True
-    job_id: Id | None = None
-    row_no: Annotated[int, Field(ge=1)] | None = None
 
 
 @dataclass(frozen=True)
 class MigrationRow:
     row_no: Annotated[int, Field(ge=1)]
-    account_id: HomeId
-    method: ImportTokenizedPaymentMethod
+    account_id: Id
+    method: TokenizedMethod
 
 
 @command("payments.token_migration.import_rows.v1")
@@ -115,89 +121,81 @@ class ImportRows:
     chunk_no: Annotated[int, Field(ge=1)]
     rows: Annotated[tuple[MigrationRow, ...], Field(max_length=ROWS_MAX)]
     refused: Annotated[tuple[Refused, ...], Field(max_length=ROWS_MAX)] = ()
-    dry_run: bool = False
+
+
+class Terms(NamedTuple):
+    """How a row is to be taken, and where it comes from."""
+
+    mode: str
+    strict: bool
+    job_id: str | None = None
 
 
 # -- a row
 
 
-def _import_needs(states: States, command: ImportTokenizedPaymentMethod, context: Context) -> Needs:
-    yield Need(Gateway, command.gateway_id)
-    yield account.needed(context)
-    if command.job_id:
-        yield Need(TokenMigrationJob, command.job_id)
-    gateway = states.find(Gateway, command.gateway_id)
-    if gateway is not None and gateway.status:
-        held = _held(states, gateway, command, context)
-        yield held.name
-        yield Need(SavedMethod, held.method_id)
+@lru_cache(maxsize=40 * ROWS_MAX)
+def _key(merchant: str, token_ref: str) -> str:
+    return token_key(merchant, token_ref)
 
 
-class _Held(NamedTuple):
-    """A token, whose it is, and the account's own record of it: a new one where there is none."""
-
-    name: Name
-    owner: str
-    """An account; empty while the token is nobody's."""
-    method_id: str
-    """The owner's record, where the token has an owner."""
-
-
-def _held(states: States, gateway: Gateway, command: ImportTokenizedPaymentMethod, context: Context) -> _Held:
-    merchant = gateway.merchant_account_id
-    name, new_id = _named(context.tenant, context.account_id, merchant, command.gateway_id, command.token_ref)
-    holder = states.owner(name.kind, name.key)
-    if holder is None:
-        return _Held(name, "", new_id)
-    owner, _, method_id = holder.partition("/")
-    return _Held(name, owner, method_id)
-
-
-@lru_cache(maxsize=8 * ROWS_MAX)
-def _named(tenant: str, account_id: str, merchant: str, gateway_id: str, token_ref: str) -> tuple[Name, str]:
-    """The name that a token is claimed by, and the id of a new record of it."""
-    mark = f"{gateway_id}/{mark_of(token_ref)}"
-    name = Name("method_token", token_key(merchant, token_ref))
-    return name, ids.method_id(tenant, account_id, merchant, mark)
+def _tokens_need(states: States, rows: Iterable[tuple[str, TokenizedMethod]]) -> Needs:
+    """Of (account, method) each: the gateway, then who holds the token, and the account's record of it."""
+    merchants, keys, records = dict[str, str](), list[str](), list[str]()
+    for account_id, method in rows:
+        merchant = merchants.get(method.gateway_id)
+        if merchant is None:
+            gateway = states.find(Gateway, method.gateway_id)
+            yield Need(Gateway, method.gateway_id)
+            merchant = merchants[method.gateway_id] = gateway.merchant_account_id if gateway else ""
+        if merchant:
+            key = _key(merchant, method.token_ref)
+            keys.append(key)
+            owner, method_id = token_holder(states, key)
+            if owner == account_id:
+                records.append(method_id)
+    yield Names("method_token", keys)
+    yield Many(SavedMethod, records)
 
 
-def import_row(states: States, command: ImportTokenizedPaymentMethod, context: Context) -> Changes:
-    mode, strict = command.mode, command.strict
-    if command.job_id:
-        job = of(states, command.job_id)
-        check_status(job, "RUNNING")
-        assert job.created is not None
-        mode, strict = cast("Mode", job.created.mode), job.created.strict
+def import_row(
+    states: States, method: TokenizedMethod, terms: Terms, context: Context, row_no: int | None = None
+) -> Changes:
+    """A token that is nobody's makes a new record; one of the account's own is told anew."""
     owner = account.of(states, context)
     account.check_takes_personal(
-        owner, command.holder_name, command.holder_email, command.billing_address, command.nickname
+        owner, method.holder_name, method.holder_email, method.billing_address, method.nickname
     )
-    gateway = states.get(Gateway, command.gateway_id)
-    check_takes(gateway, command.gateway_id, command.type, command.extended_type)
-    if command.merchant_account_id not in (None, gateway.merchant_account_id):
-        raise Rejected(
-            "REFERENCE_MISMATCH", f"the gateway's merchant account is {gateway.merchant_account_id}"
-        )
-    if command.type in BANK_DEBITS and command.mandate_reference is None:
-        raise Rejected("MANDATE_REQUIRED", f"a {command.type} is charged only with its holder's mandate")
-    held = _held(states, gateway, command, context)
-    method_id = held.method_id
-    if held.owner not in ("", context.account_id):  # it belongs to one account (domain 3.8)
-        raise _duplicate(held.owner, method_id)
-    method = states.get(SavedMethod, method_id)
-    if method.status in ("ACTIVE", "EXPIRED"):
-        if mode == "INSERT_ONLY" and not strict:
-            return []
-        if mode == "INSERT_ONLY":
-            raise _duplicate(context.account_id, method_id)
-        changes = _reimported(method, command)
-    elif method.status == "REVOKED":
-        raise Rejected("METHOD_NOT_ACTIVE", f"the method {method_id} is REVOKED: its issuer takes it no more")
-    else:
-        changes = _imported(held, gateway, command, context)
-    if command.is_default and command.usage == "ON_SESSION":
+    gateway = states.get(Gateway, method.gateway_id)
+    merchant = gateway.merchant_account_id
+    check_takes(gateway, method.gateway_id, method.type, method.extended_type)
+    if method.merchant_account_id not in (None, merchant):
+        raise Rejected("REFERENCE_MISMATCH", f"the gateway's merchant account is {merchant}")
+    if method.type in BANK_DEBITS and method.mandate_reference is None:
+        raise Rejected("MANDATE_REQUIRED", f"a {method.type} is charged only with its holder's mandate")
+    if method.is_default and method.usage == "ON_SESSION":
         raise Rejected("METHOD_NOT_USABLE", "a default is used without the customer", field="data.usage")
-    if command.is_default and owner.default_method_id != method_id:
+    key = _key(merchant, method.token_ref)
+    holder, method_id = token_holder(states, key)
+    if holder not in ("", context.account_id):  # it belongs to one account (domain 3.8)
+        raise _duplicate(holder, method_id)
+    if not holder:
+        method_id = context.new_id(f"method/{row_no or ''}")
+        changes = _imported(key, method_id, merchant, method, terms, row_no, context)
+    else:
+        known = states.get(SavedMethod, method_id)
+        if known.status == "REVOKED":
+            message = f"the method {method_id} is REVOKED: its issuer takes it no more"
+            raise Rejected("METHOD_NOT_ACTIVE", message)
+        if known.status not in ("ACTIVE", "EXPIRED"):
+            changes = _imported(key, method_id, merchant, method, terms, row_no, context, new=False)
+        elif terms.mode == "UPSERT":
+            changes = _reimported(known, method)
+        elif terms.strict:
+            raise _duplicate(context.account_id, method_id)
+        else:
+            return []
+    if method.is_default and owner.default_method_id != method_id:
         chosen = DefaultPaymentMethodSet(method_id, owner.default_method_id)
         return [*changes, account.changed(context, chosen)]
     return changes
@@ -212,55 +210,62 @@ def _duplicate(account_id: str, method_id: str) -> Rejected:
     )
 
 
-def _reimported(method: SavedMethod, command: ImportTokenizedPaymentMethod) -> Changes:
+def _reimported(known: SavedMethod, method: TokenizedMethod) -> Changes:
     """What is there already is told again, even where nothing is new: the row was taken."""
-    changes = payment_method.updated(method, vars(command), "REIMPORT")
-    again = Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated("REIMPORT"))
-    return [*claimed(method, command.token_ref), *(changes or [again])]
-
-
-_TAKEN = (
-    "token_ref", "type", "usage", "gateway_reference", "async_gateway_ref", "network", "last4",
-    "expiry_month", "expiry_year", "extended_type", "sec_code", "holder_name", "holder_email",
-    "billing_address", "nickname", "mandate_reference", "mandate_accepted_at", "network_transaction_id",
-)  # fmt: skip
+    changes = payment_method.updated(known, vars(method), "REIMPORT")
+    again = Change(SavedMethod, known.method_id, PaymentMethodDetailsUpdated("REIMPORT"))
+    return [*claimed(known, method.token_ref), *(changes or [again])]
 
 
 def _imported(
-    held: _Held, gateway: Gateway, command: ImportTokenizedPaymentMethod, context: Context
+    key: str,
+    method_id: str,
+    merchant: str,
+    method: TokenizedMethod,
+    terms: Terms,
+    row_no: int | None,
+    context: Context,
+    *,
+    new: bool = True,
 ) -> Changes:
-    given = vars(command)
+    given = dict(vars(method))
+    for name in _NOT_KEPT:
+        given.pop(name, None)
     imported = PaymentMethodImported(
-        method_id=held.method_id,
+        method_id=method_id,
         account_id=context.account_id,
-        external_id=command.external_id,
-        merchant_account_id=gateway.merchant_account_id,
-        gateway_id=command.gateway_id,
-        fingerprint=held.name.key.rpartition("/")[2],
-        job_id=command.job_id,
-        row_no=command.row_no,
-        **{name: given[name] for name in _TAKEN},
+        merchant_account_id=merchant,
+        fingerprint=key.rpartition("/")[2],
+        job_id=terms.job_id,
+        row_no=row_no,
+        **given,
     )
-    owner = f"{context.account_id}/{held.method_id}"
     return [
-        Claiming(*held.name, owner, "METHOD_DUPLICATE"),
-        Change(SavedMethod, held.method_id, imported),
+        Claiming("method_token", key, f"{context.account_id}/{method_id}", "METHOD_DUPLICATE"),
+        Change(SavedMethod, method_id, imported, new),
     ]
 
 
+_NOT_KEPT = ("merchant_account_id", "is_default", "mode", "strict")
+
+
+def _alone_needs(states: States, command: ImportTokenizedPaymentMethod, context: Context) -> Needs:
+    yield account.needed(context)
+    yield from _tokens_need(states, [(context.account_id, command)])
+
+
+def import_alone(states: States, command: ImportTokenizedPaymentMethod, context: Context) -> Changes:
+    return import_row(states, command, Terms(command.mode, command.strict), context)
+
+
 # -- a chunk
-
-
-def row_key(job_id: str, external_id: str) -> str:
-    """What identifies a row, however often it is sent (domain 3.8)."""
-    return f"mig:{job_id}:{external_id}"
 
 
 def chunk_key(job_id: str, chunk_no: int) -> str:
     return f"mig:{job_id}:chunk:{chunk_no}"
 
 
-_IMPLIED = {part.name: part.default for part in fields(ImportTokenizedPaymentMethod)}
+_IMPLIED = {part.name: part.default for part in fields(TokenizedMethod)}
 
 
 def short(chunk: ImportRows) -> dict[str, Any]:
@@ -269,7 +274,7 @@ def short(chunk: ImportRows) -> dict[str, Any]:
     return {**vars(chunk), "rows": rows}
 
 
-def _said(method: ImportTokenizedPaymentMethod) -> dict[str, Any]:
+def _said(method: TokenizedMethod) -> dict[str, Any]:
     said = {name: value for name, value in vars(method).items() if value != _IMPLIED[name]}
     if method.billing_address is not None:
         address = vars(method.billing_address)
@@ -277,60 +282,10 @@ def _said(method: ImportTokenizedPaymentMethod) -> dict[str, Any]:
     return said
 
 
-def expanded(chunk: Command) -> list[Command]:
-    """The commands of a chunk's rows, and then its own; any other command, alone."""
-    data = chunk.data
-    if not isinstance(data, ImportRows) or chunk.dry_run:
-        return [chunk]
-    meta = orjson.dumps({**orjson.loads(chunk.meta), "causation_id": str(chunk.command_id)})
-    return [*(_row_command(chunk, data, row, meta) for row in data.rows), chunk]
-
-
-_ROW_TYPE = TYPES[ImportTokenizedPaymentMethod]
-
-
-def _row_command(chunk: Command, data: ImportRows, row: MigrationRow, meta: bytes) -> Command:
-    """The same command as if it had come alone: its body is one that `decode` reads."""
-    method = _of_job(row, data.job_id)
-    sent = orjson.dumps(method, option=orjson.OPT_SORT_KEYS)
-    key = row_key(data.job_id, method.external_id)
-    head = {"tenant_id": chunk.tenant, "account_id": row.account_id, "actor": chunk.actor}
-    body = orjson.dumps({**head, "idempotency_key": key})
-    return Command(
-        _row_id(chunk.tenant, data.job_id, method.external_id),
-        _ROW_TYPE,
-        chunk.tenant,
-        row.account_id,
-        method,
-        canonical_fingerprint(chunk.tenant, _ROW_TYPE, sent),
-        chunk.actor,
-        meta,
-        expected_version=None,
-        deadline=None,
-        dry_run=data.dry_run,
-        value=b'%s,"data":%s}' % (body[:-1], sent),
-        home=ids.home(chunk.tenant, row.account_id),
-    )
-
-
-def _of_job(row: MigrationRow, job_id: str) -> ImportTokenizedPaymentMethod:
-    """The row's method, told where it comes from; `replace` would take five times as long."""
-    method = object.__new__(ImportTokenizedPaymentMethod)
-    method.__dict__.update(vars(row.method), job_id=job_id, row_no=row.row_no)
-    return method
-
-
-@lru_cache(maxsize=8 * ROWS_MAX)
-def _row_id(tenant: str, job_id: str, external_id: str) -> UUID:
-    return ids.command_id(tenant, _ROW_TYPE, row_key(job_id, external_id))
-
-
 def _chunk_needs(states: States, command: ImportRows, context: Context) -> Needs:
     yield Need(TokenMigrationJob, command.job_id)
-
-
-def _row_ids(command: ImportRows, context: Context) -> Sequence[UUID]:
-    return [_row_id(context.tenant, command.job_id, row.method.external_id) for row in command.rows]
+    yield Many(Account, {row.account_id for row in command.rows})
+    yield from _tokens_need(states, [(row.account_id, row.method) for row in command.rows])
 
 
 def import_rows(states: States, command: ImportRows, context: Context) -> Changes:
@@ -339,42 +294,75 @@ def import_rows(states: States, command: ImportRows, context: Context) -> Change
         return []
     check_status(job, "RUNNING")
     assert job.created is not None
-    if command.dry_run != job.created.dry_run:
-        message = "the job and its chunk do not agree on dry_run"
-        raise Rejected("MALFORMED_REQUEST", message, field="data.dry_run")
-    told = context.told
-    assert told is not None, "a chunk follows its rows"
-    if len(told) != len(command.rows):
-        raise Rejected("MALFORMED_REQUEST", "an external_id is there twice", field="data.rows")
-    decided = [_decided(row, became) for row, became in zip(command.rows, told.values(), strict=True)]
-    rows = tuple(sorted([*decided, *map(refused, command.refused)], key=lambda row: row.row_no))
+    numbers = [row.row_no for row in (*command.rows, *command.refused)]
+    if len(set(numbers)) < len(numbers):
+        raise Rejected("MALFORMED_REQUEST", "two rows have one number", field="data.rows")
+    chunk = _Chunk(states, job, command.job_id, context)
+    for row in command.rows:
+        chunk.decide(row)
+    for row in command.refused:
+        chunk.refuse(row)
+    changes = [] if job.created.dry_run else chunk.changes
+    rows = tuple(sorted(chunk.decided, key=lambda row: row.row_no))
     recorded = changed(command.job_id, TokenMigrationRowsDecided(command.chunk_no, rows))
     outcomes = Counter(job.outcomes) + Counter(row.outcome for row in rows)
     if outcomes.total() < job.created.rows:
-        return [recorded]
-    return [recorded, completed(command.job_id, outcomes)]
+        return [*changes, recorded]
+    return [*changes, recorded, completed(command.job_id, outcomes)]
 
 
-def _decided(row: MigrationRow, told: Told) -> RowDecided:
-    outcome: dict[str, Any] = orjson.loads(told.outcome)
-    if told.status in ("REJECTED", "PARKED"):
-        code, message = outcome["code"], outcome["message"]
-        return RowDecided(
-            row.row_no, row.method.external_id, told.status, row.account_id, None, code, message
-        )
-    streams: dict[str, int] = outcome.get("streams") or {
-        event["stream"]: event["version"] for event in outcome.get("events", ())
-    }
-    return RowDecided(row.row_no, row.method.external_id, *_taken(streams, row.account_id))
+_EVOLVE: Mapping[type[Any], Evolve] = {SavedMethod: payment_method.evolve, Account: account.evolve}
 
 
-def _taken(streams: dict[str, int], account_id: str) -> tuple[str, str, str | None]:
-    """The outcome, the account and the method of a row that was accepted."""
-    for stream, version in streams.items():
-        _, kind, id = ids.parts(stream)
-        if kind == SavedMethod.KIND:
-            return "IMPORTED" if version == 1 else "UPDATED", account_id, id
-    return "UPDATED" if streams else "SKIPPED", account_id, None
+class _Chunk:
+    """Rows, decided one after the other."""
+
+    def __init__(self, states: States, job: TokenMigrationJob, job_id: str, context: Context) -> None:
+        assert job.created is not None
+        self.decided: list[RowDecided] = []
+        self.changes: list[Change | Claiming | Releasing] = []
+        self._job, self._ahead, self._parked = job, Ahead(states, _EVOLVE), context.parked
+        self._terms = Terms(job.created.mode, job.created.strict, job_id)
+        self._context = replace(context)
+        self._names = set[str]()
+
+    def decide(self, row: MigrationRow) -> None:
+        """Once: a row that was decided in an earlier chunk is not decided again."""
+        account_id, row_no, external_id = row.account_id, row.row_no, row.method.external_id
+        if self._job.rows.get(external_id) == row_no:
+            return
+        try:
+            changes = self._changes(row, external_id)
+        except Rejected as rejected:
+            outcome = "PARKED" if rejected.code == "PARKED" else "REJECTED"
+            told = RowDecided(row_no, external_id, outcome, account_id, None, rejected.code, rejected.message)
+            self.decided.append(told)
+            return
+        self._ahead.take(changes)
+        outcome, method_id = "SKIPPED", None
+        for change in changes:
+            if isinstance(change, Change):
+                if change.state is SavedMethod:
+                    imported = type(change.fact) is PaymentMethodImported
+                    outcome, method_id = "IMPORTED" if imported else "UPDATED", change.id
+                self.changes.append(Change(*change[:4], account_id))
+            else:
+                self.changes.append(change)
+        self.decided.append(RowDecided(row_no, external_id, outcome, account_id, method_id))
+
+    def _changes(self, row: MigrationRow, external_id: str) -> Changes:
+        context = self._context
+        context.account_id = row.account_id
+        if external_id in self._names or external_id in self._job.rows:
+            raise Rejected("IDEMPOTENCY_KEY_REUSED", "an earlier row has the same external_id")
+        self._names.add(external_id)
+        if self._parked and ids.home(context.tenant, row.account_id) in self._parked:
+            raise Rejected("PARKED", f"an earlier command of the account {row.account_id} is parked")
+        return import_row(self._ahead, row.method, self._terms, context, row.row_no)
+
+    def refuse(self, row: Refused) -> None:
+        if row.row_no not in self._job.refused:
+            self.decided.append(refused(row))
 
 
 def _home(command: ImportRows, tenant: str) -> str:
@@ -382,6 +370,6 @@ def _home(command: ImportRows, tenant: str) -> str:
 
 
 RULES = (
-    Rule(ImportTokenizedPaymentMethod, _import_needs, import_row),
-    Rule(ImportRows, _chunk_needs, import_rows, _home, follows=_row_ids),
+    Rule(ImportTokenizedPaymentMethod, _alone_needs, import_alone),
+    Rule(ImportRows, _chunk_needs, import_rows, _home),
 )

@@ -1,7 +1,7 @@
 """A migration of externally tokenized methods: one job, its steps, and what became of each of its rows.
 
-Invariant (domain 3.8): every row is decided once, by a command of its own in its account's home; the job
-records what became of a chunk of them in the same transaction, so its progress is never a guess.
+Invariant (domain 3.8): every row is decided once; what became of a chunk of them is recorded in the
+transaction that carries it out, so a job's progress is never a guess.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from services.decision import Change, Changes, Context, Need, Needs, Rule, State
 from services.errors import Rejected, invalid_state, not_found
 
 Mode = Literal["INSERT_ONLY", "UPSERT"]
-Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
 
 BEFORE_THE_END = frozenset({"CREATED", "VALIDATING", "READY", "RUNNING"})
 
@@ -44,6 +44,10 @@ class TokenMigrationJob:
     created: TokenMigrationCreated | None = None
     chunks: set[int] = field(default_factory=set[int])
     """Those that are decided."""
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    """Of the rows that are decided, each name's number."""
+    refused: set[int] = field(default_factory=set[int])
+    """The numbers of those that are none."""
     outcomes: dict[str, int] = field(default_factory=dict[str, int])
 
     @property
@@ -69,6 +73,10 @@ def evolve(job: TokenMigrationJob, event: TokenMigrationEvent) -> None:
             job.chunks.add(event.chunk_no)
             for row in event.rows:
                 job.outcomes[row.outcome] = job.outcomes.get(row.outcome, 0) + 1
+                if row.account_id is None:
+                    job.refused.add(row.row_no)
+                else:
+                    job.rows.setdefault(row.external_id, row.row_no)
         case TokenMigrationCompleted():
             job.status = "COMPLETED_WITH_ERRORS" if event.with_errors else "COMPLETED"
         case TokenMigrationCanceled():

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar, cast
 from uuid import UUID
@@ -19,7 +20,7 @@ from eventsourcing.persistence import IntegrityError
 
 from events.log import Recorded, RecordedVerdict
 from events.mapper import encode, topic_of
-from events.personal import SubjectKey, has_personal_data, sealed
+from events.personal import SubjectKey, has_personal_data, personal_paths, sealed
 from services.keys import KeyEncryption
 from services.store.protocol import (
     REFERENCES_MAX,
@@ -256,8 +257,11 @@ class PostgresStore:
         )
 
     async def claim_owners(self, claims: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], str]:
-        rows = await self._rows("claim_owners", *_columns(claims, 3))
-        return {(row["tenant"], row["kind"], row["key"]): row["owner"] for row in rows}
+        return {
+            (tenant, kind, row["key"]): row["owner"]
+            for (tenant, kind), keys in _by_kind(claims).items()
+            for row in await self._rows("claim_owners", tenant, kind, [key for (key,) in keys])
+        }
 
     async def references(
         self, asked: Sequence[tuple[str, str, str]]
@@ -393,11 +397,13 @@ class _Writing:
             await self._execute("release_claims", *_columns(released, 4))
         if not claims:
             return
-        rows = await self._connection.fetch(SQL["take_claims"], *_columns(claims, 4))
-        taken = {tuple(row) for row in rows}
-        missed = [claim for claim in claims if tuple(claim[:3]) not in taken]
-        if missed:
-            raise ClaimTaken(missed)
+        for (tenant, kind), wanted in sorted(_by_kind(claims).items()):
+            if await self._fetchval("take_claims", tenant, kind, *_columns(wanted, 2)) < len(wanted):
+                keys = [key for key, _ in wanted]
+                rows = await self._connection.fetch(SQL["claim_owners"], tenant, kind, keys)
+                owners = {row["key"]: row["owner"] for row in rows}
+                missed = [Claim(tenant, kind, key, owner) for key, owner in wanted if owners[key] != owner]
+                raise ClaimTaken(missed or claims)
 
     async def _take_keys(self) -> None:
         homes = {event.home for event in self._batch.events if has_personal_data(event.fact)}
@@ -449,7 +455,7 @@ class _Writing:
             )
 
     def _encoded(self, event: NewEvent) -> bytes:
-        if self.sealing and has_personal_data(event.fact):
+        if event.home in self.sealing and personal_paths(type(event.fact)):
             return sealed(event.fact, self.sealing[event.home])
         return encode(event.fact)
 
@@ -533,6 +539,14 @@ def availability() -> Iterator[None]:
         if "handler is closed" not in str(closed):  # what uvloop says of a transport that is gone
             raise
         raise StoreUnavailable(str(closed)) from closed
+
+
+def _by_kind(names: Iterable[tuple[str, ...]]) -> dict[tuple[str, str], list[tuple[str, ...]]]:
+    """(tenant, kind, …) by the two: what follows them."""
+    found: dict[tuple[str, str], list[tuple[str, ...]]] = defaultdict(list)
+    for tenant, kind, *rest in names:
+        found[tenant, kind].append(tuple(rest))
+    return found
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[list[Any]]:

@@ -14,20 +14,21 @@ update tracking set position = $3 where name = $1 and position = $2 returning 1;
 insert into tracking (name, position) values ($1, $2) on conflict do nothing returning 1;
 
 -- name: take_claims
-insert into claims (tenant, kind, key, owner)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::text[])
-order by 1, 2, 3
-on conflict do nothing
-returning tenant, kind, key;
+with taken as (
+    insert into claims (tenant, kind, key, owner)
+    select $1, $2, key, owner from unnest($3::text[], $4::text[]) as r(key, owner)
+    order by key
+    on conflict do nothing
+    returning 1
+)
+select count(*) from taken;
 
 -- name: release_claims
 delete from claims c using unnest($1::text[], $2::text[], $3::text[], $4::text[]) as r(tenant, kind, key, owner)
 where (c.tenant, c.kind, c.key, c.owner) = (r.tenant, r.kind, r.key, r.owner);
 
 -- name: claim_owners
-select c.tenant, c.kind, c.key, c.owner
-from claims c join unnest($1::text[], $2::text[], $3::text[]) as r(tenant, kind, key)
-    on (c.tenant, c.kind, c.key) = (r.tenant, r.kind, r.key);
+select key, owner from claims where tenant = $1 and kind = $2 and key = any($3);
 
 -- name: take_head
 update head set position = position + $1, verdict_position = verdict_position + $2

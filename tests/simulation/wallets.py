@@ -14,7 +14,12 @@ from services.accounts.method_details import (
 )
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.accounts.tokenizing import Bank, Card, TokenizePaymentMethod
-from services.migrations.migrating import ImportRows, ImportTokenizedPaymentMethod, MigrationRow
+from services.migrations.migrating import (
+    ImportRows,
+    ImportTokenizedPaymentMethod,
+    MigrationRow,
+    TokenizedMethod,
+)
 from services.migrations.token_migration import (
     BEFORE_THE_END,
     CancelTokenMigration,
@@ -99,12 +104,11 @@ def _is_live(method: SavedMethod) -> bool:
 @says(3)
 def bring(users: Users, account: str) -> ImportTokenizedPaymentMethod:
     """One row on its own."""
-    return _row(users, account, f"alone-{users.number}")
+    return ImportTokenizedPaymentMethod(f"alone-{users.number}", MAIN, "card", _token(users, account))
 
 
-def _row(users: Users, account: str, external_id: str, **more: Any) -> ImportTokenizedPaymentMethod:
-    token = f"tok_elsewhere_{account}_{users.chosen.randrange(4)}"
-    return ImportTokenizedPaymentMethod(external_id, MAIN, "card", token, **more)
+def _token(users: Users, account: str) -> str:
+    return f"tok_elsewhere_{account}_{users.chosen.randrange(4)}"
 
 
 @says(14)
@@ -144,11 +148,12 @@ def _rows(users: Users, job_id: str, numbers: range) -> Iterator[MigrationRow]:
     for number in numbers:
         external_id = f"{job_id}-{number}"
         if job_id == "J3":
-            own = ImportTokenizedPaymentMethod(external_id, MAIN, "card", f"tok_own_{number}")
+            own = TokenizedMethod(external_id, MAIN, "card", f"tok_own_{number}")
             yield MigrationRow(number, ACCOUNTS[number % len(ACCOUNTS)], own)
         else:
             account = users.chosen.choice((*ACCOUNTS, "A8"))
-            row = _row(users, users.chosen.choice(ACCOUNTS), external_id, is_default=number == 3)
+            token = _token(users, users.chosen.choice(ACCOUNTS))
+            row = TokenizedMethod(external_id, MAIN, "card", token, is_default=number == 3)
             yield MigrationRow(number, account, row)
 
 

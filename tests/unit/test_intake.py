@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import pytest
 
 from services import intake as module
@@ -57,3 +61,51 @@ async def test_an_assigned_partition_is_sought_once_the_store_answers(times: int
     await an_intake(away).assigned([PLACE], seeks)
     assert seeks.seen == [(PLACE, offset)]
     assert away.left == 0
+
+
+@dataclass
+class Note:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+
+
+def notes(first: int, count: int) -> list[Note]:
+    """Records that hold no command: each is set aside, and the offset goes on."""
+    return [Note("commands", 0, first + n, b"t/A", b"{", [("ce_type", b"x")]) for n in range(count)]
+
+
+async def test_a_partition_lost_between_two_parts_is_read_again_from_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Taken away while the first part was read, and given back: the second alone would skip the first."""
+    monkeypatch.setattr(module, "DECISIONS_MAX", 2)
+    store, clock, seeks = MemoryStore(now=Spec().now), Spec(), Seeks()
+
+    async def answer(messages: object) -> None:
+        pass
+
+    intake = Intake(
+        Handler(store, SUBJECTS, clock),
+        store.offset,
+        clock,
+        cluster_id="c",
+        results_topic="results",
+        answer=answer,
+    )
+    await intake.assigned([PLACE], seeks)
+    taking = asyncio.ensure_future(intake.take(notes(0, 4), seeks))
+    asyncio.get_running_loop().call_soon(intake.revoked, [PLACE])
+    await asyncio.sleep(0)
+    await intake.assigned([PLACE], seeks)
+    await taking
+    known = await store.offset("c", "commands", 0)
+    assert known in (None, 2, 4)
+    letters = await store.dead_letters(0, 10)
+    assert [letter.offset for _, letter in letters] == list(range(known or 0))
+    await intake.take(notes(known or 0, 4 - (known or 0)), seeks)
+    letters = await store.dead_letters(0, 10)
+    assert [letter.offset for _, letter in letters] == [0, 1, 2, 3]

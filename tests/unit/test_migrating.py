@@ -19,25 +19,26 @@ from services.commands import Actor, decode, encode
 from services.errors import Rejected
 from services.importing.methods import chunks, csv_rows, json_rows, rows_of, validated
 from services.importing.migration import Job, Migration
-from services.intake import COMMANDS_MAX
 from services.migrations.migrating import (
     ROWS_MAX,
     ImportRows,
     ImportTokenizedPaymentMethod,
     MigrationRow,
+    TokenizedMethod,
     chunk_key,
-    expanded,
 )
 from services.migrations.token_migration import (
     CancelTokenMigration,
     CreateTokenMigration,
+    Refused,
     ReportTokenMigration,
     StartTokenMigration,
     TokenMigrationJob,
     ValidateTokenMigration,
     home_of,
 )
-from tests.journey import Journey
+from services.payments.paying import ProcessPayment
+from tests.journey import Journey, money
 from tests.migrating import Line, decided_rows, migrate
 from tests.unit.test_example_6_30 import row
 
@@ -117,7 +118,6 @@ def test_a_dry_run_tells_and_changes_nothing() -> None:
     assert j.state(SavedMethod, done.rows[1].method_id or "").status == ""
     real = migrate(j, [row("E1", "A", "tok_1")], "K")
     assert verdicts(real.rows) == [("IMPORTED", None)]
-    assert real.rows[1].method_id == done.rows[1].method_id
 
 
 def test_of_two_defaults_the_last_row_wins_with_a_warning() -> None:
@@ -202,11 +202,8 @@ def test_the_steps_come_in_their_order() -> None:
 def test_rows_of_a_job_that_does_not_run_are_refused() -> None:
     j = two_accounts()
     j.when(CreateTokenMigration("J", 1)).then_accepted()
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1", job_id="J"))
-    j.then_rejected("INVALID_STATE", state="CREATED")
-    j.when(ImportRows("J", 1, ())).then_rejected("INVALID_STATE")
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1", job_id="K"))
-    j.then_rejected("TOKEN_MIGRATION_NOT_FOUND")
+    j.when(ImportRows("J", 1, ())).then_rejected("INVALID_STATE", state="CREATED")
+    j.when(ImportRows("K", 1, ())).then_rejected("TOKEN_MIGRATION_NOT_FOUND")
 
 
 def test_a_job_without_rows_is_over_at_once() -> None:
@@ -259,7 +256,7 @@ def test_what_was_interrupted_is_taken_up_where_it_was() -> None:
         migration = Migration(j.store, j, Job("t", "J", Actor("USER", "tester")), lambda: rows)
         report = await migration.prepare()
         await migration._decided(StartTokenMigration("J"), "start")
-        first = next(chunks(lambda: rows, report, "J", dry_run=False))
+        first = next(chunks(lambda: rows, report, "J"))
         await migration._commit([migration._row(first, chunk_key("J", 1))])
         await migration._take_decided({migration._id(first): ROWS_MAX})
         line.cancel()
@@ -275,13 +272,12 @@ def test_what_was_interrupted_is_taken_up_where_it_was() -> None:
     assert before < {event.stream for event in j.events()}
 
 
-def chunk_of(rows: int, chunk_no: int = 1, **more: Any) -> bytes:
+def chunk_of(rows: int, chunk_no: int = 1) -> bytes:
     taken = tuple(
-        MigrationRow(n, "A", ImportTokenizedPaymentMethod(f"E{n}", "gw", "card", f"tok_{n}"))
-        for n in range(1, rows + 1)
+        MigrationRow(n, "A", TokenizedMethod(f"E{n}", "gw", "card", f"tok_{n}")) for n in range(1, rows + 1)
     )
     _, body = encode(
-        ImportRows("J", chunk_no, taken, **more),
+        ImportRows("J", chunk_no, taken),
         tenant="t",
         account_id=home_of("J"),
         actor=Actor("USER", "tester"),
@@ -319,23 +315,50 @@ def test_a_chunk_that_comes_twice_is_decided_once_and_answered_twice() -> None:
     asyncio.run(twice())
     assert j.state(TokenMigrationJob, "J").status == "COMPLETED"
     assert len([e for e in j.events() if e.topic == "payment_method.imported.v1"]) == 3
-    assert len(line.answered) == 8
+    assert len(line.answered) == 2
     assert all(orjson.loads(message.value)["replayed"] for message in line.answered)
 
 
-def test_a_chunk_is_the_commands_of_its_rows_and_then_its_own() -> None:
-    commands = expanded(decode(CHUNK, chunk_of(2)))
-    assert [(command.account_id, command.type) for command in commands] == [
-        ("A", "payments.payment_method.import.v1"),
-        ("A", "payments.payment_method.import.v1"),
-        (home_of("J"), CHUNK),
+def a_row(row_no: int, account: str, token: str, external_id: str = "") -> MigrationRow:
+    return MigrationRow(row_no, account, TokenizedMethod(external_id or f"E{row_no}", "gw", "card", token))
+
+
+def test_a_row_is_decided_once_in_whatever_chunk_it_comes() -> None:
+    j = running(4)
+    j.when(ImportRows("J", 1, (a_row(1, "A", "tok_1"), a_row(2, "nobody", "tok_2")))).then_accepted()
+    again = (a_row(1, "A", "tok_1"), a_row(2, "nobody", "tok_2"), a_row(3, "A", "tok_3", "E1"))
+    j.when(ImportRows("J", 2, again)).then_accepted()
+    assert verdicts(decided_rows(j, "J")) == [
+        ("IMPORTED", None),
+        ("REJECTED", "ACCOUNT_NOT_FOUND"),
+        ("REJECTED", "IDEMPOTENCY_KEY_REUSED"),
     ]
-    for command in commands[:2]:
-        again = decode(command.type, command.value)
-        assert (again.command_id, again.data) == (command.command_id, command.data)
-    alone = decode(commands[0].type, commands[0].value)
-    assert expanded(alone) == [alone]
-    assert ROWS_MAX < COMMANDS_MAX
+    j.when(ImportRows("J", 3, (), (Refused(4, "E4", "UNKNOWN_FIELD", "x"),))).then_accepted()
+    assert j.state(TokenMigrationJob, "J").status == "COMPLETED_WITH_ERRORS"
+    assert len([e for e in j.events() if e.topic == "payment_method.imported.v1"]) == 1
+    j.when(ImportRows("J", 3, ())).then_nothing()
+
+
+def test_two_rows_of_one_number_are_no_chunk() -> None:
+    j = running(2)
+    j.when(ImportRows("J", 1, (a_row(1, "A", "tok_1"), a_row(1, "A", "tok_2", "E2"))))
+    j.then_rejected("MALFORMED_REQUEST")
+
+
+def test_a_chunks_facts_are_at_home_with_their_accounts() -> None:
+    j = running(2)
+    j.when(ImportRows("J", 1, (a_row(1, "A", "tok_1"), a_row(2, "B", "tok_2")))).then_accepted()
+    homes = [(event.topic, event.home) for event in j.events()[-4:]]
+    assert homes == [
+        ("payment_method.imported.v1", "t/A"),
+        ("payment_method.imported.v1", "t/B"),
+        ("token_migration.rows_decided.v1", "t/~token_migration/J"),
+        ("token_migration.completed.v1", "t/~token_migration/J"),
+    ]
+    for decided in decided_rows(j, "J").values():
+        account = decided.account_id or ""
+        sale = ProcessPayment(money("1.00"), f"P{account}", decided.method_id)
+        j.when(sale, account=account).then_accepted()
 
 
 def test_a_chunk_holds_no_more_than_it_may() -> None:
@@ -365,7 +388,7 @@ def test_csv_and_json_lines_hold_the_same_rows(tmp_path: Path) -> None:
         source = rows_of(tmp_path / name)
         report = validated(source)
         assert (report.rows, report.valid) == (2, 2), report.examples
-        read.append(list(chunks(source, report, "J", dry_run=False)))
+        read.append(list(chunks(source, report, "J")))
     assert read[0] == read[1]
     first, second = (one.method for one in read[0][0].rows)
     assert first.billing_address is not None

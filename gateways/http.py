@@ -94,7 +94,7 @@ def client(
         return httpx.AsyncClient(
             base_url=base_url,
             headers=headers,
-            verify=_trusted(),
+            verify=trusted(),
             follow_redirects=follow_redirects,
             timeout=timeout,
             limits=limits,
@@ -120,6 +120,6 @@ def failed(error: httpx.HTTPError) -> Outcome:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """The certificates of the system, read once for all adapters."""
     return httpx.create_ssl_context()

@@ -11,9 +11,11 @@ its event is in the log.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 import orjson
 
@@ -26,7 +28,7 @@ from gateways.protocol import Gateway
 from services.calls.calling import Report, Source
 from services.calls.gateway import CloseCircuit, OpenCircuit
 from services.calls.reports import REPORTS
-from services.calls.safety import Lane, Limits, Signal
+from services.calls.safety import AHEAD, Lane, Limits, Signal
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnavailable, Work, WorkAnswered
@@ -34,7 +36,11 @@ from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnav
 PAUSE_SECONDS = 0.5
 MIN_ALARM_SECONDS = 0.01
 GATHER_SECONDS = 0.005
-ANSWERS_MAX = 500
+ANSWERS_MAX = 2_000
+UNWRITTEN = 3
+"""Times as many answers as calls in the air may wait for the store before less is leased."""
+STALE_SHARE = 0.1
+"""Of a lease: what was leased ahead and did not begin by then is not sent any more."""
 ACTOR = Actor("SYSTEM", "gateway-worker")
 
 TAKEN_OVER = Outcome(
@@ -44,6 +50,28 @@ TAKEN_OVER = Outcome(
 
 LANES_MAX = 10_000
 """Gateways that one worker keeps count of; those that have nothing in the air make room for others."""
+
+
+class Leased(NamedTuple):
+    """A call that is ours until its lease is over."""
+
+    work: Work
+    lease: str
+    at: datetime
+
+
+class Queue:
+    """A gateway's lane, and what was leased ahead for it: it begins when a call in the air has ended."""
+
+    __slots__ = ("lane", "waiting")
+
+    def __init__(self) -> None:
+        self.lane = Lane(Limits(at_once=1))
+        self.waiting: deque[Leased] = deque()
+
+    def leasable(self, now: datetime, free: int) -> int:
+        """How many to lease, where the worker itself has room for so many."""
+        return max(0, min(self.lane.room(now), free) + self.lane.ahead(now) - len(self.waiting))
 
 
 class GatewayWorker:
@@ -64,9 +92,12 @@ class GatewayWorker:
         self._store, self._gateway_of, self._clock = store, gateway_of, clock
         self._holder, self._concurrency, self._lease_seconds = holder, concurrency, lease_seconds
         self._limits_of = limits_of or self._unlimited
-        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._queues: dict[tuple[str, str], Queue] = {}
         self._claims = 0
+        self._in_air = self._waiting = 0
+        self._ahead = concurrency // AHEAD
         self._calls: set[asyncio.Task[None]] = set()
+        """In the air, or with an answer that is not written yet."""
         self._due, self._room = asyncio.Event(), asyncio.Event()
         self._answers = Answers(store)
         self._alarm: asyncio.TimerHandle | None = None
@@ -80,7 +111,7 @@ class GatewayWorker:
                 self._due.clear()
                 try:
                     while await self.step():
-                        await self._until_free()
+                        await self._until_room()
                 except StoreUnavailable:
                     await asyncio.sleep(PAUSE_SECONDS)
                     continue
@@ -91,23 +122,61 @@ class GatewayWorker:
                 running.cancel()
 
     async def step(self) -> int:
-        """Lease what is due, as far as there is room, and begin it; how much that was."""
-        room = self._concurrency - len(self._calls)
+        """Lease what is due, as far as there is room and a little ahead, and begin it; how much that was."""
+        room = self._leasable
         if room <= 0:
             return 0
         self._claims += 1
         lease = f"{self._holder}#{self._claims}"
-        now = self._clock.now()
-        rooms = [Room(tenant, id, lane.room(now)) for (tenant, id), lane in self._lanes.items()]
-        leased = await self._store.claim_work(lease, now, self._lease_seconds, room, rooms, each=1)
+        now, free = self._clock.now(), max(0, self._concurrency - self._in_air)
+        rooms = [Room(tenant, id, queue.leasable(now, free)) for (tenant, id), queue in self._queues.items()]
+        unmet = min(1, free)
+        leased = await self._store.claim_work(lease, now, self._lease_seconds, room, rooms, each=unmet)
+        queues: dict[int, Queue] = {}
         for work in leased:
-            lane = self._lane(work)
-            lane.begin(now)
-            call = asyncio.create_task(self._work(work, lane, lease), name=f"{work.mode} {work.key}")
-            self._calls.add(call)
-            call.add_done_callback(self._ended)
+            queue = self._queue(work)
+            queues[id(queue)] = queue
+            queue.waiting.append(Leased(work, lease, now))
+            self._waiting += 1
+        for queue in queues.values():
+            self._begin(queue)
         self._set_alarm(now)
         return len(leased)
+
+    @property
+    def _leasable(self) -> int:
+        """How many may be leased: into the air, and ahead; fewer while many answers wait to be written."""
+        held, unwritten = self._in_air + self._waiting, len(self._calls) - self._in_air
+        too_many = max(0, unwritten - self._concurrency * UNWRITTEN)
+        return self._concurrency + self._ahead - held - too_many
+
+    def _begin(self, queue: Queue) -> None:
+        """Put into the air what was leased, as far as its gateway and this worker have room."""
+        while queue.waiting and self._in_air < self._concurrency:
+            taken_over = queue.waiting[0].work.taken_over
+            if queue.lane.full and not taken_over:
+                return
+            leased = queue.waiting.popleft()
+            self._waiting -= 1
+            queue.lane.begin(self._clock.now())
+            self._in_air += 1
+            call = asyncio.create_task(
+                self._work(leased, queue), name=f"{leased.work.mode} {leased.work.key}"
+            )
+            self._calls.add(call)
+            call.add_done_callback(self._ended)
+        if self._waiting <= self._ahead // 2:
+            self._room.set()
+
+    def _landed(self, queue: Queue) -> None:
+        """A call is no longer in the air: the next begins, its own gateway's first."""
+        self._in_air -= 1
+        self._begin(queue)
+        if self._waiting and self._in_air < self._concurrency:
+            for other in self._queues.values():
+                if other.waiting:
+                    self._begin(other)
+        self._room.set()
 
     def _ended(self, call: asyncio.Task[None]) -> None:
         self._calls.discard(call)
@@ -122,20 +191,24 @@ class GatewayWorker:
         async for _ in self._store.wakeups():
             self._due.set()
 
-    def _lane(self, work: Work) -> Lane:
+    def _queue(self, work: Work) -> Queue:
         """Of a gateway that is met for the first time, one call shows what it is."""
         key = work.home.partition("/")[0], work.gateway_id
-        if key not in self._lanes:
-            if len(self._lanes) >= LANES_MAX:
-                busy = {known: lane for known, lane in self._lanes.items() if lane.in_air}
-                self._lanes.clear()
-                self._lanes.update(busy)
-            self._lanes[key] = Lane(Limits(at_once=1))
-        return self._lanes[key]
+        if key not in self._queues:
+            if len(self._queues) >= LANES_MAX:
+                busy = {
+                    known: queue
+                    for known, queue in self._queues.items()
+                    if queue.lane.in_air or queue.waiting
+                }
+                self._queues.clear()
+                self._queues.update(busy)
+            self._queues[key] = Queue()
+        return self._queues[key]
 
     def _set_alarm(self, now: datetime) -> None:
         """Look again when a gateway that is limited, or was left alone, may be sent more."""
-        times = [at for lane in self._lanes.values() if (at := lane.next_at(now))]
+        times = [at for queue in self._queues.values() if (at := queue.lane.next_at(now))]
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -143,46 +216,69 @@ class GatewayWorker:
             seconds = max(MIN_ALARM_SECONDS, (min(times) - now).total_seconds())
             self._alarm = asyncio.get_running_loop().call_later(seconds, self._due.set)
 
-    async def _until_free(self) -> None:
+    async def _until_room(self) -> None:
         """Wait for room, and for a moment more: what ends together is made up for in one claim."""
-        if len(self._calls) >= self._concurrency:
-            self._room.clear()
-            await self._room.wait()
+        if self._leasable <= self._ahead // 2:
+            while self._leasable <= self._ahead // 2:
+                self._room.clear()
+                await self._room.wait()
             await asyncio.sleep(GATHER_SECONDS)
 
-    async def _work(self, work: Work, lane: Lane, lease: str) -> None:
+    async def _work(self, leased: Leased, queue: Queue) -> None:
+        work, lane = leased.work, queue.lane
         planned = decode("gateway_call.planned.v1", work.request)
         tenant = work.home.partition("/")[0]
-        if work.taken_over:
-            was_full, lane.in_air = lane.full, lane.in_air - 1
-            report = self._report(work, "RECONCILER", TAKEN_OVER)
-        else:
-            try:
-                report = await self._asked(work, lane, tenant, planned)
-            except Exception:
-                lane.in_air -= 1
-                raise
-            was_full = lane.full
-            told = report.result
-            signal = lane.end(self._clock.now(), told.result_code, told.retry_after_seconds)
-            if signal:
-                await self._tell_health(tenant, work.gateway_id, signal)
-        if was_full:
-            self._due.set()
-        await self._hand_back(work, lease, planned, report)
+        signal: Signal | None = None
+        try:
+            if work.taken_over:
+                self._over(lane)
+                report = self._report(work, "RECONCILER", TAKEN_OVER)
+            else:
+                report, signal = await self._called(leased, queue, tenant, planned)
+        finally:
+            self._landed(queue)
+        if signal:
+            await self._tell_health(tenant, work.gateway_id, signal)
+        await self._hand_back(work, leased.lease, planned, report)
 
-    async def _asked(self, work: Work, lane: Lane, tenant: str, planned: GatewayCallPlanned) -> Report:
+    async def _called(
+        self, leased: Leased, queue: Queue, tenant: str, planned: GatewayCallPlanned
+    ) -> tuple[Report, Signal | None]:
+        """The gateway's answer, and what it says of its health; nothing is sent long after it was leased."""
+        work, lane, begun = leased.work, queue.lane, self._clock.now()
+        if (begun - leased.at).total_seconds() > self._lease_seconds * STALE_SHARE:
+            self._over(lane)
+            late = not_sent("its turn did not come in time")
+            return self._report(work, _source(work), late), None
+        try:
+            report = await self._asked(work, queue, tenant, planned)
+        except BaseException:
+            self._over(lane)
+            raise
+        if lane.full:
+            self._due.set()
+        told, now = report.result, self._clock.now()
+        seconds = (now - begun).total_seconds()
+        return report, lane.end(now, told.result_code, told.retry_after_seconds, seconds)
+
+    def _over(self, lane: Lane) -> None:
+        """It is no longer in the air, and says nothing of its gateway."""
+        if lane.full:
+            self._due.set()
+        lane.in_air -= 1
+
+    async def _asked(self, work: Work, queue: Queue, tenant: str, planned: GatewayCallPlanned) -> Report:
         """Ask the gateway, in the time that a call may take, whatever its adapter does."""
-        ask = self._send if work.mode == "SEND" else self._inquire
+        ask, source = self._send if work.mode == "SEND" else self._inquire, _source(work)
+        lane = queue.lane
         try:
             gateway = await self._gateway_of(tenant, work.gateway_id)
             lane.limits, circuit_open_until = await self._limits_of(tenant, work.gateway_id)
         except StoreUnavailable:
             nothing_sent = not_sent("the gateway's registration cannot be read now")
-            return self._report(work, "GATEWAY" if work.mode == "SEND" else "RECONCILER", nothing_sent)
+            return self._report(work, source, nothing_sent)
         if lane.meet(circuit_open_until):
             self._due.set()
-        source: Source = "GATEWAY" if work.mode == "SEND" else "RECONCILER"
         try:
             async with asyncio.timeout(lane.limits.call_seconds):
                 return await ask(gateway, planned, work)
@@ -232,6 +328,10 @@ class GatewayWorker:
         type, body = encode(command, tenant=tenant, account_id=home, actor=ACTOR, idempotency_key=key)
         command_id = ids.command_id(tenant, TYPES[command.__class__], key)
         await self._answers.keep(OutboxCommand(command_id, ids.home(tenant, home), type, body, b"{}", now))
+
+
+def _source(work: Work) -> Source:
+    return "GATEWAY" if work.mode == "SEND" else "RECONCILER"
 
 
 class Answers:

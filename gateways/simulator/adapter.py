@@ -15,7 +15,8 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.shapes import Outcome
 from gateways.credentials import Credential
-from gateways.http import Answer, client, failed
+from gateways.direct import Answer, Direct
+from gateways.http import failed
 from gateways.outcomes import UNREADABLE, not_sent, seconds, unknown, unreadable, unsupported
 from gateways.protocol import RESULT_CODES, InvalidSignature, Notification, StaleNotification
 from gateways.simulator.translation import CAPABILITIES, to_notification, to_outcome, to_request
@@ -43,7 +44,8 @@ class SimulatorAdapter:
     ) -> None:
         self._now = now
         told = {NOTIFY_URL: settings["notify_url"]} if settings.get("notify_url") else {}
-        self._http = client(connect_timeout_ms, read_timeout_ms, base_url=settings["base_url"], headers=told)
+        told |= {"content-type": "application/json"}
+        self._http = Direct(settings["base_url"], connect_timeout_ms, read_timeout_ms, headers=told)
 
     @property
     def capabilities(self) -> Capabilities:

@@ -7,9 +7,10 @@ is what would go through if nothing but the gateway took time; beside it stands 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,7 @@ from events.gateway import GatewayRegistered
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Method
-from gateways.http import Client, client
+from gateways.direct import Direct
 from gateways.simulator.translation import CAPABILITIES, to_request
 from services import bootstrap
 from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
@@ -48,18 +49,27 @@ class Gateway:
     worker_megabytes: float
     worker_megabytes_before: float
     """At its peak, and when it had just begun to work."""
-    worker_microseconds: float
-    """Of a core, for each call."""
+    cpu_microseconds: dict[str, float]
+    """Of a core, for each call: the worker's, PostgreSQL's, and of the gateway that is played here."""
+    bare_microseconds: dict[str, float]
+    """The same for each call of the bare client: its own, and the gateway's."""
 
     @property
     def theoretical(self) -> float:
         return self.in_air / (self.delay_milliseconds / 1000)
 
     @property
+    def possible(self) -> float:
+        """Calls a second that the cores of this machine have time for, if nobody else were here."""
+        used = sum(self.cpu_microseconds.values())
+        return (os.cpu_count() or 1) * 1e6 / used if used else 0.0
+
+    @property
     def table(self) -> list[dict[str, Any]]:
         rates = (
             ("worker: leased, called, handed back", self.calls_a_second),
             ("bare HTTP client", self.bare_calls_a_second),
+            ("what this machine's cores have time for", self.possible),
             (f"theoretical: {self.in_air} in {self.delay_milliseconds} ms", self.theoretical),
         )
         return [
@@ -72,17 +82,19 @@ async def gateway(
     folder: Path, in_air: int = 1_000, delay_milliseconds: int = 200, seconds: int = 15
 ) -> Gateway:
     calls = int(in_air / (delay_milliseconds / 1000) * (seconds + WARM_SECONDS)) + in_air
-    async with _answering(delay_milliseconds) as url:
-        bare = await _bare(url, in_air, min(calls, in_air * 10))
+    async with _answering(delay_milliseconds) as (url, played):
+        bare, bare_cpu = await _bare(url, in_air, min(calls, in_air * 10), played)
         async with staged(folder) as stage:
             limits = {"gateway_concurrency": in_air, "gateway_concurrency_each": in_air}
             stage.settings = stage.settings.model_copy(update={**limits, "simulator_url": url})
             await _put(stage, calls)
             async with stage.roles({"gateway": ("gateway",)}) as pids:
-                rate, cpu, before = await _steady(stage, pids["gateway"], seconds, calls)
+                watched = {"worker": pids["gateway"], "the gateway": played, **stage.server_pids}
+                watched.pop("the broker", None)
+                rate, cpu, before = await _steady(stage, watched, seconds, calls)
                 peak = peak_megabytes(pids["gateway"])
         most = await _most(url)
-    return Gateway(in_air, most, delay_milliseconds, rate, bare, peak, before, cpu)
+    return Gateway(in_air, most, delay_milliseconds, rate, bare, peak, before, cpu, bare_cpu)
 
 
 async def _put(stage: Stage, calls: int) -> None:
@@ -133,48 +145,59 @@ def _planned(n: int) -> GatewayCallPlanned:
     )
 
 
-async def _steady(stage: Stage, pid: int, seconds: int, calls: int) -> tuple[float, float, float]:
-    """Calls a second, and the worker's µs for each, once it is warm; and its memory then."""
+async def _steady(
+    stage: Stage, watched: Mapping[str, int], seconds: int, calls: int
+) -> tuple[float, dict[str, float], float]:
+    """Calls a second, and µs of each process for one, once it is warm; and the worker's memory then."""
     while not await stage.connection.fetchval(_OVER):
         await asyncio.sleep(0.05)
     await asyncio.sleep(WARM_SECONDS)
-    memory = peak_megabytes(pid)
-    done, at, used = await stage.connection.fetchval(_OVER), time.perf_counter(), cpu_seconds({"w": pid})["w"]
+    memory = peak_megabytes(watched["worker"])
+    done, at, before = await stage.connection.fetchval(_OVER), time.perf_counter(), cpu_seconds(watched)
     await asyncio.sleep(seconds)
-    more, then = await stage.connection.fetchval(_OVER), time.perf_counter()
-    worked = cpu_seconds({"w": pid})["w"] - used
+    more, then, after = await stage.connection.fetchval(_OVER), time.perf_counter(), cpu_seconds(watched)
     assert more < calls, "it ran out of work before the time was over"
-    return (more - done) / (then - at), worked / max(1, more - done) * 1e6, memory
+    return (more - done) / (then - at), _for_each(before, after, more - done), memory
 
 
-async def _bare(url: str, in_air: int, calls: int) -> float:
-    """The same requests by the HTTP client alone, as many in the air."""
+def _for_each(before: Mapping[str, float], after: Mapping[str, float], calls: int) -> dict[str, float]:
+    return {name: (after[name] - used) / max(1, calls) * 1e6 for name, used in before.items()}
+
+
+async def _bare(url: str, in_air: int, calls: int, played: int) -> tuple[float, dict[str, float]]:
+    """The same requests by the HTTP client alone, as many in the air; and what each costs."""
     bodies = [orjson.dumps(to_request(_planned(n))) for n in range(calls)]
-    left = iter(bodies)
-    async with client(30_000, 30_000, base_url=url, connections_max=in_air) as http:
-        begun = time.perf_counter()
+    left, watched = iter(bodies), {"the client": os.getpid(), "the gateway": played}
+    async with Direct(url, 30_000, 30_000, connections_max=in_air) as http:
+        begun, before = time.perf_counter(), _own_too(watched)
         await asyncio.gather(*(_send_all(http, left) for _ in range(in_air)))
-        return calls / (time.perf_counter() - begun)
+        took = time.perf_counter() - begun
+    return calls / took, _for_each(before, _own_too(watched), calls)
 
 
-async def _send_all(http: Client, left: Any) -> None:
+def _own_too(watched: Mapping[str, int]) -> dict[str, float]:
+    """Our own time without that of our children, who are among the others."""
+    return {**cpu_seconds(watched), "the client": time.process_time()}
+
+
+async def _send_all(http: Direct, left: Any) -> None:
     for body in left:
         answer = await http.ask("POST", "/v1/operations", content=body)
         assert answer.status == 200
 
 
 async def _most(url: str) -> int:
-    async with client(5_000, 5_000, base_url=url) as http:
+    async with Direct(url, 5_000, 5_000) as http:
         return orjson.loads((await http.ask("GET", "/most")).body)["most"]
 
 
 @asynccontextmanager
-async def _answering(delay_milliseconds: int) -> AsyncIterator[str]:
+async def _answering(delay_milliseconds: int) -> AsyncIterator[tuple[str, int]]:
     arguments: Sequence[str] = ("-m", "services.bench.answering", str(delay_milliseconds))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(await process.stdout.readline())}"
+        yield f"http://127.0.0.1:{int(await process.stdout.readline())}", process.pid
     finally:
         process.terminate()
         await process.wait()

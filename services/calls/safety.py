@@ -12,6 +12,12 @@ from typing import Literal, NamedTuple
 
 FIRST_PAUSE_SECONDS = 30
 LONGEST_PAUSE_SECONDS = 300
+AHEAD = 2
+"""Of a gateway that is quick, so much less than its calls in the air is leased ahead: what then begins
+waits for no lease."""
+QUICK_SECONDS = 1.0
+NEWEST_SHARE = 0.1
+"""Of the latest call in what calls usually take."""
 
 
 class Limits(NamedTuple):
@@ -42,6 +48,8 @@ class Lane:
     """How long it is left alone after each failing try; 0: it is well."""
     not_before: datetime | None = None
     """It is ill, or asked for a pause."""
+    usual_seconds: float | None = None
+    """What its calls take, the latest counting most."""
     _tokens: float | None = None
     _counted_at: datetime | None = None
     _met: bool = False
@@ -61,6 +69,14 @@ class Lane:
         room = max(0, self._width - self.in_air)
         return room if self.limits.per_second is None else min(room, int(self._refilled(now)))
 
+    def ahead(self, now: datetime) -> int:
+        """How many more may be leased, to begin as soon as others end; none where that may take long."""
+        ill = self.pause_seconds or (self.not_before and now < self.not_before)
+        if ill or self.limits.per_second is not None:
+            return 0
+        quick = self.usual_seconds is not None and self.usual_seconds <= QUICK_SECONDS
+        return min(self.in_air, self.limits.at_once) // AHEAD if quick else 0
+
     def next_at(self, now: datetime) -> datetime | None:
         """When there will be room without a call's ending; None where only that makes room."""
         if self.not_before and now < self.not_before:
@@ -74,9 +90,18 @@ class Lane:
         if self.limits.per_second is not None:
             self._tokens = self._refilled(now) - 1
 
-    def end(self, now: datetime, result_code: str, retry_after_seconds: int | None = None) -> Signal | None:
+    def end(
+        self,
+        now: datetime,
+        result_code: str,
+        retry_after_seconds: int | None = None,
+        seconds: float | None = None,
+    ) -> Signal | None:
         """A call is over.  A refusal is an answer; so is "too many requests", which asks for a pause."""
         self.in_air -= 1
+        if seconds is not None:
+            before = seconds if self.usual_seconds is None else self.usual_seconds
+            self.usual_seconds = before + (seconds - before) * NEWEST_SHARE
         if retry_after_seconds:
             self.not_before = max(self.not_before or now, now + timedelta(seconds=retry_after_seconds))
             return None

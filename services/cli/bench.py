@@ -60,9 +60,12 @@ def gateway(
     _tell(told, output)
     if output == "table":
         console.print(
-            f"at most {told.most} in the air; {told.worker_microseconds:.0f} µs of a core for each call; "
+            f"at most {told.most} in the air; "
             f"memory {told.worker_megabytes_before:.0f} MB once warm, {told.worker_megabytes:.0f} MB at most"
         )
+        for whose, cpu in (("", told.cpu_microseconds), (" of the bare client", told.bare_microseconds)):
+            each = ", ".join(f"{name} {used:.0f}" for name, used in cpu.items())
+            console.print(f"µs of a core for each call{whose}: {each}")
 
 
 @bench.command(name="import")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from services.bench.gateway import gateway
 from services.bench.importing import importing
 from services.bench.latency import latency
 from services.bench.reading import reading
@@ -50,3 +51,11 @@ async def test_every_imported_row_is_found_where_it_belongs(tmp_path: Path) -> N
     assert (told.rows, told.wrong) == (450, {"verdicts": 0, "facts": 0, "claims": 0})
     assert told.copied_rows > 4 * 450
     assert len(told.table) == 2
+
+
+async def test_a_gateway_worker_hands_back_what_it_has_called(tmp_path: Path) -> None:
+    told = await gateway(tmp_path, in_air=50, delay_milliseconds=50, seconds=1)
+    assert told.most <= 50
+    assert min(told.calls_a_second, told.bare_calls_a_second) > 0
+    assert set(told.cpu_microseconds) == {"worker", "the gateway", "PostgreSQL"}
+    assert len(told.table) == 4

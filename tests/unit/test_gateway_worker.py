@@ -214,3 +214,43 @@ async def test_answers_that_come_together_are_written_together() -> None:
     async with working(outside, store, Moving(), concurrency=100):
         assert results(await told(store, 100)) == {"Success": 100}
     assert store.commits < 10
+
+
+async def test_what_was_leased_ahead_begins_without_another_lease_and_never_too_many_at_once() -> None:
+    in_air = most = 0
+
+    async def quick(request: GatewayCallPlanned) -> Outcome:
+        nonlocal in_air, most
+        in_air += 1
+        most = max(most, in_air)
+        await asyncio.sleep(0.01)
+        in_air -= 1
+        return Outcome("Success", gateway_ref="ref")
+
+    outside, store = Outside(well=quick), MemoryStore()
+    outside.limits["well"] = Limits(at_once=20)
+    await store.commit(Batch(work=planned("well", *range(200))))
+    async with working(outside, store, Moving(), concurrency=20):
+        assert results(await told(store, 200)) == {"Success": 200}
+    assert (most, outside.called["well"]) == (20, 200)
+
+
+async def test_what_was_leased_ahead_and_waits_too_long_is_not_sent() -> None:
+    free, clock = asyncio.Event(), Moving()
+
+    async def waits(request: GatewayCallPlanned) -> Outcome:
+        if not request.idempotency_key.endswith("-0"):
+            await free.wait()
+        return Outcome("Success", gateway_ref="ref")
+
+    outside, store = Outside(slow=waits), MemoryStore()
+    outside.limits["slow"] = Limits(at_once=4)
+    await store.commit(Batch(work=planned("slow", *range(7))))
+    async with working(outside, store, clock, concurrency=4) as worker:
+        async with asyncio.timeout(GONE_ON):
+            while outside.called["slow"] < 5 or not any(queue.waiting for queue in worker._queues.values()):
+                await asyncio.sleep(0.01)
+        clock.time += timedelta(seconds=60)
+        free.set()
+        assert results(await told(store, 7)) == {"Success": 5, "SystemError": 2}
+    assert outside.called["slow"] == 5

@@ -110,3 +110,20 @@ def test_who_comes_to_an_open_circuit_tries_it_out_when_it_is_time() -> None:
     assert not lane.meet(after(99)), "once: its own eyes count from then on"
     lane.begin(after(20))
     assert lane.end(after(20), "Success") == Signal("CLOSE", "it answers again")
+
+
+def test_ahead_of_a_quick_gateway_half_of_its_calls_are_leased_and_of_no_other() -> None:
+    lane = Lane(Limits(at_once=100))
+    for _ in range(100):
+        lane.begin(NOW)
+    assert lane.ahead(NOW) == 0, "nobody knows yet what its calls take"
+    lane.end(NOW, "Success", seconds=0.2)
+    assert lane.ahead(NOW) == 49
+    for _ in range(30):
+        lane.end(NOW, "Success", seconds=9.0)
+        lane.begin(NOW)
+    assert lane.ahead(NOW) == 0
+    limited = Lane(Limits(at_once=100, per_second=10), usual_seconds=0.1, in_air=100)
+    assert limited.ahead(NOW) == 0
+    ill = Lane(Limits(at_once=100), usual_seconds=0.1, in_air=100, not_before=after(5))
+    assert ill.ahead(NOW) == 0

@@ -300,7 +300,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "authorization.record_reversal_outcome authorization.expire payment_method.expire "
         "payment.receive_transfer payment.expire_transfer payment.give_transfer_back "
         "payment.record_transfer_outcome payment_method.record_tokenization_outcome "
-        "account.promote_backup_payment_method notification.* access.* api_key.record_use",
+        "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use",
         added=True,
     ),
 )

@@ -26,6 +26,8 @@ class Sight:
     kinds: frozenset[str] | None = None
     """Only facts of such streams; None: of all."""
     kinds_hidden: frozenset[str] = frozenset()
+    contact: str | None = None
+    """Of whom he is, where of contacts' own methods he sees but his; empty: he is nobody's."""
     hidden: frozenset[str] = frozenset()
     """Fields that are left out, wherever they stand."""
 
@@ -51,6 +53,12 @@ class Sight:
     def check_row(self, row: Mapping[str, Any]) -> None:
         """Of a read model whose rows are of accounts.  Raises `Unseen`."""
         self.check_account(row["account_id"] or "")
+
+    def keeps(self, row: Mapping[str, Any]) -> bool:
+        """Whether a saved method is his, his account's, or shared in it."""
+        if self.contact is None or row.get("contact_id") in (None, self.contact):
+            return True
+        return bool(row.get("shared_within_account"))
 
     def narrowed(self, query: Query, asked: Asked) -> Asked:
         """The same question about these accounts only.  Raises `Unseen`, `BadQuery`."""

@@ -86,6 +86,8 @@ class Actor:
     roles: tuple[Annotated[str, StringConstraints(max_length=60)], ...] = ()
     accounts: tuple[Id, ...] | None = None
     """The only accounts that he reaches; None: all of the tenant's."""
+    contact: Id | None = None
+    """Which contact of his account a customer is."""
 
 
 ANONYMOUS = Actor()

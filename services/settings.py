@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     """The tenants that somebody has to do with; `*`: every one."""
     oidc_accounts_claim: str = "accounts"
     """The only accounts that somebody reaches; without the claim: all that his roles let him."""
+    oidc_contact_claim: str = "contact"
+    """Which contact of his account a customer is: of the others' own methods he sees none."""
     oidc_role_names: dict[str, str] = Field(default_factory=dict)
     """`{"the provider's role or group": "PAYMENT_ADMIN"}`; empty: they are called the same."""
     api_key: SecretStr | None = None

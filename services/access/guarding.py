@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.access.permissions import ANY, Capability, Cell, capability_of, sending
+from services.accounts.payment_method import SavedMethod
 from services.commands import Actor, Command
-from services.decision import Context, Needs, States
+from services.decision import Context, Need, Needs, States
 from services.errors import Rejected
 from services.tenants.tenant_settings import TenantSettings, needed, of
 
@@ -44,6 +45,8 @@ class Guard:
     def needs(self, states: States, command: Command, context: Context) -> Needs:
         if command.actor.accounts is not None:
             yield needed(context)
+            if (method_id := _named_method(command)) is not None:
+                yield Need(SavedMethod, method_id)
 
     def check(self, states: States, command: Command, context: Context) -> None:
         """What follows from the command itself, once its actor's roles allow it.  Raises `Rejected`."""
@@ -54,6 +57,8 @@ class Guard:
         cells = sending(roles, command.type)
         if actor.accounts is not None or all(cell.own for cell in cells):
             _check_account(states, command, cells, context)
+        if all(cell.own for cell in cells):
+            _check_contact(states, command)
         if all(cell.by_memo for cell in cells) and getattr(command.data, "credit_memo_id", None) is None:
             raise _forbidden(actor, command.type, "only for a credit memo")
         if _redirects(command.data) and not sending(roles, APPROVING):
@@ -74,6 +79,21 @@ def _check_account(states: States, command: Command, cells: Sequence[Cell], cont
     assert capability is not None
     if own or follows_account(capability, cells, of(states, context)):
         raise not_visible(account_id)
+
+
+def _named_method(command: Command) -> str | None:
+    return getattr(command.data, "method_id", None)
+
+
+def _check_contact(states: States, command: Command) -> None:
+    """A customer does nothing with, and for, another contact of his account."""
+    contact, method_id = command.actor.contact, _named_method(command)
+    method = states.get(SavedMethod, method_id) if method_id is not None else None
+    theirs = method is not None and method.owner_type == "CONTACT" and not method.shared
+    if theirs and method is not None and method.owner_id != contact:
+        raise _forbidden(command.actor, command.type, "the method is another contact's, and not shared")
+    if getattr(command.data, "contact_id", None) not in (None, contact):
+        raise _forbidden(command.actor, command.type, "only for yourself, not for another contact")
 
 
 def follows_account(capability: Capability, cells: Sequence[Cell], settings: TenantSettings) -> bool:

@@ -163,7 +163,7 @@ class Gate:
             tenant = identity.tenants[0] if identity.tenants else ""
         if not tenant or not self._may_keep(identity.actor.id):
             return
-        who = replace(identity.actor, accounts=None)
+        who = replace(identity.actor, accounts=None, contact=None)
         told = RecordDenial(uuid4(), denied.code, action, who, denied.message, account_id or None)
         try:
             await self._store.commit(Batch(outbox=[to_record(tenant, told, self._now())]))

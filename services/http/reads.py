@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -45,6 +45,8 @@ class Reads:
                 raise _not_found_in(query, id)
             if "account_id" in found:
                 seen.check_row(found)
+            if not seen.keeps(found):
+                raise _not_found_in(query, id)
             kept = found if fields is None else {name: found[name] for name in fields}
             return answer_json(seen.shown(kept))
 
@@ -62,8 +64,10 @@ class Reads:
             asked = seen.narrowed(query, await self._asked(request))
             if asked.get("as_of"):
                 return answer_json(seen.shown(await as_of.page(self._store, query, tenant, asked)))
-            found = await answering.page(self._rows, query, tenant, asked, now=self._now(), log=self._store)
-            return answer_json(seen.shown(found))
+            fields = fields_of(query, asked)
+            whole = {name: given for name, given in asked.items() if name != "fields" or seen.contact is None}
+            found = await answering.page(self._rows, query, tenant, whole, now=self._now(), log=self._store)
+            return answer_json(seen.shown({**found, "items": _kept(seen, found["items"], fields)}))
 
         return endpoint
 
@@ -136,6 +140,12 @@ class Reads:
             if not await self._rows.wait_for(position, MIN_POSITION_SECONDS):
                 raise ReadModelBehind(f"the read models have not reached position {position} yet")
         return asked
+
+
+def _kept(seen: Sight, rows: Sequence[dict[str, Any]], fields: tuple[str, ...] | None) -> list[Any]:
+    """The rows that he sees; a page of methods may be shorter for it."""
+    kept = [row for row in rows if seen.keeps(row)]
+    return kept if fields is None else [{name: row[name] for name in fields} for row in kept]
 
 
 def _sight(request: Request) -> Sight:

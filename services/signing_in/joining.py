@@ -18,7 +18,7 @@ from services.signing_in.credentials import SignIn
 from services.signing_in.identity import Identity
 from services.signing_in.key_sets import KeysByFile, KeysByUrl
 from services.signing_in.seals import Seals
-from services.signing_in.tokens import Claims, Keys, Tokens
+from services.signing_in.tokens import Claims, Tokens
 from services.store.protocol import Store
 
 
@@ -85,6 +85,7 @@ def _tokens(settings: Settings, client: httpx.AsyncClient, now: Callable[[], dat
         settings.oidc_roles_claim,
         settings.oidc_tenants_claim,
         settings.oidc_accounts_claim,
+        settings.oidc_contact_claim,
         settings.oidc_role_names or None,
     )
     return Tokens(
@@ -97,7 +98,20 @@ def _tokens(settings: Settings, client: httpx.AsyncClient, now: Callable[[], dat
     )
 
 
-def _keys(settings: Settings, client: httpx.AsyncClient, now: Callable[[], datetime]) -> Keys:
+async def provider_keys(
+    settings: Settings, client: httpx.AsyncClient, now: Callable[[], datetime]
+) -> int | None:
+    """How many keys the provider has to sign with; None where there is no provider."""
+    if settings.oidc_issuer is None:
+        return None
+    keys = _keys(settings, client, now)
+    await keys.find("")
+    return len(keys)
+
+
+def _keys(
+    settings: Settings, client: httpx.AsyncClient, now: Callable[[], datetime]
+) -> KeysByFile | KeysByUrl:
     if settings.oidc_jwks_file is not None:
         return KeysByFile(settings.oidc_jwks_file)
     return KeysByUrl(

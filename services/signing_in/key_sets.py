@@ -27,6 +27,9 @@ class KeySet:
     def __init__(self) -> None:
         self._keys: list[jwt.PyJWK] = []
 
+    def __len__(self) -> int:
+        return len(self._keys)
+
     def _use(self, document: Mapping[str, Any]) -> None:
         """Raises `jwt.PyJWTError` for a set without a key that could be used."""
         found = jwt.PyJWKSet.from_dict(dict(document)).keys
@@ -99,8 +102,11 @@ class KeysByFile(KeySet):
         self._read_at = 0.0
 
     async def find(self, key_id: str | None) -> jwt.PyJWK | None:
-        changed_at = self._path.stat().st_mtime
-        if changed_at != self._read_at:
-            self._use(orjson.loads(self._path.read_bytes()))
-            self._read_at = changed_at
+        try:
+            changed_at = self._path.stat().st_mtime
+            if changed_at != self._read_at:
+                self._use(orjson.loads(self._path.read_bytes()))
+                self._read_at = changed_at
+        except (OSError, ValueError, jwt.PyJWTError) as failed:  # what was read before stays in use
+            log.warning("the keys of the OpenID provider cannot be read: %s", failed or self._path)
         return self._find(key_id)

@@ -22,6 +22,8 @@ _REFERENCES = frozenset(
 _HIDDEN = {0: frozenset[str](), 1: _GATEWAYS_WORDS, 2: _GATEWAYS_WORDS | _REFERENCES}
 
 _OF_KEYS = frozenset({"apikey", "denial"})
+_OF_CONTACTS = frozenset({"spm"})
+"""Customers see methods as a list of them tells: there it is known whose each is."""
 
 
 def sight(guard: Guard, actor: Actor, name: str, settings: TenantSettings) -> Sight:
@@ -35,10 +37,12 @@ def sight(guard: Guard, actor: Actor, name: str, settings: TenantSettings) -> Si
     hides = least(reading(roles, "gateway-log")) if name in HISTORY else least(cells)
     hidden = _HIDDEN[hides]
     accounts = _accounts(actor, name, cells, settings)
+    own = all(cell.own for cell in cells)
     if name not in HISTORY:
-        return Sight(accounts, hidden=hidden)
+        return Sight(accounts, contact=(actor.contact or "") if own else None, hidden=hidden)
     kinds = _kinds(roles) if all(cell.own_area for cell in cells) else None
-    return Sight(accounts, kinds, frozenset[str]() if reading(roles, "denials") else _OF_KEYS, hidden)
+    without = frozenset[str]() if reading(roles, "denials") else _OF_KEYS
+    return Sight(accounts, kinds, without | _OF_CONTACTS if own else without, hidden=hidden)
 
 
 def _accounts(

@@ -34,6 +34,7 @@ class Claims:
     roles: str = "roles"
     tenants: str = "tenants"
     accounts: str = "accounts"
+    contact: str = "contact"
     role_names: Mapping[str, str] | None = None
     """The provider's names of roles or groups, and ours; without it they are the same."""
 
@@ -81,7 +82,8 @@ class Tokens:
         known = tuple(dict.fromkeys(role for role in roles if role and role not in set(unknown(roles))))
         tenants = listed(_claim(told, self.claims.tenants)) or ()
         accounts = listed(_claim(told, self.claims.accounts))
-        actor = Actor("USER", id, known, accounts)
+        contact = _claim(told, self.claims.contact)
+        actor = Actor("USER", id, known, accounts, contact if isinstance(contact, str) else None)
         return Identity(actor, None if tenants == ("*",) else tenants)
 
 

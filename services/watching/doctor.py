@@ -9,12 +9,14 @@ from typing import NamedTuple
 
 import asyncpg
 import httpx
+import jwt
 from aiokafka.errors import KafkaError
 
 from services import bootstrap
 from services.running import kafka_admin
 from services.running.stack import attached, http_url
 from services.settings import Settings
+from services.signing_in import joining
 from services.store.protocol import StoreUnavailable
 from services.watching.observing import Status, observe
 
@@ -40,6 +42,7 @@ async def examine(settings: Settings) -> list[Finding]:
     findings += [finding async for finding in _store(there)]
     findings.append(await _broker(there))
     findings.append(await _http(there))
+    findings.append(await _sign_in(there))
     return [f if f.ok else f._replace(advice=f.advice or f"see {logs}") for f in findings]
 
 
@@ -120,6 +123,21 @@ async def _broker(settings: Settings) -> Finding:
             "Kafka", False, f"{servers}: {failure}", "see logs/broker.log, or TENDER_KAFKA_BOOTSTRAP_SERVERS"
         )
     return Finding("Kafka", True, f"{servers}, cluster {found}")
+
+
+async def _sign_in(settings: Settings) -> Finding:
+    """Whether those who may sign in can: the provider's keys are there, and the principals' file is read."""
+    if settings.sign_in == "off":
+        return Finding("sign-in", True, "off: whoever reaches this machine is the operator")
+    try:
+        known = joining.principals(settings)
+        async with httpx.AsyncClient() as client:
+            keys = await joining.provider_keys(settings, client, bootstrap.CLOCK.now)
+    except (OSError, ValueError, jwt.PyJWTError) as failure:
+        return Finding("sign-in", False, str(failure), "deploy/sign-in.md tells the settings")
+    people = "API keys" if keys is None else f"{keys} keys of {settings.oidc_issuer}"
+    found = f"required: {people}, {len(known)} producers on Kafka"
+    return Finding("sign-in", keys != 0, found, "" if keys != 0 else "its provider has no key to be had")
 
 
 async def _http(settings: Settings) -> Finding:

@@ -18,6 +18,7 @@ from services.watching.metrics import (
     BATCH_SECONDS,
     CALL_SECONDS,
     CALLS,
+    DENIALS,
     RECORDS,
     RELAYED,
     REQUEST_SECONDS,
@@ -104,7 +105,7 @@ def metrics() -> set[str]:
         *range(11), {"SEND": GatewayWork(1, 1, 1, 1.0)}, {"relay": True}, {"APPLY_FAILED": 1}, {"MATCHED": 1}
     )
     there = {family.name for family in StatusMetrics(status).collect()}
-    for counted in (REQUESTS, RECORDS, RELAYED, CALLS, REQUEST_SECONDS, BATCH_SECONDS, CALL_SECONDS):
+    for counted in (REQUESTS, RECORDS, RELAYED, CALLS, DENIALS, REQUEST_SECONDS, BATCH_SECONDS, CALL_SECONDS):
         for family in counted.collect():
             there |= {f"{family.name}_total"} if family.type == "counter" else {f"{family.name}_bucket"}
     return there

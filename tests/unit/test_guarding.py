@@ -11,11 +11,13 @@ import pytest
 from events.access import AccessDenied
 from events.account import AccountRegistered
 from events.gateway_call import GatewayResolutionProposed
+from events.payment_method import PaymentMethodSaved
 from events.shapes import Outcome
 from services.access.denial import Denial
 from services.access.guarding import Guard
 from services.accounts.account import Account, CloseAccount, PlacePaymentHold
-from services.accounts.payment_method import SavePaymentMethod
+from services.accounts.method_choice import DeletePaymentMethod
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.calls.calling import GatewayCall
 from services.commands import Actor, decode, encode
 from services.handler import Handler
@@ -23,10 +25,11 @@ from services.orchestrations.falling_back import ChooseRefundFallback
 from services.payments.paying import ProcessPayment, RecordExternalPayment, ResolvePaymentOutcome
 from services.payments.payment import Payment
 from services.refunds.lining import ApplyRefund
+from services.signing_in.seeing import sight
 from services.store.memory import MemoryStore
 from services.store.protocol import ParkedCommand
 from services.subjects import SUBJECTS
-from services.tenants.tenant_settings import ChangeTenantSettings
+from services.tenants.tenant_settings import ChangeTenantSettings, TenantSettings
 from services.unparking import command_of
 from tests.journey import Journey, money
 from tests.spec import NOW, Spec
@@ -102,6 +105,36 @@ def test_who_manages_methods_does_so_on_every_account(spec: Spec) -> None:
         "GATEWAY_NOT_FOUND"
     )
     spec.when(save, account="B", actor=who("PORTAL", accounts=("A",))).then_rejected("ACCOUNT_NOT_VISIBLE")
+
+
+def test_a_customer_has_nothing_to_do_with_other_contacts_methods(spec: Spec) -> None:
+    for contact, shared in (("C1", False), ("C2", False), ("C3", True)):
+        method = PaymentMethodSaved(
+            contact, "A", "CONTACT", "m", "gw", f"tok_{contact}", "card", contact, contact_id=contact,
+            shared_within_account=shared,
+        )  # fmt: skip
+        spec.given((SavedMethod, contact, method))
+    customer = who("PORTAL", accounts=("A",), contact="C1")
+    for mine in ("C1", "C3"):
+        spec.when(DeletePaymentMethod(mine), actor=customer).then_accepted()
+    spec.when(DeletePaymentMethod("C2"), actor=customer).then_rejected("FORBIDDEN")
+    pays = ProcessPayment(money("1.00"), method_id="C2")
+    spec.when(pays, actor=customer).then_rejected("FORBIDDEN")
+    for_another = SavePaymentMethod("gw", "tok", "card", owner_type="CONTACT", contact_id="C2")
+    spec.when(for_another, actor=customer).then_rejected("FORBIDDEN")
+
+
+def test_of_contacts_own_methods_a_customer_sees_his() -> None:
+    seen = sight(
+        Guard(True), Actor("USER", "c", ("PORTAL",), ("A",), "C1"), "payment-methods", TenantSettings()
+    )
+    rows = [("C1", False), ("C2", False), ("C3", True), (None, False)]
+    kept = [seen.keeps({"contact_id": id, "shared_within_account": shared}) for id, shared in rows]
+    assert kept == [True, False, True, True]
+    clerk = sight(
+        Guard(True), Actor("USER", "o", ("PAYMENT_OPERATIONS",)), "payment-methods", TenantSettings()
+    )
+    assert clerk.keeps({"contact_id": "C2", "shared_within_account": False})
 
 
 # -- what a command says itself

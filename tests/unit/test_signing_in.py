@@ -404,3 +404,13 @@ async def test_an_issuer_without_an_audience_is_no_setting() -> None:
             joining.sign_in(
                 Settings(oidc_issuer=ISSUER), store, KeyEncryption([b"k" * 32]), client, Clock().now
             )
+
+
+async def test_a_file_of_keys_that_is_gone_or_broken_leaves_what_was_read(key_file: Path) -> None:
+    keys = KeysByFile(key_file)
+    assert await keys.find("one")
+    key_file.write_text("no json")
+    assert await keys.find("one")
+    key_file.unlink()
+    assert await keys.find("two")
+    assert await KeysByFile(key_file).find("one") is None

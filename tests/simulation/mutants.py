@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "the relay forgets commands",
         "services/relay.py",
-        "        messages += [command_message(command, self._topics.commands) for command in due]\n",
-        "        messages += [command_message(command, self._topics.commands) for command in due[:-1]]\n",
+        "self._topics.commands, self._seal) for command in due]\n",
+        "self._topics.commands, self._seal) for command in due[:-1]]\n",
     ),
     Mutant(
         "apply twice",
@@ -239,11 +239,16 @@ MUTANTS = (
 CONTROL = Mutant("nothing planted", "", "", "")
 
 
-def _plant(mutant: Mutant, target: Path) -> None:
-    text = target.read_text()
-    places = text.count(mutant.old)
-    assert places == 1, f"{mutant.name}: {places} places in {mutant.file} look like it; plant it anew"
-    target.write_text(text.replace(mutant.old, mutant.new))
+def places(mutant: Mutant, root: Path = ROOT) -> int:
+    """Where in the source it could be planted: at one place, or it must be planted anew."""
+    target = root / mutant.file
+    return target.read_text().count(mutant.old) if target.exists() else 0
+
+
+def _plant(mutant: Mutant, root: Path) -> None:
+    assert places(mutant, root) == 1, f"{mutant.name}: {mutant.file} has changed; plant it anew"
+    target = root / mutant.file
+    target.write_text(target.read_text().replace(mutant.old, mutant.new))
 
 
 def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
@@ -252,7 +257,7 @@ def caught(mutant: Mutant, seeds: int) -> tuple[Mutant, str | None]:
         for name in COPIED:
             shutil.copytree(ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__"))
         if mutant is not CONTROL:
-            _plant(mutant, Path(folder) / mutant.file)
+            _plant(mutant, Path(folder))
         command = [sys.executable, "-c", _HUNT, str(seeds)]
         environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
         try:

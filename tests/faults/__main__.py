@@ -99,13 +99,12 @@ class Victims:
         return [*self._stack.supervisor.children, "postgres", "broker"]
 
     def kill(self) -> str:
-        """Kill the one that was killed least, by its own pid."""
-        least = min(self.killed[name] for name in self.names())
-        name = self._chosen.choice([name for name in self.names() if self.killed[name] == least])
-        pid = self._pid(name)
-        if pid is not None:
-            os.kill(pid, signal.SIGKILL)
-            self.killed[name] += 1
+        """Kill one of those that live and were killed least, by its own pid."""
+        alive = {name: pid for name in self.names() if (pid := self._pid(name)) is not None}
+        least = min(self.killed[name] for name in alive)
+        name = self._chosen.choice([name for name in alive if self.killed[name] == least])
+        os.kill(alive[name], signal.SIGKILL)
+        self.killed[name] += 1
         return name
 
     def _pid(self, name: str) -> int | None:

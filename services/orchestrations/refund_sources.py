@@ -111,7 +111,7 @@ def _why_not(states: States, payment: Payment, context: Context) -> str | None:
     if "REFUND" not in gateway.capabilities.operations:
         return "GATEWAY_CAPABILITY_MISSING"
     try:
-        requesting.check_window(gateway, payment, context.now)
+        requesting.check_refundable_there(gateway, payment, context.now)
     except Rejected as rejected:
         return rejected.code
     return None

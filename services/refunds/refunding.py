@@ -147,7 +147,7 @@ def check_gateway(states: States, source: Payment, amount: Money, context: Conte
     assert source.gateway_id is not None
     gateway = states.get(Gateway, source.gateway_id)
     check_accepts(gateway, source.gateway_id, "REFUND", amount, None)
-    requesting.check_window(gateway, source, context.now)
+    requesting.check_refundable_there(gateway, source, context.now)
 
 
 def reopen(draft: Draft, payment_id: str, amount: Money, context: Context) -> None:

@@ -43,8 +43,14 @@ EVOLVE = {
 }
 
 
-def check_window(gateway: Gateway, source: Payment, now: datetime) -> None:
-    """Raises `REFUND_WINDOW_EXPIRED` when the gateway no longer takes a refund of so old a payment."""
+def check_refundable_there(gateway: Gateway, source: Payment, now: datetime) -> None:
+    """Whether the gateway would know what is to be refunded, and still take it.
+
+    Raises `PAYMENT_NOT_GATEWAY_LINKED` where only others told of the payment, without the gateway's
+    reference of it, and `REFUND_WINDOW_EXPIRED` when the payment is too old.
+    """
+    if source.gateway_ref is None:
+        raise Rejected("PAYMENT_NOT_GATEWAY_LINKED", "the gateway's reference of the payment is not known")
     days = (gateway.capabilities.refund_window_days or {}).get(source.method.type if source.method else "")
     taken = source.gateway_date
     if days is not None and taken is not None and now > taken + timedelta(days=days):

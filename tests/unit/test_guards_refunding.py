@@ -399,3 +399,18 @@ def test_a_conversion_by_hand_names_lines_or_none(j: Journey) -> None:
     j.when(ConvertNegativeInvoice(invoice, ("2",))).then_rejected("LINE_ALREADY_CONVERTED")
     j.when(ConvertNegativeInvoice(invoice)).then_accepted()
     assert [j.state(CreditMemo, id).total for id in j.ids(CreditMemo)] == [5_00, 10_00]
+
+
+def test_a_payment_whose_reference_at_the_gateway_nobody_knows_is_neither_refunded_nor_voided_there(
+    j: Journey,
+) -> None:
+    j.request("P", "10.00")
+    j.settle("P", Outcome("Indeterminate"))
+    j.when(ResolvePaymentOutcome("P", "PROCESSED", "it is on their statement")).then_accepted()
+    j.when(IssueRefund("P", money("10.00"), "asked")).then_rejected("PAYMENT_NOT_GATEWAY_LINKED")
+    j.when(CancelPayment("P")).then_rejected("PAYMENT_NOT_VOIDABLE")
+    outside = RecordExternalRefund(
+        money("10.00"), "CHECK", "cheque 9", NOW.date(), "asked", payment_id="P", refund_id="R"
+    )
+    j.when(outside).then_accepted()
+    assert j.payment("P")["refunded"] == "10.00"

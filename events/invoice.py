@@ -206,6 +206,47 @@ class InvoiceDisputeEnded:
     """WON, LOST or ACCEPTED."""
 
 
+@fact("invoice.scheduled.v1")
+class InvoiceScheduled:
+    """A payment schedule collects it."""
+
+    payment_schedule_id: str
+
+
+@fact("invoice.unscheduled.v1")
+class InvoiceUnscheduled:
+    """The schedule has ended: completed or canceled."""
+
+    payment_schedule_id: str
+
+
+@fact("invoice.schedule_deferred.v1")
+class InvoiceScheduleDeferred:
+    """It is collected together with the account's other invoices: cut with them, at the end of the day."""
+
+    cut_at: datetime
+
+
+@fact("invoice.schedule_creation_skipped.v1")
+class ScheduleCreationSkipped:
+    reason: str
+    """EXCLUDED_FROM_PAYMENTS, AUTOMATIC_PAYMENTS_SKIPPED or NOTHING_TO_COLLECT."""
+
+
+@fact("invoice.schedule_creation_failed.v1")
+class ScheduleCreationFailed:
+    code: str
+    """NO_ACTIVE_TREATMENT."""
+
+
+@fact("invoice.scheduled_balance_changed.v1")
+class InvoiceScheduledBalanceChanged:
+    """It owes another amount than its schedules were planned for: they follow."""
+
+    payment_schedule_ids: tuple[str, ...]
+    balance: Money
+
+
 InvoiceEvent = (
     InvoicePosted
     | InvoiceExcludedFromPayments
@@ -221,4 +262,10 @@ InvoiceEvent = (
     | InvoiceUnlocked
     | InvoiceDisputed
     | InvoiceDisputeEnded
+    | InvoiceScheduled
+    | InvoiceUnscheduled
+    | InvoiceScheduleDeferred
+    | ScheduleCreationSkipped
+    | ScheduleCreationFailed
+    | InvoiceScheduledBalanceChanged
 )

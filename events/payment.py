@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from events.catalog import fact
 from events.money import Money
-from events.shapes import Applied, Intended, Method
+from events.shapes import Applied, Intended, Method, ScheduleItemRef
 from events.transfer import TransferEvent
 
 
@@ -30,6 +30,8 @@ class PaymentRequested:
     intended_applications: tuple[Intended, ...] = ()
     authorization_id: str | None = None
     payment_group_id: str | None = None
+    schedule_item: ScheduleItemRef | None = None
+    """The item of a payment schedule that it collects."""
 
 
 @fact("payment.processed.v1")

@@ -93,3 +93,11 @@ class Applied:
     source_line_id: str | None = None
     """The credit memo line it came from, where it came from one."""
     related_application_id: str | None = None
+
+
+@frozen
+class ScheduleItemRef:
+    """An item of a payment schedule."""
+
+    payment_schedule_id: str
+    item_id: str

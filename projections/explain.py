@@ -17,6 +17,7 @@ from projections.words import sentence
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
     "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
+    "exception", "inbox", "settings", "dispute", "ps", "promise", "pspolicy",
 )  # fmt: skip
 
 _RELATED = {
@@ -29,6 +30,7 @@ _RELATED = {
     "payout_id": "payout",
     "line_id": "payoutline",
     "bank_line_id": "bankline",
+    "payment_schedule_id": "ps",
 }
 """Fields of facts that name other aggregates, with the kind of stream."""
 

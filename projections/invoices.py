@@ -17,10 +17,14 @@ from events.invoice import (
     InvoicePaymentUnapplied,
     InvoicePosted,
     InvoiceReopened,
+    InvoiceScheduled,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
+    InvoiceUnscheduled,
     NegativeInvoiceLinesConverted,
+    ScheduleCreationFailed,
+    ScheduleCreationSkipped,
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed, PaymentRequested
 from events.shapes import Applied
@@ -64,6 +68,7 @@ invoices = Table(
         Column("lines", JSON),
         Column("full_settlement_date", DAY),
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
+        *text("payment_schedule_id", "schedule_skipped_reason"),
         Column("is_negative", FLAG, False),
         Column("has_negative_lines", FLAG, False),
         Column("version", "int", 0),
@@ -222,6 +227,28 @@ def disputed(fact: InvoiceDisputed | InvoiceDisputeEnded, at: Place, own: Own) -
 @invoices.on(InvoiceExcludedFromPayments)
 def excluded(fact: InvoiceExcludedFromPayments, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"exclusion_reason": fact.reason, "version": at.event.version})
+
+
+@invoices.on(InvoiceScheduled)
+def scheduled(fact: InvoiceScheduled, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"payment_schedule_id": fact.payment_schedule_id, "schedule_skipped_reason": None}
+    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+@invoices.on(InvoiceUnscheduled)
+def unscheduled(fact: InvoiceUnscheduled, at: Place, own: Own) -> Iterable[Row]:
+    changes: dict[str, Any] = {"version": at.event.version}
+    if own["payment_schedule_id"] == fact.payment_schedule_id:
+        changes["payment_schedule_id"] = None
+    yield Row((at.tenant, at.id), changes)
+
+
+@invoices.on(ScheduleCreationSkipped, ScheduleCreationFailed)
+def not_scheduled(
+    fact: ScheduleCreationSkipped | ScheduleCreationFailed, at: Place, own: Own
+) -> Iterable[Row]:
+    why = fact.reason if isinstance(fact, ScheduleCreationSkipped) else fact.code
+    yield Row((at.tenant, at.id), {"schedule_skipped_reason": why, "version": at.event.version})
 
 
 @invoices.on(PaymentRequested)

@@ -16,6 +16,7 @@ from projections import (
     operations,
     payouts,
     refunds,
+    schedules,
     transfers,
 )
 from projections.table import Table
@@ -27,6 +28,7 @@ TABLES: tuple[Table, ...] = (
     *credits.TABLES,
     *refunds.TABLES,
     *disputes.TABLES,
+    *schedules.TABLES,
     *operations.TABLES,
     *notifications.TABLES,
     *payouts.TABLES,

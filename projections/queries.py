@@ -16,6 +16,7 @@ from projections import (
     payments,
     payouts,
     refunds,
+    schedules,
 )
 from projections.asking import Query
 
@@ -141,6 +142,41 @@ QUERIES: dict[str, Query] = {
             (*_OF_ACCOUNT, "original_invoice_id", "credit_memo_id"),
             ("requested_at", "age_days"),
             ("requested_at",),
+        ),
+        Query(
+            "payment-schedules",
+            schedules.payment_schedules,
+            "Plans of payments",
+            (*_OF_ACCOUNT, "origin", "reference_type", "reference_id", "policy_id"),
+            ("created_at", "remaining_to_process"),
+            ("created_at", "total_requested"),
+            text=("number",),
+        ),
+        Query(
+            "schedule-items",
+            schedules.schedule_items,
+            "What is to be collected, when, and what came of it",
+            (
+                *_OF_ACCOUNT,
+                "payment_schedule_id",
+                "matching_value",
+                "method_id",
+                "payment_id",
+                "warning",
+                "error_category",
+                "outcome_unknown",
+            ),
+            ("target_processing_date", "requested"),
+            ("target_processing_date", "requested"),
+            inside={"invoice_id": "shares"},
+            text=("number",),
+        ),
+        Query("promises", schedules.promises, "Promises to pay", (*_OF_ACCOUNT, "invoice_id")),
+        Query(
+            "schedule-policies",
+            schedules.schedule_policies,
+            "How posted invoices are cut into payments",
+            ("status", "is_default"),
         ),
         Query(
             "payment-methods",

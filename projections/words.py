@@ -15,6 +15,7 @@ from events import orchestration as ro
 from events import payment as pay
 from events import payout as po
 from events import refund as ref
+from events import schedule as ps
 from events import transfer as tra
 from events.money import Money
 
@@ -222,6 +223,33 @@ _SAID: dict[type[Any], Words] = {
     ro.RefundLegSucceeded: lambda f: f"Leg {f.leg_no}: {f.amount} refunded",
     ro.RefundLegFailed: lambda f: f"Leg {f.leg_no}: {f.amount} not refunded, {_plain(f.category)}",
     ro.RefundLegFellBack: _fell_back,
+    inv.InvoiceScheduled: lambda f: f"Collected by schedule {f.payment_schedule_id}",
+    inv.InvoiceScheduleDeferred: lambda f: f"Collected with the account's others: cut at {f.cut_at:%H:%M}",
+    inv.ScheduleCreationSkipped: lambda f: f"Not scheduled: {_plain(f.reason)}",
+    ps.PaymentScheduleCreated: lambda f: (
+        f"Schedule {f.number} of {f.total_requested} made, {_plain(f.origin)}"
+        f"{f', by policy {f.policy_id}' if f.policy_id else ''}"
+    ),
+    ps.PaymentScheduleItemAdded: lambda f: (
+        f"{f.item.number}: {f.item.requested} to be collected on {f.item.target_processing_date}"
+        f"{f', {_plain(f.item.warning)}' if f.item.warning else ''}"
+    ),
+    ps.PaymentScheduleItemChanged: lambda f: (
+        f"{f.item.number}: now {f.item.requested} on {f.item.target_processing_date}"
+    ),
+    ps.PaymentScheduleItemResized: lambda f: (
+        f"Only {f.requested} of {f.previous} is still owed, and is collected"
+    ),
+    ps.PaymentScheduleItemClaimed: lambda f: (
+        f"Attempt {f.attempt_no}: {f.amount} asked of {f.gateway_id} with method {f.method_id}"
+    ),
+    ps.PaymentScheduleItemProcessed: lambda f: f"{f.amount} collected by payment {f.payment_id}",
+    ps.PaymentScheduleItemApplied: lambda f: f"{f.applied} applied, {f.unapplied} left on the payment",
+    ps.PaymentScheduleItemPaymentFailed: lambda f: (
+        f"Attempt {f.attempt_no} failed: {_plain(f.category)}{f', {f.raw_code}' if f.raw_code else ''}"
+    ),
+    ps.PaymentScheduleItemCanceled: lambda f: f"{f.canceled} is not collected: {_plain(f.reason)}",
+    ps.PaymentScheduleItemSkipped: lambda f: f"Left out until {f.until}: {f.reason}",
     ro.RefundOrchestrationCompleted: lambda f: (
         f"{_plain(f.status).capitalize()}: {f.refunded} refunded, {f.open_credit} open credit"
     ),

@@ -25,10 +25,12 @@ from services.payments import drafting, paying, payment, payment_group, returnin
 from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
 from services.processes import refunding as refunding_process
+from services.processes import scheduling as scheduling_process
 from services.processes import settling as settling_process
 from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
+from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
 from services.tenants import exceptions, parking, tenant_settings
 from services.transfers import receiving, transferring
 
@@ -94,6 +96,14 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payout.Payout, payout.evolve, (*reporting.RULES, *banking.PAYOUT_RULES)),
     Subject(payout.PayoutLine, payout.evolve_line, reporting.LINE_RULES),
     Subject(payout.BankLine, payout.evolve_bank_line, banking.BANK_LINE_RULES),
+    policy.DEFAULT,
+    policy.SUBJECT,
+    promising.SUBJECT,
+    Subject(
+        schedule.PaymentSchedule,
+        schedule.evolve,
+        (*scheduling.RULES, *cutting.RULES, *following.RULES, *collecting.RULES),
+    ),
 )
 
 EVOLVE = {subject.state: subject.evolve for subject in SUBJECTS}
@@ -106,4 +116,5 @@ PROCESSES: tuple[Process, ...] = (
     notifying.PROCESS,
     transferring_process.PROCESS,
     settling_process.PROCESS,
+    scheduling_process.PROCESS,
 )

@@ -18,6 +18,7 @@ from events.invoice import (
     InvoicePaymentApplied,
     InvoicePaymentUnapplied,
     InvoiceReopened,
+    InvoiceScheduledBalanceChanged,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
 )
@@ -211,6 +212,9 @@ def _settlement(invoice: Invoice, balance: int, live: int, why: Why) -> list[Cha
         facts.append(InvoiceSettled(why.effective_at.date()))
     if invoice.settlement_status == "SETTLED" and status != "SETTLED":
         facts.append(InvoiceReopened(Money(balance, invoice.currency)))
+    if invoice.schedule_ids:
+        scheduled = tuple(sorted(invoice.schedule_ids))
+        facts.append(InvoiceScheduledBalanceChanged(scheduled, Money(balance, invoice.currency)))
     return [Change(Invoice, invoice.invoice_id, fact) for fact in facts]
 
 

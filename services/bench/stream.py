@@ -23,7 +23,7 @@ from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import TYPES, Actor, encode
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
 from services.payments.paying import ProcessPayment, RecordPaymentOutcome
-from services.tenants.tenant_settings import ApplySettingsPreset
+from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 
 TENANT = "bench"
 ACTOR = Actor("SYSTEM", "bench")
@@ -52,6 +52,8 @@ def made(command: object, account: str, key: str, expected: str = "ACCEPTED", sh
 def setup(accounts: int) -> Iterator[Made]:
     home = ids.tenant_home
     yield made(ApplySettingsPreset("recommended"), home("settings", TENANT), "preset")
+    by_hand = ChangeTenantSettings({"create_payment_schedules": False})
+    yield made(by_hand, home("settings", TENANT), "by hand")
     provider = RegisterGatewayProvider("sim", "Simulator", "simulator", CAPABILITIES)
     yield made(provider, home("gateway_provider", "sim"), "provider")
     yield made(

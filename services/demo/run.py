@@ -45,6 +45,7 @@ DATA = "online-retail-2010-12-01--08.csv"
 
 SETTINGS: dict[str, Any] = {
     "auto_apply_credits_to_posted_invoices": False,
+    "create_payment_schedules": False,
     "unknown_outcome_poll": (1, 2, 4, 8, 16, 32),
 }
 """This shop pays by hand and offsets nothing by itself; lost answers are asked about within seconds."""

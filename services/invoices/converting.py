@@ -28,6 +28,8 @@ from services.orchestrations import orchestration
 from services.orchestrations.orchestration import RefundOrchestration
 from services.payments import payment
 from services.payments.payment import Payment
+from services.schedules import schedule
+from services.schedules.schedule import PaymentSchedule
 from services.tenants import tenant_settings
 from services.tenants.tenant_settings import TenantSettings
 
@@ -36,6 +38,7 @@ _EVOLVE = {
     Payment: payment.evolve,
     CreditMemo: credit_memo.evolve,
     RefundOrchestration: orchestration.evolve,
+    PaymentSchedule: schedule.evolve,
 }
 
 

@@ -23,10 +23,16 @@ from events.invoice import (
     InvoicePaymentUnapplied,
     InvoicePosted,
     InvoiceReopened,
+    InvoiceScheduled,
+    InvoiceScheduledBalanceChanged,
+    InvoiceScheduleDeferred,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
+    InvoiceUnscheduled,
     NegativeInvoiceLinesConverted,
+    ScheduleCreationFailed,
+    ScheduleCreationSkipped,
 )
 
 
@@ -110,6 +116,12 @@ class Invoice:
     saved_payment_method_id: str | None = None
     profile_id: str | None = None
     """The billing profile that it was sent to."""
+    posted_date: date | None = None
+    invoice_date: date | None = None
+    schedule_ids: set[str] = field(default_factory=set[str])
+    """The payment schedules that collect it."""
+    cut_at: datetime | None = None
+    """When a schedule is cut for it together with the account's others; None once it is, or if alone."""
 
     @property
     def tax_left(self) -> int:
@@ -152,6 +164,15 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
             invoice.disputes[event.dispute_id] = event.amount.amount_minor
         case InvoiceDisputeEnded():
             invoice.disputes.pop(event.dispute_id, None)
+        case InvoiceScheduled():
+            invoice.schedule_ids.add(event.payment_schedule_id)
+            invoice.cut_at = None
+        case InvoiceUnscheduled():
+            invoice.schedule_ids.discard(event.payment_schedule_id)
+        case InvoiceScheduleDeferred():
+            invoice.cut_at = event.cut_at
+        case ScheduleCreationSkipped() | ScheduleCreationFailed() | InvoiceScheduledBalanceChanged():
+            pass
 
 
 def _post(invoice: Invoice, event: InvoicePosted) -> None:
@@ -168,6 +189,7 @@ def _post(invoice: Invoice, event: InvoicePosted) -> None:
     invoice.has_negative_lines = event.has_negative_lines
     invoice.original_invoice_id, invoice.excluded = event.original_invoice_id, event.exclude_from_payments
     invoice.saved_payment_method_id, invoice.profile_id = event.saved_payment_method_id, event.profile_id
+    invoice.posted_date, invoice.invoice_date = event.posted_date, event.invoice_date
     invoice.lines = {
         line.line_id: LineState(line, position, line.line_total.amount_minor)
         for position, line in enumerate(event.lines)

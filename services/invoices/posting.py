@@ -32,6 +32,7 @@ from services.errors import Rejected, currency_mismatch, not_found
 from services.invoices import subscription
 from services.invoices.converting import convert, evolve_posting
 from services.invoices.invoice import Invoice
+from services.schedules import cutting
 from services.tenants import tenant_settings
 
 LINES_MAX = 2000
@@ -120,6 +121,7 @@ def _post_needs(states: States, command: PostInvoice, context: Context) -> Needs
     settings = states.find(tenant_settings.TenantSettings, context.tenant)
     if settings:
         yield from auto_applying.needed_on_posting(states, settings, context)
+        yield from cutting.needed_on_posting(states, settings, context)
 
 
 def post(states: States, command: PostInvoice, context: Context) -> Changes:
@@ -136,8 +138,9 @@ def post(states: States, command: PostInvoice, context: Context) -> Changes:
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
     settles = posted.total.amount_minor > 0 and auto_applying.applies(settings)
+    schedules = settings["create_payment_schedules"]
     mark = _mark(command, posted, context)
-    if not converts and not settles:
+    if not converts and not settles and not schedules:
         return [Change(Invoice, invoice_id, posted), *mark]
     draft = evolve_posting(states)
     draft.record(Invoice, invoice_id, posted)
@@ -146,6 +149,8 @@ def post(states: States, command: PostInvoice, context: Context) -> Changes:
         convert(draft, invoice_id, None, context, settings)
     if settles:
         auto_applying.on_posting(draft, states, invoice_id, settings, context)
+    if schedules:
+        cutting.on_posting(draft, states, invoice_id, settings, context)
     return draft.changes
 
 

@@ -27,7 +27,6 @@ from events.payment import (
     PaymentOutcomeUnknown,
     PaymentPending,
     PaymentProcessed,
-    PaymentRequested,
 )
 from events.shapes import Intended, Method, Outcome
 from services.accounts import account, payment_method
@@ -39,19 +38,20 @@ from services.authorizations import authorization
 from services.authorizations.authorization import Authorization
 from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
-from services.calls.gateway import Gateway, check_accepts
+from services.calls.gateway import Gateway
 from services.calls.seconding import awaits_second
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Claiming, Context, Draft, Need, Needs, Releasing, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.payments import enhancing, payment_group
+from services.payments import asking, payment_group
 from services.payments import payment as payments
+from services.payments.asking import ApplyTo, Asked
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
+from services.schedules import outcomes
 from services.tenants import exceptions, tenant_settings
-from services.tenants.tenant_settings import TenantSettings
 
 EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
@@ -177,15 +177,9 @@ def _process_needs(states: States, command: ProcessPayment, context: Context) ->
     method_id, gateway_id = _method_id(states, command, context), _gateway_id(states, command, context)
     if method_id:
         yield Need(SavedMethod, method_id)
-    if gateway_id:
-        yield Need(Gateway, gateway_id)
-    yield tenant_settings.needed(context)
-    settings = states.find(TenantSettings, context.tenant)
     if command.apply_to and not command.method_id and not command.method:
         yield Need(Invoice, command.apply_to[0].invoice_id)
-    if settings and settings["level2_level3_data"]:
-        for target in command.apply_to:
-            yield Need(Invoice, target.invoice_id)
+    yield from asking.needed(states, gateway_id, command.apply_to, context)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
 
 
@@ -199,67 +193,18 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a payment must be above 0", field="data.amount")
     _check_asked(command.apply_to, command.amount)
-    gateway = states.get(Gateway, method.gateway_id)
-    check_accepts(gateway, method.gateway_id, "SALE", command.amount, method.type, context.now)
-    payment_id = command.payment_id or context.new_id("payment")
-    number = context.number("PAY")
-    enhanced = _enhanced(states, command, method, gateway, number, context)
-    key, planned = calling.plan(
-        context,
-        origin=payment_id,
-        operation="SALE",
-        attempt_no=1,
-        target_kind="payment",
-        target_id=payment_id,
-        gateway_id=method.gateway_id,
-        amount=command.amount,
-        merchant_reference=number,
-        method=method,
-        initiator="CUSTOMER" if command.initiation in ("PORTAL", "PAY_LINK", "CHECKOUT") else "MERCHANT",
-        enhanced=enhanced.sent,
-    )
-    requested = PaymentRequested(
-        payment_id=payment_id,
-        number=number,
-        type="SALE",
-        account_id=context.account_id,
-        amount=command.amount,
-        gateway_id=method.gateway_id,
-        method=method,
-        initiation=command.initiation,
-        attempt_no=1,
-        gateway_idempotency_key=key,
-        requested_at=context.now,
-        intended_applications=_intended(command.apply_to),
+    asked = Asked(
+        command.payment_id or context.new_id("payment"),
+        command.amount,
+        method,
+        command.apply_to,
+        command.initiation,
+        new=command.payment_id is None,
         payment_group_id=_group_id(command),
+        profile_id=_profile_id(states, command, context),
     )
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
-    changes = [*groups, Change(Payment, payment_id, requested, new=command.payment_id is None)]
-    if enhanced.reduced:
-        changes.append(Change(Payment, payment_id, enhanced.reduced))
-    return [*changes, planned]
-
-
-def _enhanced(
-    states: States,
-    command: ProcessPayment,
-    method: Method,
-    gateway: Gateway,
-    number: str,
-    context: Context,
-) -> enhancing.Enhanced:
-    """What a corporate card's owner will see, from the invoices that the money is meant for."""
-    wanted = tenant_settings.of(states, context)["level2_level3_data"]
-    if not wanted or not command.apply_to or not enhancing.takes(gateway.capabilities, method.type):
-        return enhancing.NOTHING
-    parts = [
-        enhancing.Part(states.get(Invoice, target.invoice_id), target.amount, target.line_id)
-        for target in command.apply_to
-    ]
-    owner = states.get(Account, context.account_id)
-    profile_id = _profile_id(states, command, context) or owner.default_profile_id
-    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(profile_id or ""))
-    return enhancing.enhance(parts, command.amount, gateway.capabilities, buyer)
+    return [*groups, *asking.ask(states, asked, context)]
 
 
 def _check_new(states: States, payment_id: str | None) -> None:
@@ -299,10 +244,6 @@ def _method(states: States, command: ProcessPayment, context: Context) -> Method
     return payment_method.snapshot(method, payment_method.gateway_for(method, command.gateway_id))
 
 
-def _intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:
-    return tuple(Intended(target.invoice_id, target.amount, target.line_id) for target in targets)
-
-
 # -- the outcome
 
 
@@ -319,6 +260,7 @@ def _target_needs(states: States, payment_id: str) -> Needs:
     payment = states.find(Payment, payment_id)
     if payment is None:
         return
+    yield from outcomes.needed(states, payment)
     if payment.authorization_id:
         yield Need(Authorization, payment.authorization_id)
     if payment.method and payment.method.method_id:
@@ -333,7 +275,9 @@ def record_outcome(states: States, command: RecordPaymentOutcome, context: Conte
     guards.check_payment(payment, planned.target_id, context)
     if planned.operation == "VOID":
         return [*settled.changes, *_voided(payment, settled, context)]
-    return [*settled.changes, *_received(states, payment, settled, command, context)]
+    received = _received(states, payment, settled, command, context)
+    of_item = outcomes.heard(states, payment, settled.verdict, settled.outcome, received, context)
+    return [*settled.changes, *received, *of_item]
 
 
 def _received(
@@ -599,7 +543,7 @@ def apply_now(
     draft: Draft, payment_id: str, targets: Sequence[ApplyTo], level: str, context: Context
 ) -> None:
     """A person names the targets here and now: what does not fit is refused, not kept for later."""
-    for target, intended in zip(targets, _intended(targets), strict=True):
+    for target, intended in zip(targets, asking.intended(targets), strict=True):
         invoice = draft.get(Invoice, target.invoice_id)
         if target.amount is not None:
             guards.check_room(invoice, target.amount, target.line_id)

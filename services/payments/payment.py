@@ -44,7 +44,7 @@ from events.payment import (
     RefundReversedOnPayment,
 )
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
-from events.shapes import Intended, Method
+from events.shapes import Intended, Method, ScheduleItemRef
 from events.transfer import (
     PaymentBalanceTransferred,
     PaymentTransferGivenBack,
@@ -125,6 +125,8 @@ class Payment:
     operation_key: str = ""
     """The gateway idempotency key of its latest operation: the sale or capture, later the void."""
     intended: tuple[Intended, ...] = ()
+    schedule_item: ScheduleItemRef | None = None
+    """The item that it collects, if it was asked for by a payment schedule."""
     applications: dict[str, PaymentApplication] = field(default_factory=dict[str, PaymentApplication])
     """Live ones only."""
     unapplied_ids: set[str] = field(default_factory=set[str])
@@ -314,6 +316,7 @@ def _request(payment: Payment, event: PaymentRequested) -> None:
     payment.gateway_id, payment.method, payment.attempt_no = event.gateway_id, event.method, event.attempt_no
     payment.operation_key, payment.intended = event.gateway_idempotency_key, event.intended_applications
     payment.authorization_id, payment.requested_at = event.authorization_id, event.requested_at
+    payment.schedule_item = event.schedule_item
 
 
 def _draft(

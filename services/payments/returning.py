@@ -25,6 +25,7 @@ from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.payments import payment as payments
 from services.payments.payment import Payment
+from services.schedules import outcomes
 from services.tenants import exceptions
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
@@ -68,6 +69,8 @@ def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Ne
     payment = states.find(Payment, command.payment_id)
     if payment and payment.method and payment.method.method_id:
         yield Need(SavedMethod, payment.method.method_id)
+    if payment:
+        yield from outcomes.needed(states, payment)
 
 
 def record_return(states: States, command: RecordPaymentReturn, context: Context) -> Changes:
@@ -99,7 +102,9 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         gateway_ref=command.gateway_ref,
     )
     draft.record(Payment, id, returned)
-    _blame(draft, states, payment, command, meaning, context)
+    outcome = _outcome(command, meaning)
+    _blame(draft, states, payment, outcome, context)
+    draft.changes += outcomes.returned(states, payment, outcome, context)
     if given_back:
         owed = Money(given_back, payment.currency)
         message = f"{owed} of it were refunded, or on their way back: the customer owes them"
@@ -131,26 +136,23 @@ def _meaning(payment: Payment, command: RecordPaymentReturn) -> Meaning:
     return classify(scheme, command.code) if scheme else UNKNOWN
 
 
-def _blame(
-    draft: Draft,
-    states: States,
-    payment: Payment,
-    command: RecordPaymentReturn,
-    meaning: Meaning,
-    context: Context,
-) -> None:
-    """What it says of the instrument: a mandate that was revoked is never used again."""
-    if payment.method is None or payment.method.method_id is None:
-        return
-    method, owner = states.get(SavedMethod, payment.method.method_id), states.get(Account, context.account_id)
-    outcome = Outcome(
+def _outcome(command: RecordPaymentReturn, meaning: Meaning) -> Outcome:
+    """The return, as the decline that it is."""
+    return Outcome(
         "Decline",
         category=meaning.category,
         hard=meaning.hard,
         never_retry=meaning.never_retry,
         raw_code=command.code,
     )
-    if meaning.never_retry and method.status in ("ACTIVE", "EXPIRED"):
+
+
+def _blame(draft: Draft, states: States, payment: Payment, outcome: Outcome, context: Context) -> None:
+    """What it says of the instrument: a mandate that was revoked is never used again."""
+    if payment.method is None or payment.method.method_id is None:
+        return
+    method, owner = states.get(SavedMethod, payment.method.method_id), states.get(Account, context.account_id)
+    if outcome.never_retry and method.status in ("ACTIVE", "EXPIRED"):
         draft.changes += payment_method.revoked(method, owner, outcome, context)
     else:
         draft.changes += payment_method.after_outcome(method, owner, outcome, False, context)

@@ -5,8 +5,11 @@ A setting appears here when its behaviour exists; an unknown one is `UNKNOWN_FIE
 
 from __future__ import annotations
 
+import re
+import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from typing import Any, ClassVar, Literal, cast
 
 from events.ids import tenant_home
@@ -15,6 +18,7 @@ from events.settings import TenantSettingsChanged
 from services.commands import Amount, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected
+from services.schedules import policy
 
 FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
 
@@ -35,6 +39,10 @@ DEFAULTS: dict[str, Any] = {
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
     "refund_approval_threshold": None,
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
+    "create_payment_schedules": False,
+    "reduced_balance_policy": "CANCEL_ITEM",
+    "schedule_cut_time": "23:00",
+    "time_zone": "UTC",
     "auto_promote_backup": False,
     "allow_cross_account": False,
     "level2_level3_data": False,
@@ -44,10 +52,15 @@ DEFAULTS: dict[str, Any] = {
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
 there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too, and so
 does the word of payment operations on what became of a call."""
+"""A bare tenant.  Business dates are in `time_zone` (IANA), `schedule_cut_time` is HH:MM there.
+`unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where there is a
+`refund_approval_threshold`, refunds in other currencies than its own need an approval too."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
     "recommended": {
+        "create_payment_schedules": True,
+        "reduced_balance_policy": "REDUCE_ITEM",
         "convert_negative_lines": True,
         "issue_refunds_and_settle_balances": True,
         "auto_apply_credits_to_posted_invoices": True,
@@ -87,6 +100,14 @@ def _is_threshold(value: Any) -> bool:
     return value is None or (isinstance(value, Money) and value.amount_minor >= 0)
 
 
+def _is_time(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
+
+
+def _is_zone(value: Any) -> bool:
+    return value in zoneinfo.available_timezones()
+
+
 def _listed(value: Any) -> list[Any] | None:
     return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
@@ -97,6 +118,9 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "application_order": _one_of("PAYMENTS_FIRST", "CREDITS_FIRST"),
     "offset_before_refund": _one_of("NONE", "ACCOUNT"),
     "refund_unapply_strategy": _one_of("FULL_THEN_REAPPLY", "PARTIAL"),
+    "reduced_balance_policy": _one_of("CANCEL_ITEM", "REDUCE_ITEM"),
+    "schedule_cut_time": _is_time,
+    "time_zone": _is_zone,
     "application_rules": _some_of(*APPLICATION_RULES),
     "refund_failure_fallback": _some_of(*FALLBACKS),
     "refund_approval_threshold": _is_threshold,
@@ -159,6 +183,7 @@ def threshold_below(states: States, amount: Money, context: Context) -> Money | 
 
 def _needs(states: States, command: object, context: Context) -> Needs:
     yield needed(context)
+    yield from policy.first_needed(context)
 
 
 def change(states: States, command: ChangeTenantSettings, context: Context) -> Changes:
@@ -192,7 +217,14 @@ def _changed(states: States, context: Context, changes: dict[str, Any], preset: 
     differing = {name: value for name, value in changes.items() if current[name] != value}
     if not differing:
         return []
-    return [Change(TenantSettings, context.tenant, TenantSettingsChanged(differing, preset))]
+    enabled = differing.get("create_payment_schedules")
+    first = policy.first_enabled(states, context) if enabled else []
+    return [*first, Change(TenantSettings, context.tenant, TenantSettingsChanged(differing, preset))]
+
+
+def today(settings: TenantSettings, now: datetime) -> date:
+    """The tenant's civil date."""
+    return now.astimezone(zoneinfo.ZoneInfo(settings["time_zone"])).date()
 
 
 def _home(command: object, tenant: str) -> str:

@@ -29,6 +29,7 @@ from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import ENDED, RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
+from services.schedules.schedule import PaymentSchedule
 from services.store.memory import MemoryStore
 from tests.simulation.bank import Bank, key_of
 from tests.simulation.watch import Broken, Watch
@@ -36,7 +37,7 @@ from tests.simulation.watch import Broken, Watch
 
 def nothing_left_over(watch: Watch) -> None:
     """Everything has ended: outcomes are known, orchestrations over, and nothing is held for nobody."""
-    for kind in ("payment", "refund", "auth", "cm", "invoice", "ro", "dispute"):
+    for kind in ("payment", "refund", "auth", "cm", "invoice", "ro", "dispute", "ps"):
         for state in watch.of[kind].values():
             if not _has_ended(state):
                 raise Broken(f"left over: {state}")
@@ -57,6 +58,8 @@ def _has_ended(state: Any) -> bool:
             return not state.open
         case RefundOrchestration():
             return state.status in ENDED
+        case PaymentSchedule():
+            return all(item.status != "PROCESSING" for item in state.items.values())
         case _:
             raise AssertionError(state)
 

@@ -157,6 +157,8 @@ def home_of(command: Any) -> str:
             return ids.tenant_home("settings", TENANT)
         case CreateApiKey() | RevokeApiKey() | RecordApiKeyUse():
             return api_key.home(command, TENANT)
+        case _ if type(command).__module__ == "services.schedules.policy":
+            return ids.tenant_home("settings", TENANT)
         case RegisterGatewayProvider() | PublishRawCodeMap():
             return ids.tenant_home("gateway_provider", command.provider_id)
         case _:
@@ -172,6 +174,7 @@ def setup(bank: Bank) -> Iterator[Said]:
                 "application_rules": ("MATCH_ID", "OLDEST_INVOICE"),
                 "allow_cross_account": True,
                 "refund_approval_threshold": money(2000, "GBP") if bank.simulator.seed % 4 == 1 else None,
+                "create_payment_schedules": False,
             }
         ),
     ]

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from events.schedule_policy import (
+    DefaultSchedulePolicyChanged,
+    SchedulePolicyActivated,
+    SchedulePolicyCreated,
+    TreatmentAdded,
+    TreatmentDetailAdded,
+)
 from events.settings import TenantSettingsChanged
 from services.tenants.tenant_settings import (
     DEFAULTS,
@@ -41,6 +48,10 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
         "refund_approval_threshold": None,
         "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
+        "create_payment_schedules": False,
+        "reduced_balance_policy": "CANCEL_ITEM",
+        "schedule_cut_time": "23:00",
+        "time_zone": "UTC",
         "auto_promote_backup": False,
         "allow_cross_account": False,
         "level2_level3_data": False,
@@ -101,12 +112,24 @@ def test_one_wrong_value_refuses_all() -> None:
 
 
 def test_the_recommended_preset_switches_on_what_most_tenants_want() -> None:
-    spec = Spec().when(ApplySettingsPreset("recommended")).then_types(TenantSettingsChanged)
+    spec = (
+        Spec()
+        .when(ApplySettingsPreset("recommended"))
+        .then_types(
+            SchedulePolicyCreated,
+            TreatmentAdded,
+            TreatmentDetailAdded,
+            SchedulePolicyActivated,
+            DefaultSchedulePolicyChanged,
+            TenantSettingsChanged,
+        )
+    )
     settings = spec.state(TenantSettings, "t")
     assert settings["convert_negative_lines"]
     assert settings["issue_refunds_and_settle_balances"]
     assert settings["auto_apply_credits_to_posted_invoices"]
-    assert spec.facts()[0][2].preset == "recommended"
+    assert settings["create_payment_schedules"]
+    assert spec.facts()[-1][2].preset == "recommended"
     spec.when(ApplySettingsPreset("recommended")).then_nothing()
 
 

@@ -1,0 +1,246 @@
+"""What can happen to a payment schedule and its items (stream `ps-{id}`).
+
+An item is one chain of attempts to collect an amount; at most one of them succeeds (domain 2.9, S3).
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from events.catalog import fact
+from events.frozen import frozen
+from events.money import Money
+
+
+@frozen
+class InvoiceShare:
+    """What of an amount is meant for an invoice."""
+
+    invoice_id: str
+    amount: Money
+
+
+@frozen
+class ScheduleItem:
+    """An item as it is planned."""
+
+    item_id: str
+    number: str
+    requested: Money
+    target_processing_date: date
+    """A civil date in the tenant's time zone."""
+    status: str
+    """DRAFT or READY."""
+    shares: tuple[InvoiceShare, ...] = ()
+    """In the order in which they are applied; nothing where it is collected for no invoice."""
+    method_id: str | None = None
+    matching_value: str | None = None
+    warning: str | None = None
+    """NO_PAYMENT_METHOD: it waits as a draft until its account has one."""
+
+
+@fact("payment_schedule.created.v1")
+class PaymentScheduleCreated:
+    payment_schedule_id: str
+    number: str
+    account_id: str
+    total_requested: Money
+    reference_type: str
+    """INVOICE, ORDER, QUOTE, CONTRACT, COLLECTION_PLAN, or GROUP: several invoices of the account."""
+    reference_id: str | None
+    invoice_ids: tuple[str, ...]
+    origin: str
+    """AUTOMATIC, MANUAL or PROMISE."""
+    status: str
+    """DRAFT or OPEN."""
+    created_at: datetime
+    default_method_id: str | None = None
+    policy_id: str | None = None
+    policy_version: int | None = None
+    """The version of the policy that cut it: a later change rewrites nothing."""
+    treatment_id: str | None = None
+    usage_type: str | None = None
+    comments: str | None = None
+
+
+@fact("payment_schedule.opened.v1")
+class PaymentScheduleOpened:
+    pass
+
+
+@fact("payment_schedule.item_added.v1")
+class PaymentScheduleItemAdded:
+    item: ScheduleItem
+
+
+@fact("payment_schedule.item_changed.v1")
+class PaymentScheduleItemChanged:
+    item: ScheduleItem
+    """As it is from now on."""
+    previous: Money
+    """What it asked for before."""
+    reason: str | None = None
+
+
+@fact("payment_schedule.item_resized.v1")
+class PaymentScheduleItemResized:
+    """Its invoices owe less than was planned: so much is still to be collected."""
+
+    item_id: str
+    requested: Money
+    previous: Money
+    shares: tuple[InvoiceShare, ...]
+    reason: str
+
+
+@fact("payment_schedule.item_skipped.v1")
+class PaymentScheduleItemSkipped:
+    item_id: str
+    until: date
+    """No run before this date takes it."""
+    reason: str
+
+
+@fact("payment_schedule.item_released.v1")
+class PaymentScheduleItemReleased:
+    item_id: str
+    reason: str | None = None
+
+
+@fact("payment_schedule.item_claimed.v1")
+class PaymentScheduleItemClaimed:
+    """An attempt to collect it has begun; nobody else begins one before this one's outcome is known."""
+
+    item_id: str
+    payment_id: str
+    attempt_no: int
+    amount: Money
+    method_id: str
+    gateway_id: str
+    cause: str
+    """RUN, RETRY or NOW."""
+    run_id: str | None = None
+
+
+@fact("payment_schedule.item_outcome_unknown.v1")
+class PaymentScheduleItemOutcomeUnknown:
+    item_id: str
+    payment_id: str
+    reason: str
+    """UNKNOWN, PENDING, REQUIRES_ACTION or REQUIRES_REVIEW."""
+
+
+@fact("payment_schedule.item_processed.v1")
+class PaymentScheduleItemProcessed:
+    item_id: str
+    payment_id: str
+    amount: Money
+    late: bool = False
+    """It had been taken for failed."""
+
+
+@fact("payment_schedule.item_applied.v1")
+class PaymentScheduleItemApplied:
+    item_id: str
+    payment_id: str
+    applied: Money
+    unapplied: Money
+    """What no invoice took: it stays on the payment."""
+
+
+@fact("payment_schedule.item_apply_failed.v1")
+class PaymentScheduleItemApplyFailed:
+    """No invoice takes anything of the money that arrived: it stays on the payment."""
+
+    item_id: str
+    payment_id: str
+    code: str
+
+
+@fact("payment_schedule.item_payment_failed.v1")
+class PaymentScheduleItemPaymentFailed:
+    item_id: str
+    payment_id: str
+    attempt_no: int
+    result_code: str
+    category: str
+    raw_code: str | None
+    hard: bool
+    never_retry: bool
+    method_id: str
+    gateway_id: str
+    failed_at: datetime
+    message: str | None = None
+    taken_back: Money | None = None
+    """What the bank took back of what it had paid, and what of that had been applied."""
+    applied_before: Money | None = None
+
+
+@fact("payment_schedule.item_canceled.v1")
+class PaymentScheduleItemCanceled:
+    item_id: str
+    canceled: Money
+    """Requested, less processed."""
+    reason: str
+
+
+@fact("payment_schedule.canceled.v1")
+class PaymentScheduleCanceled:
+    reason: str
+
+
+@fact("payment_schedule.completed.v1")
+class PaymentScheduleCompleted:
+    processed: Money
+    applied: Money
+    canceled: Money
+
+
+@fact("promise.recorded.v1")
+class PromiseRecorded:
+    """A customer promised to pay an invoice in parts (stream `promise-{id}`; its schedule has its id)."""
+
+    promise_id: str
+    account_id: str
+    invoice_id: str
+    total: Money
+    parts: int
+    recorded_at: datetime
+
+
+@fact("promise.kept.v1")
+class PromiseKept:
+    collected: Money
+
+
+@fact("promise.broken.v1")
+class PromiseBroken:
+    item_id: str
+    reason: str
+
+
+@fact("promise.canceled.v1")
+class PromiseCanceled:
+    reason: str
+
+
+PromiseEvent = PromiseRecorded | PromiseKept | PromiseBroken | PromiseCanceled
+
+PaymentScheduleEvent = (
+    PaymentScheduleCreated
+    | PaymentScheduleOpened
+    | PaymentScheduleItemAdded
+    | PaymentScheduleItemChanged
+    | PaymentScheduleItemResized
+    | PaymentScheduleItemSkipped
+    | PaymentScheduleItemReleased
+    | PaymentScheduleItemClaimed
+    | PaymentScheduleItemOutcomeUnknown
+    | PaymentScheduleItemProcessed
+    | PaymentScheduleItemApplied
+    | PaymentScheduleItemApplyFailed
+    | PaymentScheduleItemPaymentFailed
+    | PaymentScheduleItemCanceled
+    | PaymentScheduleCanceled
+    | PaymentScheduleCompleted
+)

@@ -1,0 +1,132 @@
+"""Asking a gateway for money: one way for a payment by hand, and for an item of a schedule.
+
+Invariant (domain 5.3): the intent holds the key under which it is sent, and nothing else mints one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from events.money import Money
+from events.payment import PaymentRequested
+from events.shapes import Intended, Method, ScheduleItemRef
+from services.accounts.account import Account
+from services.calls import calling
+from services.calls.gateway import Gateway, check_accepts
+from services.commands import Amount, Id
+from services.decision import Change, Context, Need, Needs, States
+from services.invoices.invoice import Invoice
+from services.payments import enhancing
+from services.payments.payment import Payment
+from services.tenants import tenant_settings
+from services.tenants.tenant_settings import TenantSettings
+
+CUSTOMERS = ("PORTAL", "PAY_LINK", "CHECKOUT")
+"""Where a payment was begun by its customer; else the merchant began it."""
+
+
+@dataclass(frozen=True)
+class ApplyTo:
+    """Where the money shall go; without an amount, as much as the invoice (or line) still owes."""
+
+    invoice_id: Id
+    amount: Amount | None = None
+    line_id: Id | None = None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A payment to be, as it is asked for."""
+
+    payment_id: str
+    amount: Money
+    method: Method
+    apply_to: tuple[ApplyTo, ...]
+    initiation: str
+    new: bool = False
+    """Its stream is made by this very command."""
+    payment_group_id: str | None = None
+    profile_id: str | None = None
+    """The billing profile that it is for, if not the account's default."""
+    item: ScheduleItemRef | None = None
+    """The item of a payment schedule that it collects: its attempts are the item's."""
+    attempt_no: int = 1
+
+    @property
+    def origin(self) -> str:
+        return self.item.item_id if self.item else self.payment_id
+
+
+def needed(states: States, gateway_id: str | None, apply_to: Iterable[ApplyTo], context: Context) -> Needs:
+    if gateway_id:
+        yield Need(Gateway, gateway_id)
+    yield tenant_settings.needed(context)
+    settings = states.find(TenantSettings, context.tenant)
+    if settings and settings["level2_level3_data"]:
+        for target in apply_to:
+            yield Need(Invoice, target.invoice_id)
+
+
+def ask(states: States, asked: Asked, context: Context) -> list[Change]:
+    """The intent, what of its detail was left out, and the call.  Raises what `check_accepts` does."""
+    method, amount = asked.method, asked.amount
+    gateway = states.get(Gateway, method.gateway_id)
+    check_accepts(gateway, method.gateway_id, "SALE", amount, method.type, context.now)
+    number = context.number("PAY")
+    enhanced = _enhanced(states, asked, gateway, number, context)
+    key, planned = calling.plan(
+        context,
+        origin=asked.origin,
+        operation="SALE",
+        attempt_no=asked.attempt_no,
+        target_kind="payment",
+        target_id=asked.payment_id,
+        gateway_id=method.gateway_id,
+        amount=amount,
+        merchant_reference=number,
+        method=method,
+        initiator="CUSTOMER" if asked.initiation in CUSTOMERS else "MERCHANT",
+        enhanced=enhanced.sent,
+    )
+    requested = PaymentRequested(
+        payment_id=asked.payment_id,
+        number=number,
+        type="SALE",
+        account_id=context.account_id,
+        amount=amount,
+        gateway_id=method.gateway_id,
+        method=method,
+        initiation=asked.initiation,
+        attempt_no=asked.attempt_no,
+        gateway_idempotency_key=key,
+        requested_at=context.now,
+        intended_applications=intended(asked.apply_to),
+        payment_group_id=asked.payment_group_id,
+        schedule_item=asked.item,
+    )
+    changes = [Change(Payment, asked.payment_id, requested, new=asked.new)]
+    if enhanced.reduced:
+        changes.append(Change(Payment, asked.payment_id, enhanced.reduced))
+    return [*changes, planned]
+
+
+def intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:
+    return tuple(Intended(target.invoice_id, target.amount, target.line_id) for target in targets)
+
+
+def _enhanced(
+    states: States, asked: Asked, gateway: Gateway, number: str, context: Context
+) -> enhancing.Enhanced:
+    """What a corporate card's owner will see, from the invoices that the money is meant for."""
+    wanted = tenant_settings.of(states, context)["level2_level3_data"]
+    if not wanted or not asked.apply_to or not enhancing.takes(gateway.capabilities, asked.method.type):
+        return enhancing.NOTHING
+    parts = [
+        enhancing.Part(states.get(Invoice, target.invoice_id), target.amount, target.line_id)
+        for target in asked.apply_to
+    ]
+    owner = states.get(Account, context.account_id)
+    profile_id = asked.profile_id or owner.default_profile_id
+    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(profile_id or ""))
+    return enhancing.enhance(parts, asked.amount, gateway.capabilities, buyer)

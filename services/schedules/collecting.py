@@ -1,0 +1,198 @@
+"""Collecting an item: claimed and asked for in one decision, so nobody else can ask for it meanwhile.
+
+Invariant (domain 2.9, S2 and S3; 5.3): one live claim; the key of an attempt names the item and the
+attempt, so an attempt that is sent twice is charged once.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from events.money import Money
+from events.schedule import PaymentScheduleItemApplied, PaymentScheduleItemClaimed
+from events.shapes import ScheduleItemRef
+from services.accounts import account, payment_method
+from services.accounts.account import Account
+from services.accounts.payment_method import SavedMethod
+from services.applications import application, spreading
+from services.applications.application import Why
+from services.commands import Id, command
+from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import Rejected, invalid_state
+from services.invoices.invoice import Invoice
+from services.payments import asking
+from services.payments import payment as payments
+from services.payments.asking import ApplyTo, Asked
+from services.payments.payment import Payment
+from services.schedules import following, outcomes
+from services.schedules import schedule as schedules
+from services.schedules.outcomes import finish
+from services.schedules.schedule import Item, PaymentSchedule
+from services.tenants import tenant_settings
+
+_EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
+
+
+@command("payments.payment_schedule.collect_item.v1")
+class CollectScheduleItem:
+    """Collect an item now: with its own method, its schedule's, or the account's default.
+
+    A failed one is tried again, as its next attempt.
+    """
+
+    payment_schedule_id: Id
+    item_id: Id
+    cause: Literal["NOW", "RUN", "RETRY"] = "NOW"
+    attempt_no: Annotated[int, Field(ge=1)] | None = None
+    """Where it is given and it is another attempt's turn already, nothing happens."""
+    run_id: Id | None = None
+
+
+@command("payments.payment_schedule.retry_application.v1")
+class RetryApplication:
+    """Apply what arrived for an item, and what no invoice took then."""
+
+    payment_schedule_id: Id
+    item_id: Id
+
+
+def method_id_of(states: States, schedule: PaymentSchedule, item: Item, owner: Account) -> str | None:
+    """An item's own method always wins; a change later affects only later payments (domain 2.9)."""
+    invoice = states.find(Invoice, item.shares[0].invoice_id) if item.shares else None
+    named = item.plan.method_id or schedule.default_method_id
+    return named or account.method_for(owner, invoice.profile_id if invoice else None)
+
+
+def _needs(states: States, command: CollectScheduleItem, context: Context) -> Needs:
+    yield from outcomes.whole(states, command.payment_schedule_id)
+    yield account.needed(context)
+    schedule = states.find(PaymentSchedule, command.payment_schedule_id)
+    owner = states.find(Account, context.account_id)
+    item = schedule.items.get(command.item_id) if schedule else None
+    if schedule is None or owner is None or item is None:
+        return
+    method_id = method_id_of(states, schedule, item, owner)
+    if method_id:
+        yield Need(SavedMethod, method_id)
+    method = states.find(SavedMethod, method_id) if method_id else None
+    yield from asking.needed(states, method.gateway_id if method else None, _targets(item), context)
+
+
+def collect(states: States, command: CollectScheduleItem, context: Context) -> Changes:
+    schedule = schedules.of(states, command.payment_schedule_id, context)
+    item = schedules.item_of(schedule, command.item_id)
+    if command.attempt_no is not None and item.attempts + 1 != command.attempt_no:
+        return []
+    _check_collectable(schedule, item)
+    owner = account.of(states, context)
+    account.check_collectable(owner, context)
+    _check_unlocked(states, item)
+    draft, settings = Draft(states, _EVOLVE), tenant_settings.of(states, context)
+    rooms = following.room_now(states, item)
+    following.fit(draft, command.payment_schedule_id, command.item_id, rooms, settings, context)
+    fitted = draft.get(PaymentSchedule, command.payment_schedule_id).items[command.item_id]
+    if fitted.status == "CANCELED":
+        finish(draft, command.payment_schedule_id)
+        return draft.changes
+    _ask(draft, states, command, fitted, owner, context)
+    return draft.changes
+
+
+def _check_collectable(schedule: PaymentSchedule, item: Item) -> None:
+    if schedule.status != "OPEN":
+        raise invalid_state("payment schedule", schedule.status, ["OPEN"])
+    if item.status == "PROCESSING":
+        raise Rejected("ITEM_ALREADY_CLAIMED", "an attempt to collect it is under way", by=item.payment_id)
+    if item.status not in ("READY", "FAILED"):
+        raise invalid_state("item", item.status, ["READY", "FAILED"])
+
+
+def _check_unlocked(states: States, item: Item) -> None:
+    for share in item.shares:
+        if by := states.get(Invoice, share.invoice_id).locked_by:
+            raise Rejected("INVOICE_LOCKED", f"the invoice is held by {by}", by=by)
+
+
+def _ask(
+    draft: Draft, states: States, command: CollectScheduleItem, item: Item, owner: Account, context: Context
+) -> None:
+    schedule = draft.get(PaymentSchedule, command.payment_schedule_id)
+    method_id = method_id_of(states, schedule, item, owner)
+    if method_id is None:
+        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+    method = states.get(SavedMethod, method_id)
+    payment_method.check_usable(method, method_id, context)
+    snapshot, amount = payment_method.snapshot(method), Money(item.requested, schedule.currency)
+    asked = Asked(
+        context.new_id("payment"),
+        amount,
+        snapshot,
+        _targets(item),
+        "BATCH_RUN" if command.cause != "NOW" else "AD_HOC",
+        new=True,
+        item=ScheduleItemRef(command.payment_schedule_id, command.item_id),
+        attempt_no=item.attempts + 1,
+    )
+    claimed = PaymentScheduleItemClaimed(
+        item_id=command.item_id,
+        payment_id=asked.payment_id,
+        attempt_no=asked.attempt_no,
+        amount=amount,
+        method_id=method_id,
+        gateway_id=snapshot.gateway_id,
+        cause=command.cause,
+        run_id=command.run_id,
+    )
+    draft.record(PaymentSchedule, command.payment_schedule_id, claimed)
+    draft.changes += asking.ask(states, asked, context)
+
+
+def _targets(item: Item) -> tuple[ApplyTo, ...]:
+    return tuple(ApplyTo(share.invoice_id, share.amount) for share in item.shares)
+
+
+def _application_needs(states: States, command: RetryApplication, context: Context) -> Needs:
+    yield from outcomes.whole(states, command.payment_schedule_id)
+    yield tenant_settings.needed(context)
+    schedule = states.find(PaymentSchedule, command.payment_schedule_id)
+    item = schedule.items.get(command.item_id) if schedule else None
+    if item and item.payment_id:
+        yield Need(Payment, item.payment_id)
+
+
+def retry_application(states: States, command: RetryApplication, context: Context) -> Changes:
+    schedule = schedules.of(states, command.payment_schedule_id, context)
+    item = schedules.item_of(schedule, command.item_id)
+    if item.status != "APPLY_FAILED" or item.payment_id is None:
+        raise invalid_state("item", item.status, ["APPLY_FAILED"])
+    draft, level = Draft(states, _EVOLVE), tenant_settings.of(states, context)["application_level"]
+    applied = sum(
+        _apply(draft, item.payment_id, share.invoice_id, share.amount.amount_minor, level, context)
+        for share in item.shares
+    )
+    if not applied:
+        raise Rejected("TARGET_NOT_POSTED", "its invoices take nothing of what arrived")
+    money = Money(applied, schedule.currency)
+    rest = Money(item.processed - applied, schedule.currency)
+    fact = PaymentScheduleItemApplied(command.item_id, item.payment_id, money, rest)
+    draft.record(PaymentSchedule, command.payment_schedule_id, fact)
+    finish(draft, command.payment_schedule_id)
+    return draft.changes
+
+
+def _apply(draft: Draft, payment_id: str, invoice_id: str, wanted: int, level: str, context: Context) -> int:
+    payment, invoice = draft.get(Payment, payment_id), draft.get(Invoice, invoice_id)
+    amount = min(wanted, payment.unapplied, invoice.balance)
+    if amount <= 0 or invoice.locked_by or invoice.level not in (None, level):
+        return 0
+    shares = spreading.spread_payment(invoice, amount, level, None)
+    draft.extend(application.place(payment, invoice, shares, Why(context.now, "PAYMENT"), context))
+    return amount
+
+
+RULES = (
+    Rule(CollectScheduleItem, _needs, collect),
+    Rule(RetryApplication, _application_needs, retry_application),
+)

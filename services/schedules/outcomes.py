@@ -1,0 +1,172 @@
+"""What became of an item's payment: known in the same decision as the payment's own outcome.
+
+Invariant (domain 2.9, S3): an item's money arrives once; what comes late for an item that was collected
+otherwise meanwhile stays on its payment, and is said to a person there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from events.invoice import InvoiceScheduled, InvoiceUnscheduled
+from events.money import Money
+from events.payment import PaymentApplicationFailed, PaymentApplied
+from events.schedule import (
+    PaymentScheduleCanceled,
+    PaymentScheduleCompleted,
+    PaymentScheduleItemApplied,
+    PaymentScheduleItemApplyFailed,
+    PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemPaymentFailed,
+    PaymentScheduleItemProcessed,
+    PaymentScheduleOpened,
+    PromiseBroken,
+    PromiseKept,
+)
+from events.shapes import Outcome
+from services.decision import Change, Changes, Context, Draft, Need, Needs, States
+from services.invoices import invoice as invoices
+from services.invoices.invoice import Invoice
+from services.payments.payment import Payment
+from services.schedules import promise
+from services.schedules import schedule as schedules
+from services.schedules.promise import Promise
+from services.schedules.schedule import ENDED, Item, PaymentSchedule
+
+EVOLVE = {PaymentSchedule: schedules.evolve, Invoice: invoices.evolve, Promise: promise.evolve}
+
+UNDECIDED = frozenset({"UNKNOWN", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW"})
+
+
+def needed(states: States, payment: Payment) -> Needs:
+    if payment.schedule_item:
+        yield from whole(states, payment.schedule_item.payment_schedule_id)
+
+
+def whole(states: States, payment_schedule_id: str) -> Needs:
+    """A schedule, the invoices that it collects, and the promise that it keeps."""
+    yield Need(PaymentSchedule, payment_schedule_id)
+    schedule = states.find(PaymentSchedule, payment_schedule_id)
+    for invoice_id in schedule.invoice_ids if schedule else ():
+        yield Need(Invoice, invoice_id)
+    if schedule and schedule.origin == "PROMISE":
+        yield Need(Promise, payment_schedule_id)
+
+
+def heard(
+    states: States,
+    payment: Payment,
+    verdict: str,
+    outcome: Outcome,
+    changes: Changes,
+    context: Context,
+) -> Changes:
+    """What follows for the item that a payment was collected for, from what was just decided for it."""
+    if payment.schedule_item is None:
+        return []
+    draft = Draft(states, EVOLVE)
+    id, item_id = payment.schedule_item.payment_schedule_id, payment.schedule_item.item_id
+    item = draft.get(PaymentSchedule, id).items[item_id]
+    if item.payment_id not in (None, payment.payment_id):
+        return []
+    if verdict in ("PROCESSED", "LATE_SUCCESS"):
+        facts = [change.fact for change in changes if isinstance(change, Change)]
+        _succeeded(draft, payment, item, facts, verdict == "LATE_SUCCESS", outcome)
+    elif verdict == "FAILED":
+        draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
+        _broken(draft, id, item_id, outcome)
+    elif verdict in UNDECIDED and not item.unknown:
+        unknown = PaymentScheduleItemOutcomeUnknown(item_id, payment.payment_id, verdict)
+        draft.record(PaymentSchedule, id, unknown)
+    finish(draft, id)
+    return draft.changes
+
+
+def _succeeded(
+    draft: Draft, payment: Payment, item: Item, facts: Sequence[object], late: bool, outcome: Outcome
+) -> None:
+    assert payment.schedule_item
+    id, item_id = payment.schedule_item.payment_schedule_id, item.plan.item_id
+    received = outcome.processed_amount or Money(payment.amount, payment.currency)
+    processed = PaymentScheduleItemProcessed(item_id, payment.payment_id, received, late)
+    draft.record(PaymentSchedule, id, processed)
+    if not item.shares:
+        return  # collected for what no invoice was posted for yet: it stays on the payment until then
+    applied = sum(fact.total.amount_minor for fact in facts if isinstance(fact, PaymentApplied))
+    if applied:
+        money = Money(applied, received.currency)
+        fact: object = PaymentScheduleItemApplied(item_id, payment.payment_id, money, received - money)
+    else:
+        codes = [fact.code for fact in facts if isinstance(fact, PaymentApplicationFailed)]
+        fact = PaymentScheduleItemApplyFailed(item_id, payment.payment_id, (codes or ["AMOUNT_MISMATCH"])[0])
+    draft.record(PaymentSchedule, id, fact)
+
+
+def _failed(payment: Payment, item: Item, outcome: Outcome, at: datetime) -> PaymentScheduleItemPaymentFailed:
+    assert payment.method
+    assert payment.method.method_id
+    return PaymentScheduleItemPaymentFailed(
+        item_id=item.plan.item_id,
+        payment_id=payment.payment_id,
+        attempt_no=payment.attempt_no,
+        result_code=outcome.result_code,
+        category=outcome.category or "Unknown",
+        raw_code=outcome.raw_code,
+        hard=outcome.hard,
+        never_retry=outcome.never_retry,
+        method_id=payment.method.method_id,
+        gateway_id=payment.method.gateway_id,
+        failed_at=at,
+        message=outcome.raw_message,
+        taken_back=Money(item.processed, payment.currency) if item.processed else None,
+        applied_before=Money(item.applied, payment.currency) if item.processed else None,
+    )
+
+
+def returned(states: States, payment: Payment, outcome: Outcome, context: Context) -> Changes:
+    """A bank took back what an item had collected: it is to be collected again (domain 3.9)."""
+    if payment.schedule_item is None:
+        return []
+    draft = Draft(states, EVOLVE)
+    id, item_id = payment.schedule_item.payment_schedule_id, payment.schedule_item.item_id
+    schedule = draft.get(PaymentSchedule, id)
+    item = schedule.items[item_id]
+    if item.payment_id != payment.payment_id:
+        return []
+    draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
+    _broken(draft, id, item_id, outcome)
+    if schedule.status == "COMPLETED":
+        draft.record(PaymentSchedule, id, PaymentScheduleOpened())
+        for invoice_id in schedule.invoice_ids:
+            draft.changes.append(Change(Invoice, invoice_id, InvoiceScheduled(id)))
+    return draft.changes
+
+
+def _broken(draft: Draft, payment_schedule_id: str, item_id: str, outcome: Outcome) -> None:
+    """A promised part did not come; one that comes later may still keep the promise."""
+    if draft.get(PaymentSchedule, payment_schedule_id).origin != "PROMISE":
+        return
+    if draft.get(Promise, payment_schedule_id).status == "RECORDED":
+        fact = PromiseBroken(item_id, outcome.raw_code or outcome.result_code)
+        draft.record(Promise, payment_schedule_id, fact)
+
+
+def finish(draft: Draft, payment_schedule_id: str, reason: str = "ALL_ITEMS_CANCELED") -> None:
+    """A schedule whose items have all ended is complete; one that collected nothing was canceled."""
+    schedule = draft.get(PaymentSchedule, payment_schedule_id)
+    if not schedule.open or not schedule.items:
+        return
+    if any(item.status not in ENDED for item in schedule.items.values()):
+        return
+    if any(item.processed for item in schedule.items.values()):
+        fact: object = PaymentScheduleCompleted(
+            schedule.total("processed"), schedule.total("applied"), schedule.total("canceled")
+        )
+    else:
+        fact = PaymentScheduleCanceled(reason)
+    draft.record(PaymentSchedule, payment_schedule_id, fact)
+    if schedule.origin == "PROMISE" and isinstance(fact, PaymentScheduleCompleted):
+        draft.record(Promise, payment_schedule_id, PromiseKept(fact.processed))
+    for invoice_id in schedule.invoice_ids:
+        draft.changes.append(Change(Invoice, invoice_id, InvoiceUnscheduled(payment_schedule_id)))

@@ -1,0 +1,200 @@
+"""A payment schedule: a plan of payments for one thing that is owed; each item is one chain of attempts.
+
+Invariants (domain 2.9): the items' amounts never exceed the schedule's (S1); an item has at most one
+live claim (S2) and one successful payment (S3); everything is in one currency (S4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import ClassVar
+
+from events.money import Money
+from events.schedule import (
+    InvoiceShare,
+    PaymentScheduleCanceled,
+    PaymentScheduleCompleted,
+    PaymentScheduleCreated,
+    PaymentScheduleEvent,
+    PaymentScheduleItemAdded,
+    PaymentScheduleItemApplied,
+    PaymentScheduleItemApplyFailed,
+    PaymentScheduleItemCanceled,
+    PaymentScheduleItemChanged,
+    PaymentScheduleItemClaimed,
+    PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemPaymentFailed,
+    PaymentScheduleItemProcessed,
+    PaymentScheduleItemReleased,
+    PaymentScheduleItemResized,
+    PaymentScheduleItemSkipped,
+    PaymentScheduleOpened,
+    ScheduleItem,
+)
+from services.decision import Context, States
+from services.errors import Rejected, not_found
+
+CHANGEABLE = frozenset({"DRAFT", "READY"})
+CANCELABLE = frozenset({"DRAFT", "READY", "FAILED", "APPLY_FAILED"})
+ENDED = frozenset({"APPLIED", "APPLY_FAILED", "CANCELED"})
+"""A schedule is complete once each of its items is one of these."""
+
+
+@dataclass(slots=True)
+class Item:
+    plan: ScheduleItem
+    status: str
+    """DRAFT, READY, PROCESSING, PROCESSED, APPLIED, APPLY_FAILED, FAILED, CANCELED."""
+    requested: int
+    shares: tuple[InvoiceShare, ...]
+    processed: int = 0
+    applied: int = 0
+    canceled: int = 0
+    payment_id: str | None = None
+    """Of the live claim, or of the payment that succeeded."""
+    attempts: int = 0
+    unknown: bool = False
+    """Its outcome is not known: it is PROCESSING until it is."""
+    skipped_until: date | None = None
+
+    @property
+    def live(self) -> int:
+        """What is still to be collected with it."""
+        return self.requested if self.status in ("DRAFT", "READY", "PROCESSING", "FAILED") else 0
+
+    def meant_for(self, invoice_id: str) -> int:
+        return sum(share.amount.amount_minor for share in self.shares if share.invoice_id == invoice_id)
+
+
+@dataclass(slots=True)
+class PaymentSchedule:
+    KIND: ClassVar[str] = "ps"
+
+    version: int = 0
+    payment_schedule_id: str = ""
+    number: str = ""
+    account_id: str = ""
+    currency: str = ""
+    status: str = ""
+    """Empty, DRAFT, OPEN, COMPLETED, CANCELED."""
+    total_requested: int = 0
+    reference_type: str = ""
+    reference_id: str | None = None
+    invoice_ids: tuple[str, ...] = ()
+    default_method_id: str | None = None
+    origin: str = ""
+    items: dict[str, Item] = field(default_factory=dict[str, Item])
+
+    @property
+    def open(self) -> bool:
+        return self.status in ("DRAFT", "OPEN")
+
+    @property
+    def planned(self) -> int:
+        """What its items ask for, less what was canceled of them: at most `total_requested` (S1)."""
+        return sum(item.requested - item.canceled for item in self.items.values())
+
+    def total(self, what: str) -> Money:
+        return Money(sum(getattr(item, what) for item in self.items.values()), self.currency)
+
+    def live_for(self, invoice_id: str) -> int:
+        """What of an invoice its items are still to collect."""
+        return sum(item.meant_for(invoice_id) for item in self.items.values() if item.live)
+
+
+def evolve(schedule: PaymentSchedule, event: PaymentScheduleEvent) -> None:
+    match event:
+        case PaymentScheduleCreated():
+            _create(schedule, event)
+        case PaymentScheduleOpened():
+            schedule.status = "OPEN"
+        case PaymentScheduleItemAdded():
+            plan = event.item
+            schedule.items[plan.item_id] = Item(plan, plan.status, plan.requested.amount_minor, plan.shares)
+        case PaymentScheduleCanceled():
+            schedule.status = "CANCELED"
+        case PaymentScheduleCompleted():
+            schedule.status = "COMPLETED"
+        case PaymentScheduleItemChanged():
+            _evolve_plan(schedule.items[event.item.item_id], event)
+        case PaymentScheduleItemResized() | PaymentScheduleItemSkipped() | PaymentScheduleItemReleased():
+            _evolve_plan(schedule.items[event.item_id], event)
+        case _:
+            _evolve_attempt(schedule.items[event.item_id], event)
+
+
+def _create(schedule: PaymentSchedule, event: PaymentScheduleCreated) -> None:
+    schedule.payment_schedule_id, schedule.number = event.payment_schedule_id, event.number
+    schedule.account_id, schedule.status = event.account_id, event.status
+    schedule.currency = event.total_requested.currency
+    schedule.total_requested = event.total_requested.amount_minor
+    schedule.reference_type, schedule.reference_id = event.reference_type, event.reference_id
+    schedule.invoice_ids, schedule.origin = event.invoice_ids, event.origin
+    schedule.default_method_id = event.default_method_id
+
+
+def _evolve_plan(item: Item, event: PaymentScheduleEvent) -> None:
+    match event:
+        case PaymentScheduleItemChanged():
+            item.plan, item.status, item.shares = event.item, event.item.status, event.item.shares
+            item.requested = event.item.requested.amount_minor
+        case PaymentScheduleItemResized():
+            item.requested, item.shares = event.requested.amount_minor, event.shares
+        case PaymentScheduleItemSkipped():
+            item.skipped_until = event.until
+        case PaymentScheduleItemReleased():
+            item.status = "READY"
+        case _:
+            raise AssertionError(event)
+
+
+def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
+    match event:
+        case PaymentScheduleItemClaimed():
+            item.status, item.payment_id, item.attempts = "PROCESSING", event.payment_id, event.attempt_no
+        case PaymentScheduleItemOutcomeUnknown():
+            item.unknown = True
+        case PaymentScheduleItemProcessed():
+            item.status, item.processed, item.unknown = "PROCESSED", event.amount.amount_minor, False
+            item.payment_id = event.payment_id
+        case PaymentScheduleItemApplied():
+            item.status, item.applied = "APPLIED", event.applied.amount_minor
+        case PaymentScheduleItemApplyFailed():
+            item.status = "APPLY_FAILED"
+        case PaymentScheduleItemPaymentFailed():
+            item.status, item.unknown, item.payment_id = "FAILED", False, None
+            item.processed = item.applied = 0
+        case PaymentScheduleItemCanceled():
+            item.status, item.canceled = "CANCELED", event.canceled.amount_minor
+        case _:
+            raise AssertionError(event)
+
+
+def of(states: States, payment_schedule_id: str, context: Context) -> PaymentSchedule:
+    """Raises `SCHEDULE_NOT_FOUND`, `ACCOUNT_MISMATCH`."""
+    schedule = states.get(PaymentSchedule, payment_schedule_id)
+    if not schedule.status:
+        raise not_found("SCHEDULE", payment_schedule_id)
+    if schedule.account_id != context.account_id:
+        raise Rejected("ACCOUNT_MISMATCH", f"the schedule {payment_schedule_id} belongs to another account")
+    return schedule
+
+
+def item_of(schedule: PaymentSchedule, item_id: str) -> Item:
+    """Raises `ITEM_NOT_FOUND`."""
+    if item_id not in schedule.items:
+        raise not_found("ITEM", item_id)
+    return schedule.items[item_id]
+
+
+def fitted(shares: Iterable[InvoiceShare], amount: int, currency: str) -> tuple[InvoiceShare, ...]:
+    """The shares cut to an amount: the earlier ones keep theirs."""
+    kept: list[InvoiceShare] = []
+    for share in shares:
+        part = min(share.amount.amount_minor, amount)
+        amount -= part
+        if part:
+            kept.append(InvoiceShare(share.invoice_id, Money(part, currency)))
+    return tuple(kept)

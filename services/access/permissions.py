@@ -148,7 +148,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Schedules, items, promises",
         "W | W | R | - | R | W (promises) | - | R | W",
         "payment_schedule.* payment_schedule_item.* promise.*",
-        "payment-schedules payment-schedule-items promises",
+        "payment-schedules schedule-items promises",
     ),
     _row(
         "Schedulers, batch runs",

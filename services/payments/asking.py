@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from events.frozen import frozen
 from events.money import Money
 from events.payment import PaymentRequested
 from events.shapes import Intended, Method, ScheduleItemRef
@@ -26,7 +27,7 @@ CUSTOMERS = ("PORTAL", "PAY_LINK", "CHECKOUT")
 """Where a payment was begun by its customer; else the merchant began it."""
 
 
-@dataclass(frozen=True)
+@frozen
 class ApplyTo:
     """Where the money shall go; without an amount, as much as the invoice (or line) still owes."""
 

@@ -71,15 +71,6 @@ class OneTimeMethod:
     last4: Text | None = None
 
 
-@frozen
-class ApplyTo:
-    """Where the money shall go; without an amount, as much as the invoice (or line) still owes."""
-
-    invoice_id: Id
-    amount: Amount | None = None
-    line_id: Id | None = None
-
-
 @command("payments.payment.process.v1")
 class ProcessPayment:
     """Take money in one step (a sale) with a saved method, or with a token used once."""

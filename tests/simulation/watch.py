@@ -36,6 +36,7 @@ from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import RefundOrchestration
 from services.payments.payment import IN_FLIGHT, Payment
 from services.refunds.refund import Refund
+from services.schedules.schedule import PaymentSchedule
 from services.store.memory import MemoryStore
 from services.store.protocol import Appended, Batch
 from services.subjects import EVOLVE
@@ -160,6 +161,8 @@ class Watch:
                 self._check_orchestration(state)
             elif isinstance(state, Refund) and state.balance < 0:
                 raise Broken(f"more was taken than was refunded: {state}")
+            elif isinstance(state, PaymentSchedule):
+                self._check_schedule(state)
 
     def _check_money(self, state: Any) -> None:
         match state:
@@ -190,6 +193,17 @@ class Watch:
                 raise AssertionError(state)
         if not ok:
             raise Broken(f"not conserved: {state}")
+
+    def _check_schedule(self, schedule: PaymentSchedule) -> None:
+        """No more is planned than was to be collected, and what is under way is one payment's."""
+        going = [item for item in schedule.items.values() if item.status == "PROCESSING"]
+        ok = schedule.planned <= schedule.total_requested and not any(
+            item.processed > item.requested or item.applied > item.processed
+            for item in schedule.items.values()
+        )
+        ok = ok and all(self.of["payment"][item.payment_id].in_flight for item in going)
+        if not ok:
+            raise Broken(f"not as planned: {schedule}")
 
     def _is_mirrored(self, applications: dict[str, Any]) -> bool:
         """What has left a source is what its invoice has got."""

@@ -35,7 +35,7 @@ from services.schedules.scheduling import (
 )
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.simulation.mistakes import POUND, provokes
-from tests.simulation.workload import DAY, Said, Say, Users, home_of, money, of, unpaid
+from tests.simulation.workload import DAY, Said, Users, home_of, money, of, says, unpaid
 
 POLICY = "own"
 """The policy of a seed, besides the first one."""
@@ -48,6 +48,7 @@ def at_home(users: Users, command: object) -> Said:
 # -- how it is collected
 
 
+@says(1)
 def switch(users: Users, account: str) -> Said:
     """Schedules on or off, and what becomes of items whose invoice owes less."""
     chosen = users.chosen
@@ -56,6 +57,7 @@ def switch(users: Users, account: str) -> Said:
     return at_home(users, ChangeTenantSettings(changes))
 
 
+@says(10)
 def plan(users: Users, account: str) -> Said:
     """A policy comes to be, step by step, and to be the default."""
     chosen, name = users.chosen, POLICY
@@ -84,6 +86,7 @@ def plan(users: Users, account: str) -> Said:
 # -- schedules and their items
 
 
+@says(4)
 def schedule(users: Users, account: str) -> Said | None:
     """By hand: for an invoice, or for what nothing was posted for yet."""
     chosen, number = users.chosen, users.number
@@ -122,6 +125,7 @@ def _about(
     return of(users, found[0], lambda schedule: say(schedule, found[1])) if found else None
 
 
+@says(14)
 def collect(users: Users, account: str) -> Said | None:
     """Whoever has no default method is asked for one first."""
     cause: Any = users.chosen.choice(("NOW", "RUN", "RETRY"))
@@ -135,6 +139,7 @@ def collect(users: Users, account: str) -> Said | None:
     return _about(users, lambda item: item.status in ("DRAFT", "READY", "FAILED"), say)
 
 
+@says(5)
 def change(users: Users, account: str) -> Said | None:
     """An item is changed, left out for a while, released, canceled, or another is added."""
     chosen, later = users.chosen, DAY + timedelta(days=users.chosen.randint(1, 90))
@@ -159,6 +164,7 @@ def change(users: Users, account: str) -> Said | None:
     return _about(users, lambda item: item.status != "CANCELED", say)
 
 
+@says(2)
 def release(users: Users, account: str) -> Said | None:
     drafted = users.pick("ps", lambda s: s.status == "DRAFT")
     if drafted is not None and users.chosen.random() < 0.5:
@@ -170,6 +176,7 @@ def release(users: Users, account: str) -> Said | None:
     )
 
 
+@says(1)
 def apply_again(users: Users, account: str) -> Said | None:
     return _about(
         users,
@@ -178,10 +185,12 @@ def apply_again(users: Users, account: str) -> Said | None:
     )
 
 
+@says(1)
 def cut_now(users: Users, account: str) -> CutSchedules:
     return CutSchedules()
 
 
+@says(4)
 def promise(users: Users, account: str) -> Said | None:
     known = users.pick_id("promise", lambda p: p.status in ("RECORDED", "BROKEN"))
     if known and users.chosen.random() < 0.3:
@@ -192,20 +201,6 @@ def promise(users: Users, account: str) -> Said | None:
     half = max(1, invoice.balance // 2)
     parts = (Part(money(half, invoice.currency), DAY),)
     return of(users, invoice, lambda i: RecordPromise(i.invoice_id, parts, f"promise-{users.number}"))
-
-
-COLLECTING: dict[Say, int] = {
-    switch: 1,
-    plan: 10,
-    schedule: 4,
-    collect: 14,
-    change: 5,
-    release: 2,
-    apply_again: 1,
-    cut_now: 1,
-    promise: 4,
-}
-"""How often, in the same parts as the users' other ways."""
 
 
 # -- mistakes

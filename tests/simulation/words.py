@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation import clerks, mistakes, operators, settlements, wallets, workload
+from tests.simulation import clerks, collectors, mistakes, operators, settlements, wallets, workload
 
 SPEAKERS = (
     workload,
@@ -10,6 +10,7 @@ SPEAKERS = (
     wallets,
     settlements,
     clerks,
+    collectors,
     mistakes,
 )
 WORDS = workload.WORDS

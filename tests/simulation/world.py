@@ -34,7 +34,6 @@ from services.subjects import PROCESSES, SUBJECTS
 from services.workers import GatewayWorker
 from tests.simulation import checks
 from tests.simulation.bank import Bank, Line
-from tests.simulation.collectors import COLLECTING
 from tests.simulation.faulty import PARTITIONS, Bus, Consumer, FaultyRows, FaultyStore, Weather
 from tests.simulation.operators import last_word
 from tests.simulation.postman import Postman
@@ -61,8 +60,6 @@ POLL_STORE_SECONDS = 20.0
 """How soon a timer is noticed when nothing else happens."""
 SEALS = Seals([b"of the simulation"])
 FORGED = TYPES[IssueUnreferencedRefund]
-WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **SETTLEMENTS, mistake: 34}
-WAYS = {**JOURNEY, **DECISIONS, **WALLETS, **COLLECTING, mistake: 34}
 REFILL_EVENTS = 200
 """A broker that lost its topics gets back the end of the log only: as in production, but shorter."""
 

@@ -97,6 +97,10 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return _post(RECEIVABLE, REVENUE, fact.total_charge.amount_minor) + _post(
                 RECEIVABLE, TAX, fact.total_tax.amount_minor
             )
+        case PaymentProcessed():
+            return _post(CLEARING, CASH, fact.processed_amount.amount_minor)
+        case PaymentApplied():
+            return _post(CASH, RECEIVABLE, fact.total.amount_minor)
         case NegativeInvoiceLinesConverted():
             return _post(RECEIVABLE, CREDITS, -fact.total.amount_minor)
         case CreditMemoPosted(source_action="NEGATIVE_INVOICE_LINE_CONVERSION"):
@@ -112,8 +116,6 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return _post(CREDITS, RECEIVABLE, fact.total.amount_minor)
         case CreditMemoUnapplied():
             return _post(RECEIVABLE, CREDITS, fact.total.amount_minor)
-        case PaymentProcessed():
-            return _post(CLEARING, CASH, fact.processed_amount.amount_minor)
         case ExternalPaymentRecorded():
             return _post(BANK, CASH, fact.amount.amount_minor)
         case PaymentCanceled():
@@ -136,8 +138,6 @@ def postings(fact: Any, own: Own) -> list[Posting]:
                 + _post(RECEIVABLE, CLEARING, fact.overdrawn.amount_minor)
                 + _post(DISPUTE_FEES, CLEARING, fact.fee.amount_minor if fact.fee else 0)
             )
-        case PaymentApplied():
-            return _post(CASH, RECEIVABLE, fact.total.amount_minor)
         case PaymentUnapplied():
             return _post(RECEIVABLE, CASH, fact.total.amount_minor)
         case PaymentBalanceTransferred() | PaymentTransferGivenBack():

@@ -70,20 +70,15 @@ class KafkaPublisher:
 
     async def _send(self, topic: str, partition: int, messages: Sequence[Message]) -> None:
         batch, delivered = self._producer.create_batch(), list[Any]()
-        for message in messages:
-            if not self._fits(batch, message):
+        for _, key, value, headers in messages:
+            if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
                 delivered.append(await self._producer.send_batch(batch, topic, partition=partition))
                 batch = self._producer.create_batch()
-                if not self._fits(batch, message):
-                    raise KafkaError(f"a message of {len(message.value)} bytes is more than the broker takes")
+                if batch.append(key=key, value=value, timestamp=None, headers=headers) is None:
+                    raise KafkaError(f"a message of {len(value)} bytes is more than the broker takes")
         delivered.append(await self._producer.send_batch(batch, topic, partition=partition))
         for acknowledged in delivered:
             await acknowledged
-
-    @staticmethod
-    def _fits(batch: Any, message: Message) -> bool:
-        _, key, value, headers = message
-        return batch.append(key=key, value=value, timestamp=None, headers=headers) is not None
 
 
 class Answering:

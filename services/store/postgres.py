@@ -159,12 +159,12 @@ class PostgresStore:
         return row["position"], row["verdict_position"]
 
     async def read(self, after: int, limit: int) -> Sequence[Recorded]:
-        rows = [Recorded._make(row) for row in await self._rows("read_log", after, after + limit)]
+        rows = list(map(Recorded._make, await self._rows("read_log", after, after + limit)))
         if not rows or rows[-1].last_of_command:
             return rows
         end = await self._value("end_of_command", rows[-1].position)
         rest = await self._rows("read_log", rows[-1].position, end)
-        return [*rows, *(Recorded._make(row) for row in rest)]
+        return [*rows, *map(Recorded._make, rest)]
 
     async def read_topics(
         self, after: int, span: int, topics: Sequence[str]
@@ -174,7 +174,7 @@ class PostgresStore:
         return end, [Recorded._make(tuple(row)[1:]) for row in rows if row["position"] is not None]
 
     async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
-        return [RecordedVerdict._make(row) for row in await self._rows("read_verdicts", after, limit)]
+        return list(map(RecordedVerdict._make, await self._rows("read_verdicts", after, limit)))
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
         return [Recorded._make(row) for row in await self._rows("read_stream", stream, after)]

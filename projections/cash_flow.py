@@ -108,8 +108,8 @@ def flowed(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 
 
 def _by(fact: Any, own: Own) -> tuple[str, str]:
-    """The gateway and the method."""
-    instrument = getattr(fact, "instrument", None)
+    """The gateway and the method; of what is outside any gateway, the instrument."""
+    instrument = getattr(fact, "instrument", None) or own.get("instrument")
     if instrument:
         return "", instrument.lower()
     return own.get("gateway_id") or "", own.get("method_type") or ""

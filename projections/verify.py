@@ -142,7 +142,7 @@ _MONEY_CHECKS: tuple[tuple[str, str, str], ...] = (
         "by currency: what is unapplied, what it costs, and what reached the bank",
         "select count(*) from (select tenant_id, currency, sum(unapplied) as cash, sum(fees) as fees, "
         "sum(settled + received_outside - refunded_outside "
-        "- case when gateway_id = '' then canceled + returned else 0 end) as bank "
+        "- case when gateway_id = '' and method_type <> '' then canceled + returned else 0 end) as bank "
         "from {s}.cash_flow group by 1, 2) f full join (select tenant_id, currency, "
         "sum(case when ledger_account = 'Unapplied cash' then credit - debit else 0 end) as cash, "
         "sum(case when ledger_account in ('Gateway fees', 'Dispute fees') then debit - credit else 0 end) "

@@ -185,17 +185,21 @@ def projections_agree(log: list[Recorded], kept: Rows) -> None:
 
 
 def _flows_as_booked(measure: Rows) -> None:
-    """The cash flow ties to the ledger: what is unapplied, and what fees cost."""
+    """The cash flow ties to the ledger: what is unapplied, what fees cost, and what is at the bank."""
+    named = {"Unapplied cash": "unapplied", "Gateway fees": "fees", "Dispute fees": "fees", "Bank": "bank"}
     booked: Counter[tuple[str, str]] = Counter()
     for (_, _, currency, account), row in measure[ledger_balances].items():
-        name = {"Unapplied cash": "unapplied", "Gateway fees": "fees", "Dispute fees": "fees"}.get(account)
-        if name:
+        if account in named:
             debit = row["debit"] - row["credit"]
-            booked[currency, name] += debit if name == "fees" else -debit
+            booked[currency, named[account]] += -debit if account == "Unapplied cash" else debit
     flowed: Counter[tuple[str, str]] = Counter()
-    for (_, _, currency, _, _), row in measure.get(cash_flow, {}).items():
+    for (_, _, currency, gateway_id, method), row in measure.get(cash_flow, {}).items():
         for name in ("unapplied", "fees"):
             flowed[currency, name] += row[name]
+        left = row["refunded_outside"]
+        if method and not gateway_id:
+            left += row["canceled"] + row["returned"]
+        flowed[currency, "bank"] += row["settled"] + row["received_outside"] - left
     differ = {key for key in booked | flowed if booked[key] != flowed[key]}
     if differ:
         raise Broken(f"the ledger says {booked}, the cash flow {flowed}")

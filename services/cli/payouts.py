@@ -130,7 +130,7 @@ def import_report(
 
 @payouts.command
 def bank(
-    file: Annotated[Path, Parameter(help="A statement of the bank: CSV.")],
+    file: Annotated[Path, Parameter(help="A statement of the bank: CSV, or MT940.")],
     *,
     gateway: GatewayId,
     account: Annotated[str, Parameter(help="What the bank account is called here: not its number.")] = "main",
@@ -148,7 +148,7 @@ def bank(
 ) -> None:
     """Match a bank statement with the payouts of a gateway; 1 when a line fits none.
 
-    The file has columns for date, amount, text, and best also for currency and reference. A line is the
+    A CSV has columns for date, amount, text, and best also for currency and reference. A line is the
     payout that it names, or the only open one of its amount.
 
     Examples:

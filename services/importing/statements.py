@@ -1,6 +1,7 @@
-"""A bank's statement, of which the lines that are payouts of a gateway are wanted: CSV with named columns.
+"""A bank's statement, of which the lines that are payouts of a gateway are wanted: CSV, or SWIFT's MT940.
 
-Banks name their columns as they like; those that are known are found, others are given by name.
+Banks name the columns of their CSV as they like: those that are known are found.  MT940 is read by
+`mt-940`, where that is installed (`tender-payments[mt940]`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from events.money import Money
 from gateways.settlements.reading import NoLine, Unreadable, money, rows_of
@@ -26,6 +28,9 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "reference": ("id", "transaction_id", "transaction id", "reference", "bank reference"),
 }
 """What is read, and the headings under which it is found, in any case of letters."""
+
+_MT940 = (":20:", "{1:", "\r\n:20:", "\n:20:")
+"""How such a file begins."""
 
 _DAYS = ("%Y-%m-%d", "%d/%m/%Y", "%d.%m.%Y", "%Y%m%d")
 
@@ -54,7 +59,7 @@ def read(
     """The lines whose text has one of the words.  Raises `ValueError` without the columns, or `OSError`."""
     wanted = [word.lower() for word in words]
     text = path.read_bytes().decode("utf-8", "replace")
-    rows = rows_of(text, ())
+    rows = _mt940(text) if text.lstrip("\ufeff").startswith(_MT940) else rows_of(text, ())
     columns = _columns(rows[0].keys() if rows else (), currency)
     lines, unreadable, other = list[BankLine](), list[Unreadable](), 0
     repeats = Counter[str]()
@@ -68,6 +73,31 @@ def read(
         except NoLine as why:
             unreadable.append(Unreadable(number, str(why)))
     return Statement(lines, other, unreadable)
+
+
+def _mt940(text: str) -> list[Mapping[str, str]]:
+    """Its lines as rows of a CSV: amounts of debits are below zero.  Raises `ValueError`."""
+    try:
+        import mt940
+    except ModuleNotFoundError as missing:
+        raise ValueError("MT940 is read with the library mt-940: install tender-payments[mt940]") from missing
+    try:
+        told = mt940.parse(text)
+    except Exception as error:  # whatever a library makes of a file that is none
+        raise ValueError(f"this is no MT940: {type(error).__name__}") from error
+    return [_row_of(line.data) for line in told]
+
+
+def _row_of(line: Mapping[str, Any]) -> Mapping[str, str]:
+    own = str(line.get("bank_reference") or "")
+    told = (line.get("transaction_details"), line.get("customer_reference"), line.get("extra_details"))
+    return {
+        "date": str(line.get("entry_date") or line["date"]),
+        "amount": str(line["amount"].amount),
+        "currency": str(line["amount"].currency),
+        "text": " ".join(" ".join(str(part).split()) for part in told if part),
+        "reference": "" if own in ("", "NONREF") else own,
+    }
 
 
 def planned(line: BankLine) -> Planned:

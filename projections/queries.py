@@ -206,7 +206,7 @@ QUERIES: dict[str, Query] = {
             "token-migration-rows",
             migrations.token_migration_rows,
             "The verdict on each row of a migration",
-            ("job_id", "outcome", "code", "account_id", "external_id"),
+            ("job_id", "row_no", "outcome", "code", "account_id", "method_id", "external_id"),
         ),
         Query("gateways", operations.gateways, "Gateways", ("status", "mode")),
         Query(

@@ -11,6 +11,7 @@ from services.cli.gateways import gateways
 from services.cli.importing import import_file
 from services.cli.keys import keys
 from services.cli.migrating import import_methods
+from services.cli.migrations import migrations
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 from services.cli.payouts import payouts
@@ -21,7 +22,7 @@ app = App(
 
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
-    parked, projections, dead_letters, gateways, notifications, payouts, keys, bench,
+    parked, projections, dead_letters, gateways, migrations, notifications, payouts, keys, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

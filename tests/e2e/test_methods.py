@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import httpx
+import orjson
 import pytest
 
 from tests.e2e.test_http_journey import Shop, usd
@@ -93,6 +94,13 @@ def test_a_file_is_uploaded_and_its_methods_are_chargeable_at_once(shop: Shop) -
     assert (other.status_code, other.json()["code"]) == (409, "TOKEN_MIGRATION_EXISTS")
 
 
+def told_by_cli(shop: Shop, *words: str) -> list[dict[str, Any]]:
+    command = ["tender", "migrations", *words, "--tenant", shop.tenant, "--output", "json"]
+    done = subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return orjson.loads(done.stdout)
+
+
 def test_the_cli_imports_a_file_and_writes_each_verdict(shop: Shop, tmp_path: Path) -> None:
     file = tmp_path / "methods.csv"
     file.write_text(five_rows(shop.account))
@@ -103,6 +111,12 @@ def test_the_cli_imports_a_file_and_writes_each_verdict(shop: Shop, tmp_path: Pa
         )
         assert done.returncode == 1, done.stderr
         assert f"2 imported, 1 updated, 2 rejected{again}" in done.stdout.replace("\n", " ")
+    (job,) = told_by_cli(shop, "list")
+    assert [job[name] for name in ("rows", "imported", "updated", "rejected")] == [5, 2, 1, 2]
+    rejected = told_by_cli(shop, "rows", job["job_id"], "--outcome", "REJECTED")
+    assert [row["code"] for row in rejected] == ["CARD_DATA_FORBIDDEN", "ACCOUNT_NOT_FOUND"]
+    (third,) = told_by_cli(shop, "rows", job["job_id"], "--row", "3")
+    assert (third["external_id"], third["outcome"]) == ("E3", "UPDATED")
     lines = (tmp_path / "methods.csv.verdicts.jsonl").read_text().splitlines()
     assert len(lines) == 5
     assert VISA not in "".join(lines)

@@ -167,19 +167,6 @@ class CreditMemoCanceled:
     reason: str | None = None
 
 
-@fact("debit_memo.posted.v1")
-class DebitMemoPosted:
-    """It offsets a voided credit memo (stream `dm-{id}`); never invoiced."""
-
-    debit_memo_id: str
-    number: str
-    account_id: str
-    currency: str
-    total: Money
-    credit_memo_id: str
-    posted_at: datetime
-
-
 CreditMemoEvent = (
     CreditMemoDrafted
     | CreditMemoPosted

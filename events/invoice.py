@@ -61,6 +61,53 @@ class ConvertedLine:
     """The line's total, at most 0: what the conversion closed."""
 
 
+@frozen
+class DraftContent:
+    """What a draft says: all of an invoice but when it is posted, and due."""
+
+    number: str
+    currency: str
+    payment_term: str
+    """`PERIOD_BASED+{days}` or `EOM_PLUS_X+{days}`."""
+    lines: tuple[InvoiceLine, ...]
+    total_charge: Money
+    total_tax: Money
+    total: Money
+    profile_id: str | None = None
+    legal_entity_id: str | None = None
+    original_invoice_id: str | None = None
+    reference_type: str | None = None
+    """ORDER, CREDIT_MEMO, DEBIT_MEMO or SUBSCRIPTION."""
+    reference_id: str | None = None
+    saved_payment_method_id: str | None = None
+    exclude_from_payments: bool = False
+
+
+@fact("invoice.drafted.v1")
+class InvoiceDrafted:
+    """Written down, and nothing is owed yet: it is revised, given up, or posted."""
+
+    invoice_id: str
+    external_id: str
+    account_id: str
+    content: DraftContent
+    invoice_date: date | None = None
+    """Without one, the day of its posting."""
+
+
+@fact("invoice.revised.v1")
+class InvoiceRevised:
+    """A draft says something else from now on: all of it is said anew."""
+
+    content: DraftContent
+    invoice_date: date | None = None
+
+
+@fact("invoice.draft_canceled.v1")
+class InvoiceDraftCanceled:
+    reason: str | None = None
+
+
 @fact("invoice.posted.v1")
 class InvoicePosted:
     invoice_id: str
@@ -189,6 +236,40 @@ class InvoiceUnlocked:
     by: str
 
 
+@fact("invoice.due_date_extended.v1")
+class InvoiceDueDateExtended:
+    previous: date
+    due_date: date
+    reason: str | None = None
+
+
+@fact("invoice.written_off.v1")
+class InvoiceWrittenOff:
+    """Nobody will pay what is open: a credit memo of category INVOICE_WRITE_OFF settles it."""
+
+    credit_memo_id: str
+    amount: Money
+    reason_code: str
+    cause: str
+    """MANUAL, or SMALL_BALANCE: by the tenant's policy."""
+
+
+@fact("invoice.write_off_reversed.v1")
+class InvoiceWriteOffReversed:
+    credit_memo_id: str
+    amount: Money
+    reason: str | None = None
+
+
+@fact("invoice.voided.v1")
+class InvoiceVoided:
+    """It should never have been posted: credit memos, and debit memos for negative lines, mirror it."""
+
+    credit_memo_id: str | None
+    """The memo that settles it; none where nothing was owed."""
+    reason: str | None = None
+
+
 @fact("invoice.disputed.v1")
 class InvoiceDisputed:
     """A payment on it is disputed: what that settled is open again, and nobody shall collect it yet."""
@@ -248,7 +329,14 @@ class InvoiceScheduledBalanceChanged:
 
 
 InvoiceEvent = (
-    InvoicePosted
+    InvoiceDrafted
+    | InvoiceRevised
+    | InvoiceDraftCanceled
+    | InvoicePosted
+    | InvoiceDueDateExtended
+    | InvoiceWrittenOff
+    | InvoiceWriteOffReversed
+    | InvoiceVoided
     | InvoiceExcludedFromPayments
     | InvoicePaymentApplied
     | InvoicePaymentUnapplied

@@ -33,7 +33,8 @@ class Recorded(NamedTuple):
     command_id: UUID
     """The command that caused it."""
     meta: bytes
-    """`{"actor": {...}, "correlation_id", "causation_id", "traceparent"?}` as JSON."""
+    """`{"actor": {...}, "correlation_id", "causation_id", "traceparent"?, "references"?}` as JSON; the last
+    names reference streams of other homes, with the version that the decision rests on: `period-default`."""
     occurred_at: datetime
     recorded_at: datetime
     last_of_command: bool

@@ -8,7 +8,9 @@ from events.money import Money
 
 @fact("tenant_settings.changed.v1")
 class TenantSettingsChanged:
-    changes: dict[str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Money | None]
+    changes: dict[
+        str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Money | tuple[Money, ...] | None
+    ]
     """Setting to its new value; settings that are not named keep theirs."""
     preset: str | None = None
 

@@ -17,4 +17,13 @@ class SubscriptionInvoiced:
     posted_at: datetime
 
 
-SubscriptionEvent = SubscriptionInvoiced
+@fact("subscription.invoice_voided.v1")
+class SubscriptionInvoiceVoided:
+    """What was posted before it is the latest again."""
+
+    account_id: str
+    reference_id: str
+    invoice_id: str
+
+
+SubscriptionEvent = SubscriptionInvoiced | SubscriptionInvoiceVoided

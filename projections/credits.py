@@ -9,6 +9,7 @@ from events.credit_memo import (
     CreditMemoApplied,
     CreditMemoCanceled,
     CreditMemoDrafted,
+    CreditMemoLine,
     CreditMemoLocked,
     CreditMemoPosted,
     CreditMemoRefundReleased,
@@ -16,10 +17,10 @@ from events.credit_memo import (
     CreditMemoUnapplied,
     CreditMemoUnlocked,
     CreditMemoVoided,
-    DebitMemoPosted,
     RefundAppliedToCreditMemo,
     RefundReversedOnCreditMemo,
 )
+from events.debit_memo import DebitMemoInvoiced, DebitMemoPosted, DebitMemoVoided
 from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -44,24 +45,24 @@ debit_memos = Table(
     "debit_memos",
     key=(TENANT, Column("debit_memo_id", TEXT)),
     columns=(
-        *text("number", "account_id", "currency", "credit_memo_id"),
+        *text("number", "account_id", "currency", "status", "kind", "invoicing", "reason_code"),
+        *text("credit_memo_id", "invoice_id"),
         *money("total"),
+        Column("lines", JSON),
         Column("posted_at", INSTANT),
+        Column("version", "int", 0),
     ),
+    kind="dm",
+    indexes=(("tenant_id", "account_id"),),
 )
+"""`invoicing`: NOT_APPLICABLE for an offset, else PENDING until an invoice carries it, then INVOICED; that
+invoice tells what of it is paid."""
 
 
 @credit_memos.on(CreditMemoPosted, CreditMemoDrafted)
 def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     is_posted = isinstance(fact, CreditMemoPosted)
-    lines = [
-        {
-            "line_id": line.line_id,
-            "line_total_minor": line.line_total.amount_minor,
-            "reference_invoice_line_id": line.reference_invoice_line_id,
-        }
-        for line in fact.lines
-    ]
+    lines = [_line(line) for line in fact.lines]
     yield Row(
         (at.tenant, at.id),
         {
@@ -82,6 +83,14 @@ def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "version": at.event.version,
         },
     )
+
+
+def _line(line: CreditMemoLine) -> dict[str, Any]:
+    return {
+        "line_id": line.line_id,
+        "line_total_minor": line.line_total.amount_minor,
+        "reference_invoice_line_id": line.reference_invoice_line_id,
+    }
 
 
 @credit_memos.on(CreditMemoApplied, CreditMemoUnapplied)
@@ -138,11 +147,28 @@ def debit_posted(fact: DebitMemoPosted, at: Place, own: Own) -> Iterable[Row]:
             "number": fact.number,
             "account_id": fact.account_id,
             "currency": fact.currency,
+            "status": "POSTED",
+            "kind": fact.kind,
+            "invoicing": "PENDING" if fact.kind == "STANDALONE" else "NOT_APPLICABLE",
+            "reason_code": fact.reason_code,
             "credit_memo_id": fact.credit_memo_id,
             "total": fact.total.amount_minor,
+            "lines": [_line(line) for line in fact.lines],
             "posted_at": fact.posted_at,
+            "version": at.event.version,
         },
     )
+
+
+@debit_memos.on(DebitMemoInvoiced)
+def debit_invoiced(fact: DebitMemoInvoiced, at: Place, own: Own) -> Iterable[Row]:
+    carried = {"invoicing": "INVOICED", "invoice_id": fact.invoice_id}
+    yield Row((at.tenant, at.id), {**carried, "version": at.event.version})
+
+
+@debit_memos.on(DebitMemoVoided)
+def debit_voided(fact: DebitMemoVoided, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": "VOIDED", "version": at.event.version})
 
 
 TABLES = (credit_memos, debit_memos)

@@ -148,8 +148,14 @@ def _pending_refunds(row: Row, now: datetime, rows: Rows) -> int:
 _UNDER_WAY = ("REQUESTED", "PENDING", "INDETERMINATE", "REQUIRES_REVIEW")
 
 
+def _account_credit(row: Row) -> int:
+    """What the account holds and nothing has taken yet: unapplied money and open credit."""
+    return row["unapplied_payments"] + row["open_credit"]
+
+
 def _debit_memos(row: Row, now: datetime, rows: Rows) -> int:
-    return sum(each["total"] for each in _mine(credits.debit_memos, row, rows))
+    mine = _mine(credits.debit_memos, row, rows)
+    return sum(each["total"] for each in mine if (each["status"], each["invoicing"]) == ("POSTED", "PENDING"))
 
 
 def _account(column: str) -> Derived:
@@ -177,6 +183,9 @@ _ACCOUNT_BALANCE: dict[str, Derived] = {
     "net_balance": Derived(
         "bigint", f"(t.open_receivables + t.overdrawn - ({_HELD}))", lambda row, now, rows: net_balance(row)
     ),
+    "account_credit": Derived(
+        "bigint", "(t.unapplied_payments + t.open_credit)", lambda row, now, rows: _account_credit(row)
+    ),
     "overdue": Derived(
         "bigint",
         f"(select coalesce(sum(o.balance), 0)::bigint from {S}.invoices o "
@@ -200,7 +209,8 @@ _ACCOUNT_BALANCE: dict[str, Derived] = {
     ),
     "debit_memos": Derived(
         "bigint",
-        f"(select coalesce(sum(o.total), 0)::bigint from {S}.debit_memos o where {_SAME})",
+        f"(select coalesce(sum(o.total), 0)::bigint from {S}.debit_memos o "
+        f"where {_SAME} and o.status = 'POSTED' and o.invoicing = 'PENDING')",
         None,
         _debit_memos,
     ),
@@ -212,7 +222,8 @@ DERIVED: dict[str, dict[str, Derived]] = {
     invoices.invoices.name: {
         "days_open": Derived(
             "int",
-            f"greatest(0, coalesce(t.full_settlement_date, {_TODAY}) - t.posted_date)",
+            f"(case when t.posted_date is not null "
+            f"then greatest(0, coalesce(t.full_settlement_date, {_TODAY}) - t.posted_date) end)",
             _days_open,
         ),
         "days_overdue": Derived("int", _OVERDUE_SQL, _days_overdue),

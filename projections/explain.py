@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from events import ids
+from events.invoice import InvoicePosted
 from events.log import Log, Recorded, opened
 from events.mapper import decode
 from events.money import Money
@@ -17,7 +18,7 @@ from projections.words import sentence
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
     "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
-    "exception", "inbox", "settings", "dispute", "ps", "promise", "pspolicy",
+    "ps", "promise", "pspolicy", "dm", "period",
 )  # fmt: skip
 
 _RELATED = {
@@ -31,6 +32,7 @@ _RELATED = {
     "line_id": "payoutline",
     "bank_line_id": "bankline",
     "payment_schedule_id": "ps",
+    "debit_memo_id": "dm",
 }
 """Fields of facts that name other aggregates, with the kind of stream."""
 
@@ -91,6 +93,7 @@ def told(event: Recorded, sight: Sight = EVERYTHING) -> dict[str, Any]:
         "actor": meta.get("actor"),
         "correlation_id": meta.get("correlation_id"),
         "causation_id": meta.get("causation_id"),
+        "references": meta.get("references"),
         "data": sight.shown(orjson.loads(event.data)),
     }
 
@@ -125,7 +128,7 @@ async def why_balance(
 
 
 def _balance_after(fact: Any, balance: int) -> int:
-    if hasattr(fact, "due_date"):
+    if isinstance(fact, InvoicePosted):
         return fact.total.amount_minor
     moved = getattr(fact, "balance", None)
     return moved.amount_minor if moved is not None else balance

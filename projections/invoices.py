@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from events.invoice import (
+    DraftContent,
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
     InvoiceDisputed,
     InvoiceDisputeEnded,
+    InvoiceDraftCanceled,
+    InvoiceDrafted,
+    InvoiceDueDateExtended,
     InvoiceExcludedFromPayments,
     InvoiceLine,
     InvoiceLocked,
@@ -17,11 +21,15 @@ from events.invoice import (
     InvoicePaymentUnapplied,
     InvoicePosted,
     InvoiceReopened,
+    InvoiceRevised,
     InvoiceScheduled,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
     InvoiceUnscheduled,
+    InvoiceVoided,
+    InvoiceWriteOffReversed,
+    InvoiceWrittenOff,
     NegativeInvoiceLinesConverted,
     ScheduleCreationFailed,
     ScheduleCreationSkipped,
@@ -64,11 +72,13 @@ invoices = Table(
         Column("due_date", DAY),
         Column("posted_at", INSTANT),
         *money("total", "total_tax", "converted_negative", "net_payments", "net_credits", "balance"),
-        *money("pending_collection", "disputed"),
+        *money("pending_collection", "disputed", "written_off"),
         Column("lines", JSON),
         Column("full_settlement_date", DAY),
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
         *text("payment_schedule_id", "schedule_skipped_reason"),
+        *text("legal_entity_id", "reference_type", "reference_id", "voided_by"),
+        Column("locked_since", INSTANT),
         Column("is_negative", FLAG, False),
         Column("has_negative_lines", FLAG, False),
         Column("version", "int", 0),
@@ -111,7 +121,7 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
             "total_tax": fact.total_tax.amount_minor,
             "balance": fact.total.amount_minor,
             "lines": [_line(line_no, line) for line_no, line in enumerate(fact.lines, start=1)],
-            "original_invoice_id": fact.original_invoice_id,
+            **_references(fact),
             "is_negative": fact.is_negative,
             "has_negative_lines": fact.has_negative_lines,
             "version": at.event.version,
@@ -119,7 +129,61 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
     )
 
 
-def _line(line_no: int, line: InvoiceLine) -> dict[str, Any]:
+@invoices.on(InvoiceDrafted, InvoiceRevised)
+def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Iterable[Row]:
+    """Nothing of it is owed yet."""
+    said = fact.content
+    known = {"external_id": fact.external_id} if isinstance(fact, InvoiceDrafted) else {}
+    yield Row(
+        (at.tenant, at.id),
+        {
+            **known,
+            **_references(said),
+            "number": said.number,
+            "account_id": at.account_id,
+            "currency": said.currency,
+            "status": "DRAFT",
+            "invoice_date": fact.invoice_date,
+            "total": said.total.amount_minor,
+            "total_tax": said.total_tax.amount_minor,
+            "balance": 0,
+            "lines": [_line(line_no, line, owed=False) for line_no, line in enumerate(said.lines, start=1)],
+            "is_negative": said.total.amount_minor < 0,
+            "has_negative_lines": any(line.line_total.amount_minor < 0 for line in said.lines),
+            "version": at.event.version,
+        },
+    )
+
+
+def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
+    names = ("original_invoice_id", "legal_entity_id", "reference_type", "reference_id")
+    return {name: getattr(said, name) for name in names}
+
+
+@invoices.on(InvoiceDraftCanceled)
+def given_up(fact: InvoiceDraftCanceled, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"status": "CANCELED", "version": at.event.version})
+
+
+@invoices.on(InvoiceVoided)
+def voided(fact: InvoiceVoided, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"status": "VOIDED", "voided_by": fact.credit_memo_id}
+    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+
+
+@invoices.on(InvoiceDueDateExtended)
+def due_later(fact: InvoiceDueDateExtended, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"due_date": fact.due_date, "version": at.event.version})
+
+
+@invoices.on(InvoiceWrittenOff, InvoiceWriteOffReversed)
+def written_off(fact: InvoiceWrittenOff | InvoiceWriteOffReversed, at: Place, own: Own) -> Iterable[Row]:
+    sign = 1 if isinstance(fact, InvoiceWrittenOff) else -1
+    changes = {"written_off": Add(sign * fact.amount.amount_minor), "version": at.event.version}
+    yield Row((at.tenant, at.id), changes)
+
+
+def _line(line_no: int, line: InvoiceLine, owed: bool = True) -> dict[str, Any]:
     total, product, reference = line.line_total.amount_minor, line.product, line.reference
     return {
         "line_id": line.line_id,
@@ -133,7 +197,7 @@ def _line(line_no: int, line: InvoiceLine) -> dict[str, Any]:
         "converted_negative_minor": 0,
         "payments_applied_minor": 0,
         "credits_applied_minor": 0,
-        "balance_minor": total,
+        "balance_minor": total if owed else 0,
         "reference": {"invoice_id": reference.invoice_id, "line_id": reference.line_id}
         if reference
         else None,
@@ -213,8 +277,9 @@ def reopened(fact: InvoiceReopened, at: Place, own: Own) -> Iterable[Row]:
 
 @invoices.on(InvoiceLocked, InvoiceUnlocked)
 def locked(fact: InvoiceLocked | InvoiceUnlocked, at: Place, own: Own) -> Iterable[Row]:
-    by = fact.by if isinstance(fact, InvoiceLocked) else None
-    yield Row((at.tenant, at.id), {"locked_by": by, "version": at.event.version})
+    by, since = (fact.by, at.time) if isinstance(fact, InvoiceLocked) else (None, None)
+    held = {"locked_by": by, "locked_since": since}
+    yield Row((at.tenant, at.id), {**held, "version": at.event.version})
 
 
 @invoices.on(InvoiceDisputed, InvoiceDisputeEnded)

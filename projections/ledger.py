@@ -105,10 +105,14 @@ def postings(fact: Any, own: Own) -> list[Posting]:
             return _post(RECEIVABLE, CREDITS, -fact.total.amount_minor)
         case CreditMemoPosted(source_action="NEGATIVE_INVOICE_LINE_CONVERSION"):
             return []  # the negative invoice has booked it
+        case CreditMemoPosted(category="INVOICE_WRITE_OFF"):
+            return _post(BAD_DEBT, CREDITS, fact.total.amount_minor)
         case CreditMemoPosted():
             return _post(REVENUE, CREDITS, fact.total_charge.amount_minor) + _post(
                 TAX, CREDITS, fact.total_tax.amount_minor
             )
+        case CreditMemoVoided() if own.get("category") == "INVOICE_WRITE_OFF":
+            return _post(CREDITS, BAD_DEBT, fact.amount.amount_minor)
         case CreditMemoVoided():
             charge = fact.amount - fact.tax
             return _post(CREDITS, REVENUE, charge.amount_minor) + _post(CREDITS, TAX, fact.tax.amount_minor)

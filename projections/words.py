@@ -10,10 +10,12 @@ from typing import Any
 
 from events import access as acc
 from events import credit_memo as cm
+from events import debit_memo as dm
 from events import invoice as inv
 from events import orchestration as ro
 from events import payment as pay
 from events import payout as po
+from events import period as per
 from events import refund as ref
 from events import schedule as ps
 from events import transfer as tra
@@ -33,6 +35,40 @@ def _posted(fact: inv.InvoicePosted) -> str:
     lines = f"{len(fact.lines)} line{'s' if len(fact.lines) != 1 else ''}"
     tax = f", of it {fact.total_tax} tax" if fact.total_tax.amount_minor else ""
     return f"{what} {fact.number} posted: {fact.total} in {lines}{tax}, due {fact.due_date}"
+
+
+def _written(what: str) -> Words:
+    def words(fact: Any) -> str:
+        said = fact.content
+        lines = f"{len(said.lines)} line{'s' if len(said.lines) != 1 else ''}"
+        return f"{what} invoice {said.number}: {said.total} in {lines}; nothing is owed yet"
+
+    return words
+
+
+def _voided_invoice(fact: inv.InvoiceVoided) -> str:
+    memo = f" by credit memo {fact.credit_memo_id}" if fact.credit_memo_id else ""
+    return f"Invoice voided{memo}{f': {fact.reason}' if fact.reason else ''}"
+
+
+def _written_off(fact: inv.InvoiceWrittenOff) -> str:
+    policy = ", by the policy for small balances" if fact.cause == "SMALL_BALANCE" else ""
+    return f"{fact.amount} written off{policy}: {_plain(fact.reason_code)}"
+
+
+def _debited(fact: dm.DebitMemoPosted) -> str:
+    if fact.kind == "OFFSET":
+        return f"Debit memo {fact.number} of {fact.total} offsets credit memo {fact.credit_memo_id}"
+    why = f": {_plain(fact.reason_code)}" if fact.reason_code else ""
+    return f"Debit memo {fact.number} of {fact.total} posted{why}"
+
+
+def _period(what: str) -> Words:
+    def words(fact: Any) -> str:
+        why = getattr(fact, "reason", None)
+        return f"{fact.month} {what} for {fact.legal_entity_id}{f': {why}' if why else ''}"
+
+    return words
 
 
 def _settling(what: str, done: str, direction: str) -> Words:
@@ -143,6 +179,22 @@ _SAID: dict[type[Any], Words] = {
     acc.ApiKeyCreated: lambda f: f"API key {f.name} given to {f.actor_id}: {', '.join(map(_plain, f.roles))}",
     acc.ApiKeyUsed: lambda f: f"Signed in with, in the hour of {f.used_at:%Y-%m-%d %H:%M}",
     inv.InvoicePosted: _posted,
+    inv.InvoiceDrafted: _written("Draft of"),
+    inv.InvoiceRevised: _written("Revised draft of"),
+    inv.InvoiceDraftCanceled: lambda f: f"Draft given up{f': {f.reason}' if f.reason else ''}",
+    inv.InvoiceDueDateExtended: lambda f: f"Due on {f.due_date} instead of {f.previous}",
+    inv.InvoiceWrittenOff: _written_off,
+    inv.InvoiceWriteOffReversed: lambda f: f"Write-off of {f.amount} taken back: it is owed again",
+    inv.InvoiceVoided: _voided_invoice,
+    inv.InvoiceLocked: lambda f: f"Held by {f.by}",
+    inv.InvoiceUnlocked: lambda f: f"No longer held by {f.by}",
+    inv.InvoiceExcludedFromPayments: lambda f: f"Not to be collected: {f.reason}",
+    dm.DebitMemoPosted: _debited,
+    dm.DebitMemoInvoiced: lambda f: f"Carried by invoice {f.invoice_id}",
+    dm.DebitMemoVoided: lambda f: f"Debit memo voided{f': {f.reason}' if f.reason else ''}",
+    per.AccountingPeriodOpened: _period("is open"),
+    per.AccountingPeriodClosed: _period("closed"),
+    per.AccountingPeriodReopened: _period("open again"),
     inv.InvoicePaymentApplied: _settling("Payment", "applied", "to"),
     inv.InvoicePaymentUnapplied: _settling("Payment", "taken off", "from"),
     inv.InvoiceCreditApplied: _settling("Credit memo", "applied", "to"),

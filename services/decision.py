@@ -136,6 +136,9 @@ class Context:
     """The next human number of a prefix: `context.number("PAY")` gives `PAY-000042`."""
     parked: Collection[str] = ()
     """Homes whose commands wait behind one that cannot be decided."""
+    used: dict[str, int] = field(default_factory=dict[str, int])
+    """Reference streams of other homes that the decision rests on, with the version it read; its events
+    record them."""
     _parts: ids.Parts | None = field(default=None, repr=False, compare=False)
 
     def new_id(self, part: str) -> str:

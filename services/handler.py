@@ -437,7 +437,7 @@ class Handler:
     ) -> None:
         """Fold a command's facts into the states, and have them appended; `versions` is what they become."""
         tenant, now = command.tenant, context.now
-        command_id, meta = command.command_id, command.meta
+        command_id, meta = command.command_id, _meta(command, context) if context.used else command.meta
         streams, touched, batch = self.cache.streams, attempt.touched, attempt.batch
         left = len(facts)
         for kind, id, fact, new, account_id in facts:
@@ -641,6 +641,11 @@ class _Poisoned(Exception):
     def __init__(self, command_id: UUID, reason: str) -> None:
         super().__init__(reason)
         self.command_id, self.reason = command_id, reason
+
+
+def _meta(command: Command, context: Context) -> bytes:
+    """The command's, and the version of each reference stream of another home that decided it."""
+    return kept({**orjson.loads(command.meta), "references": context.used})
 
 
 def _answers(attempt: _Attempt) -> list[Answer]:

@@ -14,10 +14,10 @@ from services.accounts import (
 from services.applications import allocating, applying, auto_applying, rule_applying
 from services.authorizations import authorizing
 from services.calls import calling, gateway
-from services.credits import credit_memo, crediting
+from services.credits import credit_memo, crediting, crediting_lines, debiting, writing_off
 from services.decision import Subject
 from services.disputes import disputing
-from services.invoices import converting, invoice, posting, subscription
+from services.invoices import converting, invoice, posting, preparing, standing, subscription, voiding
 from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
@@ -31,7 +31,7 @@ from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
-from services.tenants import exceptions, parking, tenant_settings
+from services.tenants import exceptions, parking, periods, tenant_settings
 from services.transfers import receiving, transferring
 
 SUBJECTS: tuple[Subject, ...] = (
@@ -58,7 +58,8 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(notification.Inbox, notification.evolve, (*notification.RULES, *heeding.RULES)),
     parking.SUBJECT,
     subscription.SUBJECT,
-    crediting.DEBIT_MEMO,
+    periods.SUBJECT,
+    debiting.SUBJECT,
     disputing.SUBJECT,
     Subject(
         payment.Payment,
@@ -79,7 +80,17 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         invoice.Invoice,
         invoice.evolve,
-        (*posting.RULES, *converting.RULES, *applying.RULES, *allocating.RULES),
+        (
+            *posting.RULES,
+            *preparing.RULES,
+            *standing.RULES,
+            *converting.RULES,
+            *writing_off.RULES,
+            *voiding.RULES,
+            *crediting_lines.RULES,
+            *applying.RULES,
+            *allocating.RULES,
+        ),
     ),
     Subject(credit_memo.CreditMemo, credit_memo.evolve, crediting.RULES),
     Subject(

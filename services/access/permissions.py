@@ -63,7 +63,7 @@ CELLS = {
         Cell("W (memo driven)", reads=True, sends=("refund.apply",), by_memo=True),
         Cell("W (second person above threshold)", reads=True, sends=ANY, second_person=True),
         Cell("post, void", reads=True, sends=("*.post", "*.void"), hides=1),
-        Cell("write off", reads=True, sends=("*.write_off", "*.write_off_*"), hides=1),
+        Cell("write off", reads=True, sends=("*.write_off", "*.write_off_*", "*.reverse_write_off"), hides=1),
     )
 }
 
@@ -245,6 +245,13 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Accounts: register, profiles, holds, close",
         "W | W | W | - | W | - | - | R | W",
         "account.*",
+        added=True,
+    ),
+    _row(
+        "Accounting periods",
+        "R | R | W | R | R | - | - | R | -",
+        "accounting_period.*",
+        "accounting-periods",
         added=True,
     ),
     _row(

@@ -17,6 +17,7 @@ from services.applications.application import Source, Why
 from services.applications.spreading import HIGHEST_FIRST, LineOrder
 from services.commands import Amount, FreeText, Id, command
 from services.credits import credit_memo as memos
+from services.credits import writing_off
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded, not_found
@@ -130,12 +131,21 @@ def _checked(states: States, command: Allocate | Move, context: Context) -> Sour
 def _allocate_needs(states: States, command: Allocate, context: Context) -> Needs:
     yield Need(_kind(command), _id(command))
     yield tenant_settings.needed(context)
-    for target in command.targets:
-        yield Need(Invoice, target.invoice_id)
-    if not command.targets:
+    targets = [target.invoice_id for target in command.targets]
+    if not targets:
         yield Documents(context.account_id)
-        for id in states.find_documents(context.account_id, Invoice):
-            yield Need(Invoice, id)
+        targets = states.find_documents(context.account_id, Invoice)
+    yield from _invoices_needed(states, targets, command, context)
+
+
+def _invoices_needed(
+    states: States, invoice_ids: Iterable[str], command: Allocate | Move, context: Context
+) -> Needs:
+    yield from writing_off.small_needed(states, context)
+    for id in invoice_ids:
+        yield Need(Invoice, id)
+        if command.effective_at and (invoice := states.find(Invoice, id)):
+            yield from guards.dated(invoice, command.effective_at, context)
 
 
 def allocate(states: States, command: Allocate, context: Context) -> Changes:
@@ -149,11 +159,11 @@ def allocate(states: States, command: Allocate, context: Context) -> Changes:
         guards.check_sum(command.amount, source.currency)
         _check_most(source, command.amount, most)
         most = command.amount.amount_minor
-    targets = command.targets or _all_owed(states, source, context)
+    targets = command.targets or _all_owed(states, source, command, context)
     _spread_out(draft, command, targets, most, states, context)
     if not draft.changes:
         raise Rejected("NOTHING_TO_CHANGE", "nothing of it is free, or nothing is owed that takes it")
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def _check_targets(states: States, source: Source, command: Allocate | Move, context: Context) -> None:
@@ -164,6 +174,7 @@ def _check_targets(states: States, source: Source, command: Allocate | Move, con
         guards.check_line(invoice, target.line_id)
         guards.check_posted(invoice)
         guards.check_unlocked(invoice)
+        guards.check_period(states, invoice, command.effective_at, context)
         guards.check_money(target.amount or Money(1, source.currency), source.currency, invoice)
 
 
@@ -174,11 +185,14 @@ def _check_most(source: Source, asked: Money, most: int) -> None:
         raise exceeded(code, asked, Money(most, source.currency), f"the source {source.number}")
 
 
-def _all_owed(states: States, source: Source, context: Context) -> Sequence[Place]:
+def _all_owed(states: States, source: Source, command: Allocate, context: Context) -> Sequence[Place]:
     """What the account owes and a source may settle unasked."""
     level = tenant_settings.of(states, context)["application_level"]
     open = [states.get(Invoice, id) for id in states.documents(context.account_id, Invoice)]
-    return [Place(invoice.invoice_id) for invoice in open if application.takes(invoice, source, level)]
+    owed = [invoice for invoice in open if application.takes(invoice, source, level)]
+    for invoice in owed:
+        guards.check_period(states, invoice, command.effective_at, context)
+    return [Place(invoice.invoice_id) for invoice in owed]
 
 
 def _spread_out(
@@ -249,12 +263,11 @@ _ORDERS: Mapping[Order, Callable[[Invoice], Any]] = {
 def _move_needs(states: States, command: Move, context: Context) -> Needs:
     yield Need(_kind(command), _id(command))
     yield tenant_settings.needed(context)
-    for target in command.targets:
-        yield Need(Invoice, target.invoice_id)
     source = states.find(_kind(command), _id(command))
-    for id in command.application_ids if source else ():
-        if source and id in source.applications:
-            yield Need(Invoice, source.applications[id].invoice_id)
+    known = source.applications if source else {}
+    settled = [known[id].invoice_id for id in command.application_ids if id in known]
+    targets = [target.invoice_id for target in command.targets]
+    yield from _invoices_needed(states, [*settled, *targets], command, context)
 
 
 def move(states: States, command: Move, context: Context) -> Changes:
@@ -267,12 +280,17 @@ def move(states: States, command: Move, context: Context) -> Changes:
         raise Rejected("TOO_MANY_TARGETS", f"move at most {guards.TARGETS_MAX}", limit=guards.TARGETS_MAX)
     taken = [_application(source, id) for id in command.application_ids]
     for was in taken:
-        guards.check_unlocked(states.get(Invoice, was.invoice_id))
+        invoice = states.get(Invoice, was.invoice_id)
+        guards.check_posted(invoice)
+        guards.check_unlocked(invoice)
+        guards.check_period(states, invoice, command.effective_at, context)
+    if isinstance(source, CreditMemo):
+        guards.check_movable(source)
     _check_targets(states, source, command, context)
     draft = Draft(states, _EVOLVE)
     _take_off(draft, command, taken, context)
     _spread_out(draft, command, command.targets, sum(was.amount for was in taken), states, context)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def _application(source: Source, id: str) -> Any:

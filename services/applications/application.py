@@ -155,8 +155,19 @@ def _moved(
 
 def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: str) -> tuple[Applied, ...]:
     """Each share with its charge and tax; two shares on one line are covered one after the other."""
-    currency, covered = invoice.currency, dict[str | None, tuple[int, int]]()
-    applied: list[Applied] = []
+    currency, applied = invoice.currency, list[Applied]()
+    for share, (charge, tax) in zip(shares, portions(invoice, shares), strict=True):
+        amount, id = share.amount, share.line_id
+        application_id = context.new_id(f"{part}/{id}/{share.source_line_id}")
+        money = Money(amount, currency), Money(charge, currency), Money(tax, currency)
+        applied.append(Applied(application_id, *money, id, share.source_line_id))
+    return tuple(applied)
+
+
+def portions(invoice: Invoice, shares: Sequence[Share]) -> list[tuple[int, int]]:
+    """The charge and the tax that shares would cover, each."""
+    covered = dict[str | None, tuple[int, int]]()
+    found: list[tuple[int, int]] = []
     for share in shares:
         amount, id = share.amount, share.line_id
         if id not in covered:
@@ -164,10 +175,8 @@ def _applied(invoice: Invoice, shares: Sequence[Share], context: Context, part: 
         balance, tax_left = covered[id]
         tax = _tax_of(share, balance, tax_left)
         covered[id] = balance - amount, tax_left - tax
-        application_id = context.new_id(f"{part}/{id}/{share.source_line_id}")
-        money = Money(amount, currency), Money(amount - tax, currency), Money(tax, currency)
-        applied.append(Applied(application_id, *money, id, share.source_line_id))
-    return tuple(applied)
+        found.append((amount - tax, tax))
+    return found
 
 
 def _tax_of(share: Share, balance: int, tax_left: int) -> int:

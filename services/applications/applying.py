@@ -5,6 +5,7 @@ Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from events.frozen import frozen
@@ -13,7 +14,7 @@ from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.applications.spreading import HIGHEST_FIRST, LineOrder, Share
 from services.commands import Amount, FreeText, Id, command
-from services.credits import credit_memo
+from services.credits import credit_memo, writing_off
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
@@ -98,7 +99,17 @@ def _apply_needs(states: States, command: ApplyPayment, context: Context) -> Nee
     yield Need(Payment, command.payment_id)
     if not _is_across(command, context):
         yield Need(Invoice, command.invoice_id)
+        yield from writing_off.small_needed(states, context)
+        yield from _dated(states, [command.invoice_id], command.effective_at, context)
     yield tenant_settings.needed(context)
+
+
+def _dated(
+    states: States, invoice_ids: Iterable[str], effective_at: datetime | None, context: Context
+) -> Needs:
+    for id in invoice_ids:
+        if effective_at and (invoice := states.find(Invoice, id)):
+            yield from guards.dated(invoice, effective_at, context)
 
 
 def _is_across(command: ApplyPayment, context: Context) -> bool:
@@ -115,8 +126,10 @@ def apply(states: States, command: ApplyPayment, context: Context) -> Changes:
         states.get(Invoice, command.invoice_id),
         guards.level_of(states, context, command.line_id),
     )
+    guards.check_period(states, invoice, command.effective_at, context)
     wanted = command.invoice_id, command.amount, command.line_id
-    return apply_checked(payment, invoice, *wanted, level, why, context, command.line_order)
+    applied = apply_checked(payment, invoice, *wanted, level, why, context, command.line_order)
+    return writing_off.with_small_balances(states, applied, context)
 
 
 def _apply_across(states: States, payment: Payment, command: ApplyPayment, context: Context) -> Changes:
@@ -168,7 +181,9 @@ def _unapply_needs(states: States, command: UnapplyPayment, context: Context) ->
     yield Need(Payment, command.payment_id)
     payment = states.find(Payment, command.payment_id)
     if payment and command.application_id in payment.applications:
-        yield Need(Invoice, payment.applications[command.application_id].invoice_id)
+        invoice_id = payment.applications[command.application_id].invoice_id
+        yield Need(Invoice, invoice_id)
+        yield from _dated(states, [invoice_id], command.effective_at, context)
 
 
 def unapply(states: States, command: UnapplyPayment, context: Context) -> Changes:
@@ -184,6 +199,7 @@ def unapply(states: States, command: UnapplyPayment, context: Context) -> Change
         raise not_found("APPLICATION", command.application_id)
     invoice = states.get(Invoice, was.invoice_id)
     guards.check_unlocked(invoice)
+    guards.check_period(states, invoice, command.effective_at, context)
     _check_whole(command, was.amount, payment.currency)
     why = Why(command.effective_at or context.now, comments=command.comments)
     return application.take_back(payment, invoice, [command.application_id], why, context)
@@ -201,6 +217,8 @@ def _memo_needs(states: States, command: ApplyCreditMemo | ApplyCreditMemoLine, 
     for target in targets:
         yield Need(Invoice, target.invoice_id)
     yield tenant_settings.needed(context)
+    yield from _dated(states, [target.invoice_id for target in targets], command.effective_at, context)
+    yield from writing_off.small_needed(states, context)
 
 
 def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> Changes:
@@ -210,7 +228,7 @@ def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> 
     level = guards.level_of(states, context, None)
     guards.check_memo(memo, command.credit_memo_id, context)
     for target in command.applications:
-        _check_target(targets[target.invoice_id], target, memo, context)
+        _check_target(states, targets[target.invoice_id], target, memo, command.effective_at, context)
     guards.check_memo_balance(memo, guards.total((x.amount for x in command.applications), memo.currency))
     for target in command.applications:
         guards.check_room(targets[target.invoice_id], target.amount, None)
@@ -228,7 +246,7 @@ def apply_credit(states: States, command: ApplyCreditMemo, context: Context) -> 
             context,
             line_order=command.line_order,
         )
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Context) -> Changes:
@@ -240,7 +258,7 @@ def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Con
     guards.check_targets([(target.invoice_id, target.line_id) for target in command.targets])
     for target in command.targets:
         invoice = states.get(Invoice, target.invoice_id)
-        _check_target(invoice, target, memo, context)
+        _check_target(states, invoice, target, memo, command.effective_at, context)
         guards.check_line(invoice, target.line_id)
     asked = guards.total((target.amount for target in command.targets), memo.currency)
     guards.check_memo_balance(memo, asked, line.balance)
@@ -254,13 +272,21 @@ def apply_credit_line(states: States, command: ApplyCreditMemoLine, context: Con
         guards.check_level(invoice, "INVOICE_LINE")
         share = Share(target.amount.amount_minor, target.line_id, command.memo_line_id)
         draft.extend(application.place(memo, invoice, [share], _why(command, context), context))
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
-def _check_target(invoice: Invoice, target: Target | LineTarget, memo: CreditMemo, context: Context) -> None:
+def _check_target(
+    states: States,
+    invoice: Invoice,
+    target: Target | LineTarget,
+    memo: CreditMemo,
+    effective_at: datetime | None,
+    context: Context,
+) -> None:
     guards.check_invoice(invoice, target.invoice_id, context)
     guards.check_posted(invoice)
     guards.check_unlocked(invoice)
+    guards.check_period(states, invoice, effective_at, context)
     guards.check_money(target.amount, memo.currency, invoice)
 
 
@@ -272,7 +298,9 @@ def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: C
     yield Need(CreditMemo, command.credit_memo_id)
     memo = states.find(CreditMemo, command.credit_memo_id)
     if memo and command.application_id in memo.applications:
-        yield Need(Invoice, memo.applications[command.application_id].invoice_id)
+        invoice_id = memo.applications[command.application_id].invoice_id
+        yield Need(Invoice, invoice_id)
+        yield from _dated(states, [invoice_id], command.effective_at, context)
 
 
 def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context) -> Changes:
@@ -283,7 +311,10 @@ def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context)
     if command.application_id not in memo.applications:
         raise not_found("APPLICATION", command.application_id)
     invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
+    guards.check_posted(invoice)
     guards.check_unlocked(invoice)
+    guards.check_movable(memo)
+    guards.check_period(states, invoice, command.effective_at, context)
     why = Why(command.effective_at or context.now, comments=command.comments)
     return application.take_back(memo, invoice, [command.application_id], why, context)
 

@@ -12,6 +12,7 @@ from typing import Any
 from services.applications import application, guards, rule_applying
 from services.applications.application import Source, Why
 from services.commands import Id, command
+from services.credits import writing_off
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.invoices import invoice as invoices
@@ -102,6 +103,7 @@ def _apply(
 def _needs(states: States, command: AutoApplyPayment, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
     yield tenant_settings.needed(context)
+    yield from writing_off.small_needed(states, context)
     yield Documents(context.account_id)
     for id in states.find_documents(context.account_id, Invoice):
         yield Need(Invoice, id)
@@ -120,7 +122,7 @@ def auto_apply(states: States, command: AutoApplyPayment, context: Context) -> C
     for invoice in owed[: guards.TARGETS_MAX]:
         payment = draft.get(Payment, command.payment_id)
         _apply(draft, payment, command.payment_id, invoice.invoice_id, level, context)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 RULES = (Rule(AutoApplyPayment, _needs, auto_apply),)

@@ -5,24 +5,33 @@ Invariant (domain 2.6, 2.7): applications are whole; what was too much is applie
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import datetime
+
 from events.money import Money
 from services.applications import application, guards
 from services.applications.application import Why
 from services.decision import Context, Draft, Need, Needs, States
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment, PaymentApplication
+from services.tenants import periods
 
 
-def needed(states: States, payment_id: str) -> Needs:
-    """A payment, and every invoice that it settles."""
+def needed(states: States, payment_id: str, context: Context, at: datetime | None = None) -> Needs:
+    """A payment, and every invoice that it settles, with the periods that the time of it all may be in."""
     yield Need(Payment, payment_id)
     payment = states.find(Payment, payment_id)
     for applied in payment.applications.values() if payment else ():
         yield Need(Invoice, applied.invoice_id)
+        if at and (invoice := states.find(Invoice, applied.invoice_id)):
+            yield from guards.dated(invoice, at, context)
 
 
 def free(draft: Draft, payment_id: str, amount: int, why: Why, context: Context) -> dict[str, Money]:
-    """Have an amount unapplied, as far as applications give it; what each invoice has lost by it."""
+    """Have an amount unapplied, as far as applications give it; what each invoice has lost by it.
+
+    What happened in a closed accounting period takes effect on the first open day after it.
+    """
     lost: dict[str, int] = {}
     for whole in _newest_first(draft.get(Payment, payment_id)):
         payment = draft.get(Payment, payment_id)
@@ -43,7 +52,8 @@ def _take_back(
     draft: Draft, payment: Payment, whole: PaymentApplication, short: int, why: Why, context: Context
 ) -> None:
     invoice = draft.get(Invoice, whole.invoice_id)
-    level = invoice.level or "INVOICE"
+    at = periods.first_open(draft, invoice.legal_entity_id, why.effective_at, context)
+    level, why = invoice.level or "INVOICE", replace(why, effective_at=at)
     draft.extend(application.take_back(payment, invoice, [whole.application_id], why, context))
     id, excess, part = payment.payment_id, whole.amount - short, "reapply/"
     application.apply(draft, Payment, id, whole.invoice_id, excess, level, why, context, part, whole.line_id)

@@ -7,14 +7,15 @@ invoice's balance, the target line's.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
+from datetime import datetime
 
 from events.money import Money
 from services.credits.credit_memo import CreditMemo
-from services.decision import Context, States
+from services.decision import Context, Needs, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
-from services.tenants import tenant_settings
+from services.tenants import periods, tenant_settings
 
 TARGETS_MAX = 300
 
@@ -63,6 +64,12 @@ def check_memo_free(memo: CreditMemo, *allowed: str) -> None:
         )
 
 
+def check_movable(memo: CreditMemo) -> None:
+    """A write-off belongs to its invoice: it is reversed there, and settles nothing else."""
+    if memo.category == "INVOICE_WRITE_OFF":
+        raise Rejected("REFERENCE_MISMATCH", "it is a write-off: reverse that, on its invoice")
+
+
 def check_memo_balance(memo: CreditMemo, asked: Money, balance: int | None = None) -> None:
     """No more than the memo has, or one of its lines."""
     balance = memo.balance if balance is None else balance
@@ -86,6 +93,15 @@ def check_posted(invoice: Invoice) -> None:
 def check_unlocked(invoice: Invoice) -> None:
     if invoice.locked_by is not None:
         raise Rejected("INVOICE_LOCKED", f"the invoice is held by {invoice.locked_by}", by=invoice.locked_by)
+
+
+def dated(invoice: Invoice, effective_at: datetime | None, context: Context) -> Needs:
+    """What a date of the caller's must be looked up in, for an invoice."""
+    return periods.needed(invoice.legal_entity_id, effective_at, context)
+
+
+def check_period(states: States, invoice: Invoice, effective_at: datetime | None, context: Context) -> None:
+    periods.check_open(states, invoice.legal_entity_id, effective_at, context)
 
 
 def check_line(invoice: Invoice, line_id: str | None) -> None:

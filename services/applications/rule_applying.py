@@ -18,6 +18,7 @@ from services.applications import application
 from services.applications.application import Source, Why
 from services.commands import command
 from services.credits import credit_memo as memos
+from services.credits import writing_off
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.errors import Rejected
@@ -62,6 +63,7 @@ def needed(states: States, context: Context) -> Needs:
 def _needs(states: States, command: ApplyByRules, context: Context) -> Needs:
     yield tenant_settings.needed(context)
     yield from needed(states, context)
+    yield from writing_off.small_needed(states, context)
 
 
 def apply_by_rules(states: States, command: ApplyByRules, context: Context) -> Changes:
@@ -71,7 +73,7 @@ def apply_by_rules(states: States, command: ApplyByRules, context: Context) -> C
         raise Rejected("MALFORMED_REQUEST", "the tenant has set no application_rules", field="data")
     draft = Draft(states, _EVOLVE)
     run(draft, states, settings, context, since=command.target_date)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def run(

@@ -85,7 +85,7 @@ class RecordDisputeOutcome:
 
 def _opened_needs(states: States, command: RecordDisputeOpened, context: Context) -> Needs:
     yield Need(Dispute, command.dispute_id)
-    yield from freeing.needed(states, command.payment_id)
+    yield from freeing.needed(states, command.payment_id, context, command.opened_at)
 
 
 def record_opened(states: States, command: RecordDisputeOpened, context: Context) -> Changes:

@@ -102,6 +102,16 @@ def _memo_id(context: Context, original: str | None) -> str:
     return context.new_id(f"memo/{original or 'none'}")
 
 
+def convert_alone(draft: Draft, invoice_id: str, context: Context) -> str | None:
+    """Convert what is negative into one memo that nothing else comes of; its id, if there is any."""
+    invoice = draft.get(Invoice, invoice_id)
+    lines = [line for lines in _by_original(invoice, None).values() for line in lines]
+    if not lines:
+        return None
+    _convert_group(draft, invoice, None, lines, context)
+    return _memo_id(context, None)
+
+
 def _convert_group(
     draft: Draft, invoice: Invoice, original: str | None, lines: Sequence[LineState], context: Context
 ) -> None:
@@ -174,6 +184,7 @@ def _needs(states: States, command: ConvertNegativeInvoice, context: Context) ->
 def convert_by_hand(states: States, command: ConvertNegativeInvoice, context: Context) -> Changes:
     posted = states.get(Invoice, command.invoice_id)
     guards.check_invoice(posted, command.invoice_id, context)
+    guards.check_posted(posted)
     guards.check_unlocked(posted)
     if command.lines == ():
         raise Rejected("MALFORMED_REQUEST", "name at least one line, or none for all", field="data.lines")

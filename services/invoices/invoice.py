@@ -11,10 +11,14 @@ from datetime import date, datetime
 from typing import ClassVar
 
 from events.invoice import (
+    DraftContent,
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
     InvoiceDisputed,
     InvoiceDisputeEnded,
+    InvoiceDraftCanceled,
+    InvoiceDrafted,
+    InvoiceDueDateExtended,
     InvoiceEvent,
     InvoiceExcludedFromPayments,
     InvoiceLine,
@@ -23,6 +27,7 @@ from events.invoice import (
     InvoicePaymentUnapplied,
     InvoicePosted,
     InvoiceReopened,
+    InvoiceRevised,
     InvoiceScheduled,
     InvoiceScheduledBalanceChanged,
     InvoiceScheduleDeferred,
@@ -30,6 +35,9 @@ from events.invoice import (
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
     InvoiceUnscheduled,
+    InvoiceVoided,
+    InvoiceWriteOffReversed,
+    InvoiceWrittenOff,
     NegativeInvoiceLinesConverted,
     ScheduleCreationFailed,
     ScheduleCreationSkipped,
@@ -90,7 +98,10 @@ class Invoice:
     account_id: str = ""
     currency: str = ""
     status: str = ""
-    """Empty until posted; POSTED."""
+    """Empty, DRAFT, CANCELED (a draft that was given up), POSTED, VOIDED."""
+    draft: DraftContent | None = None
+    """What it says while nothing is owed yet."""
+    invoice_date: date | None = None
     settlement_status: str = ""
     total: int = 0
     balance: int = 0
@@ -109,6 +120,11 @@ class Invoice:
     due_date: date | None = None
     has_negative_lines: bool = False
     original_invoice_id: str | None = None
+    legal_entity_id: str | None = None
+    reference_type: str | None = None
+    reference_id: str | None = None
+    written_off: dict[str, int] = field(default_factory=dict[str, int])
+    """Credit memo to what it has written off and still does."""
     locked_by: str | None = None
     excluded: bool = False
     disputes: dict[str, int] = field(default_factory=dict[str, int])
@@ -173,6 +189,45 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
             invoice.cut_at = event.cut_at
         case ScheduleCreationSkipped() | ScheduleCreationFailed() | InvoiceScheduledBalanceChanged():
             pass
+        case _:
+            _write(invoice, event)
+
+
+def _write(
+    invoice: Invoice,
+    event: InvoiceDrafted
+    | InvoiceRevised
+    | InvoiceDraftCanceled
+    | InvoiceDueDateExtended
+    | InvoiceWrittenOff
+    | InvoiceWriteOffReversed
+    | InvoiceVoided,
+) -> None:
+    """What seldom becomes of one."""
+    match event:
+        case InvoiceDrafted():
+            invoice.invoice_id, invoice.external_id = event.invoice_id, event.external_id
+            invoice.account_id, invoice.status = event.account_id, "DRAFT"
+            _draft(invoice, event.content, event.invoice_date)
+        case InvoiceRevised():
+            _draft(invoice, event.content, event.invoice_date)
+        case InvoiceDraftCanceled():
+            invoice.status = "CANCELED"
+        case InvoiceDueDateExtended():
+            invoice.due_date = event.due_date
+        case InvoiceWrittenOff():
+            invoice.written_off[event.credit_memo_id] = event.amount.amount_minor
+        case InvoiceWriteOffReversed():
+            del invoice.written_off[event.credit_memo_id]
+        case InvoiceVoided():
+            invoice.status = "VOIDED"
+
+
+def _draft(invoice: Invoice, content: DraftContent, invoice_date: date | None) -> None:
+    invoice.draft, invoice.invoice_date = content, invoice_date
+    invoice.number, invoice.currency = content.number, content.currency
+    invoice.reference_type, invoice.reference_id = content.reference_type, content.reference_id
+    invoice.legal_entity_id = content.legal_entity_id
 
 
 def _post(invoice: Invoice, event: InvoicePosted) -> None:
@@ -189,7 +244,9 @@ def _post(invoice: Invoice, event: InvoicePosted) -> None:
     invoice.has_negative_lines = event.has_negative_lines
     invoice.original_invoice_id, invoice.excluded = event.original_invoice_id, event.exclude_from_payments
     invoice.saved_payment_method_id, invoice.profile_id = event.saved_payment_method_id, event.profile_id
-    invoice.posted_date, invoice.invoice_date = event.posted_date, event.invoice_date
+    invoice.posted_date, invoice.legal_entity_id = event.posted_date, event.legal_entity_id
+    invoice.reference_type, invoice.reference_id = event.reference_type, event.reference_id
+    invoice.draft, invoice.invoice_date = None, event.invoice_date
     invoice.lines = {
         line.line_id: LineState(line, position, line.line_total.amount_minor)
         for position, line in enumerate(event.lines)

@@ -9,14 +9,14 @@ from __future__ import annotations
 import calendar
 from dataclasses import replace
 from datetime import date, datetime, timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from events import ids
 from events.frozen import frozen
 from events.invoice import (
-    InvoiceExcludedFromPayments,
+    DraftContent,
     InvoiceLine,
     InvoicePosted,
     LineReference,
@@ -25,15 +25,17 @@ from events.invoice import (
 )
 from events.money import Money
 from services.accounts import account
-from services.applications import auto_applying, guards
-from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
+from services.applications import auto_applying
+from services.commands import Amount, Currency, Decimal6, Id, Text, command
+from services.credits import debit_memo, writing_off
+from services.credits.debit_memo import DebitMemo
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
-from services.errors import Rejected, currency_mismatch, not_found
+from services.errors import Rejected, currency_mismatch
 from services.invoices import subscription
 from services.invoices.converting import convert, evolve_posting
 from services.invoices.invoice import Invoice
 from services.schedules import cutting
-from services.tenants import tenant_settings
+from services.tenants import periods, tenant_settings
 
 LINES_MAX = 2000
 
@@ -44,6 +46,15 @@ class Term:
 
     type: Literal["PERIOD_BASED", "EOM_PLUS_X"] = "PERIOD_BASED"
     period_days: Annotated[int, Field(ge=0, le=3650)] = 30
+
+    def __str__(self) -> str:
+        return f"{self.type}+{self.period_days}"
+
+    @classmethod
+    def of(cls, text: str) -> Term:
+        """`PERIOD_BASED+30`."""
+        type, _, days = text.partition("+")
+        return cls("EOM_PLUS_X" if type == "EOM_PLUS_X" else "PERIOD_BASED", int(days))
 
 
 @frozen
@@ -76,9 +87,9 @@ class Line:
     reference: Original | None = None
 
 
-@command("payments.invoice.post.v1")
-class PostInvoice:
-    """Post a whole invoice in one step.  Posting an `external_id` again is `INVOICE_DUPLICATE`."""
+@frozen
+class Content:
+    """All that an invoice says but when it is posted."""
 
     external_id: Id
     currency: Currency
@@ -86,7 +97,6 @@ class PostInvoice:
     number: Id | None = None
     """Without one, the external id."""
     invoice_date: date | None = None
-    posted_at: datetime | None = None
     payment_term: Term = Term()
     original_invoice_id: Id | None = None
     original_external_id: Id | None = None
@@ -98,10 +108,14 @@ class PostInvoice:
     exclude_from_payments: bool = False
 
 
-@command("payments.invoice.exclude_from_payments.v1")
-class ExcludeInvoiceFromPayments:
-    invoice_id: Id
-    reason: FreeText
+@command("payments.invoice.post.v1")
+class PostInvoice(Content):
+    """Post a whole invoice in one step, or a draft with what it shall say at last.
+
+    Posting an `external_id` again is `INVOICE_DUPLICATE`.
+    """
+
+    posted_at: datetime | None = None
 
 
 def due_date(term: Term, invoice_date: date, posted: date) -> date:
@@ -114,64 +128,101 @@ def due_date(term: Term, invoice_date: date, posted: date) -> date:
 
 def _post_needs(states: States, command: PostInvoice, context: Context) -> Needs:
     yield Need(Invoice, ids.invoice_id(context.tenant, command.external_id))
+    yield from needed(states, command, command.posted_at, context)
+
+
+def needed(
+    states: States, content: Content | DraftContent, posted_at: datetime | None, context: Context
+) -> Needs:
+    """What posting something must see, besides its own stream."""
     yield account.needed(context)
     yield tenant_settings.needed(context)
-    if reference_id := _subscription(command):
-        yield subscription.needed(reference_id, context)
+    yield from periods.needed(content.legal_entity_id, posted_at, context)
+    if content.reference_id and content.reference_type == "SUBSCRIPTION":
+        yield subscription.needed(content.reference_id, context)
+    elif content.reference_id and content.reference_type == "DEBIT_MEMO":
+        yield Need(DebitMemo, content.reference_id)
     settings = states.find(tenant_settings.TenantSettings, context.tenant)
     if settings:
         yield from auto_applying.needed_on_posting(states, settings, context)
         yield from cutting.needed_on_posting(states, settings, context)
+        if auto_applying.applies(settings) or settings["convert_negative_lines"]:
+            yield from writing_off.small_needed(states, context)
 
 
 def post(states: States, command: PostInvoice, context: Context) -> Changes:
+    return post_carrying(states, None, command, context)
+
+
+def post_carrying(states: States, memo: DebitMemo | None, command: PostInvoice, context: Context) -> Changes:
+    """Post an invoice, one that carries a debit memo of this very decision perhaps."""
     invoice_id = ids.invoice_id(context.tenant, command.external_id)
     account.of(states, context)
-    if states.get(Invoice, invoice_id).status:
-        raise Rejected(
-            "INVOICE_DUPLICATE", f"the invoice {command.external_id} is posted", invoice_id=invoice_id
-        )
-    _check_lines(command)
-    posted = _posted(command, invoice_id, context)
+    check_new(states.get(Invoice, invoice_id), command.external_id, "DRAFT")
+    check_lines(command)
+    at = command.posted_at or context.now
+    posted = _posted(invoice_id, command.external_id, context.account_id, at, **_said(command, at, context))
+    return carry_out(states, posted, context, memo)
+
+
+def carry_out(
+    states: States, posted: InvoicePosted, context: Context, memo: DebitMemo | None = None
+) -> Changes:
+    """Post it; negative lines become credit, and what the account holds settles it, where that is wanted."""
+    invoice_id = posted.invoice_id
+    periods.check_open(states, posted.legal_entity_id, posted.posted_at, context)
     if posted.has_negative_lines and posted.original_invoice_id is None:
-        posted = replace(posted, original_invoice_id=_invoiced_before(states, command, context))
+        posted = replace(posted, original_invoice_id=_invoiced_before(states, posted, context))
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
     settles = posted.total.amount_minor > 0 and auto_applying.applies(settings)
     schedules = settings["create_payment_schedules"]
-    mark = _mark(command, posted, context)
+    marks = _marks(states, posted, memo, context)
     if not converts and not settles and not schedules:
-        return [Change(Invoice, invoice_id, posted), *mark]
+        return [Change(Invoice, invoice_id, posted), *marks]
     draft = evolve_posting(states)
     draft.record(Invoice, invoice_id, posted)
-    draft.changes += mark
+    draft.changes += marks
     if converts:
         convert(draft, invoice_id, None, context, settings)
     if settles:
         auto_applying.on_posting(draft, states, invoice_id, settings, context)
+    writing_off.small_balances(draft, states, context)
     if schedules:
         cutting.on_posting(draft, states, invoice_id, settings, context)
     return draft.changes
 
 
-def _subscription(command: PostInvoice) -> str | None:
-    return command.reference_id if command.reference_type == "SUBSCRIPTION" else None
+def check_new(known: Invoice, external_id: str, *but: str) -> None:
+    if known.status and known.status not in but:
+        raise Rejected(
+            "INVOICE_DUPLICATE",
+            f"the invoice {external_id} is {known.status}",
+            invoice_id=known.invoice_id,
+            state=known.status,
+        )
 
 
-def _invoiced_before(states: States, command: PostInvoice, context: Context) -> str | None:
+def _invoiced_before(states: States, posted: InvoicePosted, context: Context) -> str | None:
     """What negative lines take back that name nothing: the subscription's latest invoice (domain 3.5)."""
-    reference_id = _subscription(command)
-    return subscription.latest_invoice(states, reference_id, context) if reference_id else None
+    if posted.reference_type != "SUBSCRIPTION" or posted.reference_id is None:
+        return None
+    return subscription.latest_invoice(states, posted.reference_id, context)
 
 
-def _mark(command: PostInvoice, posted: InvoicePosted, context: Context) -> list[Change]:
-    reference_id = _subscription(command)
-    if reference_id is None or posted.total.amount_minor <= 0:
+def _marks(states: States, posted: InvoicePosted, memo: DebitMemo | None, context: Context) -> list[Change]:
+    """What others must know of it: its subscription, or the debit memo that it carries."""
+    id = posted.reference_id
+    if id is None or posted.total.amount_minor <= 0:
         return []
-    return [subscription.invoiced(reference_id, posted.invoice_id, posted.posted_at, context)]
+    if posted.reference_type == "SUBSCRIPTION":
+        return [subscription.invoiced(id, posted.invoice_id, posted.posted_at, context)]
+    if posted.reference_type == "DEBIT_MEMO":
+        return debit_memo.carried(memo or states.get(DebitMemo, id), posted, context)
+    return []
 
 
-def _check_lines(command: PostInvoice) -> None:
+def check_lines(command: Content) -> None:
     if not command.lines:
         raise Rejected("MALFORMED_REQUEST", "an invoice has at least one line", field="data.lines")
     if len(command.lines) > LINES_MAX:
@@ -190,37 +241,70 @@ def _check_lines(command: PostInvoice) -> None:
                 )
 
 
-def _posted(command: PostInvoice, invoice_id: str, context: Context) -> InvoicePosted:
-    currency, at = command.currency, command.posted_at or context.now
+def drafted(command: Content, context: Context) -> DraftContent:
+    """What a draft keeps of it."""
+    return DraftContent(**_content(command, context), payment_term=str(command.payment_term))
+
+
+def posted(content: DraftContent, draft: Invoice, at: datetime) -> InvoicePosted:
+    """A draft, as it is posted."""
+    day = draft.invoice_date or at.date()
+    due = due_date(Term.of(content.payment_term), day, at.date())
+    return _posted(
+        draft.invoice_id,
+        draft.external_id,
+        draft.account_id,
+        at,
+        invoice_date=day,
+        due_date=due,
+        **vars(content),
+    )
+
+
+def _said(command: PostInvoice, at: datetime, context: Context) -> dict[str, Any]:
+    day, term = command.invoice_date or at.date(), command.payment_term
+    return {
+        **_content(command, context),
+        "payment_term": str(term),
+        "invoice_date": day,
+        "due_date": due_date(term, day, at.date()),
+    }
+
+
+def _content(command: Content, context: Context) -> dict[str, Any]:
+    currency = command.currency
     lines = tuple([_line(line, currency, context) for line in command.lines])
     charge = sum([line.charge.amount_minor for line in lines])
-    totals = [line.line_total.amount_minor for line in lines]
-    total = sum(totals)
-    invoice_date = command.invoice_date or at.date()
+    total = sum([line.line_total.amount_minor for line in lines])
+    return {
+        "number": command.number or command.external_id,
+        "currency": currency,
+        "lines": lines,
+        "total_charge": Money(charge, currency),
+        "total_tax": Money(total - charge, currency),
+        "total": Money(total, currency),
+        "profile_id": command.profile_id,
+        "legal_entity_id": command.legal_entity_id,
+        "original_invoice_id": _original_id(
+            command.original_invoice_id, command.original_external_id, context
+        ),
+        "reference_type": command.reference_type,
+        "reference_id": command.reference_id,
+        "saved_payment_method_id": command.saved_payment_method_id,
+        "exclude_from_payments": command.exclude_from_payments,
+    }
+
+
+def _posted(invoice_id: str, external_id: str, account_id: str, at: datetime, **said: Any) -> InvoicePosted:
     return InvoicePosted(
         invoice_id=invoice_id,
-        external_id=command.external_id,
-        number=command.number or command.external_id,
-        account_id=context.account_id,
-        currency=currency,
-        invoice_date=invoice_date,
+        external_id=external_id,
+        account_id=account_id,
         posted_date=at.date(),
-        due_date=due_date(command.payment_term, invoice_date, at.date()),
-        payment_term=f"{command.payment_term.type}+{command.payment_term.period_days}",
-        lines=lines,
-        total_charge=Money(charge, currency),
-        total_tax=Money(total - charge, currency),
-        total=Money(total, currency),
-        is_negative=total < 0,
-        has_negative_lines=min(totals) < 0,
         posted_at=at,
-        profile_id=command.profile_id,
-        legal_entity_id=command.legal_entity_id,
-        original_invoice_id=_original_id(command.original_invoice_id, command.original_external_id, context),
-        reference_type=command.reference_type,
-        reference_id=command.reference_id,
-        saved_payment_method_id=command.saved_payment_method_id,
-        exclude_from_payments=command.exclude_from_payments,
+        is_negative=said["total"].amount_minor < 0,
+        has_negative_lines=min([line.line_total.amount_minor for line in said["lines"]]) < 0,
+        **said,
     )
 
 
@@ -251,18 +335,4 @@ def _original_id(invoice_id: str | None, external_id: str | None, context: Conte
     return invoice_id or (ids.invoice_id(context.tenant, external_id) if external_id else None)
 
 
-def _exclude_needs(states: States, command: ExcludeInvoiceFromPayments, context: Context) -> Needs:
-    yield Need(Invoice, command.invoice_id)
-
-
-def exclude(states: States, command: ExcludeInvoiceFromPayments, context: Context) -> Changes:
-    invoice = states.get(Invoice, command.invoice_id)
-    if not invoice.status:
-        raise not_found("INVOICE", command.invoice_id)
-    guards.check_invoice(invoice, command.invoice_id, context)
-    if invoice.excluded:
-        return []
-    return [Change(Invoice, command.invoice_id, InvoiceExcludedFromPayments(command.reason))]
-
-
-RULES = (Rule(PostInvoice, _post_needs, post), Rule(ExcludeInvoiceFromPayments, _exclude_needs, exclude))
+RULES = (Rule(PostInvoice, _post_needs, post),)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import ClassVar
 
 from events import ids
-from events.subscription import SubscriptionInvoiced
+from events.subscription import SubscriptionEvent, SubscriptionInvoiced, SubscriptionInvoiceVoided
 from services.decision import Change, Context, Need, States, Subject
 
 
@@ -16,18 +16,27 @@ class Subscription:
     KIND: ClassVar[str] = "subscription"
 
     version: int = 0
-    invoice_id: str | None = None
-    """The positive invoice that was posted last."""
-    posted_at: datetime | None = None
+    invoices: dict[str, datetime] = field(default_factory=dict[str, datetime])
+    """Its positive invoices that were not voided, each with the instant of its posting."""
+
+    @property
+    def invoice_id(self) -> str | None:
+        """The one that was posted last."""
+        ranked = enumerate(self.invoices.items())
+        latest = max(ranked, key=lambda one: (one[1][1], one[0]), default=None)
+        return latest[1][0] if latest else None
 
     @property
     def open(self) -> bool:
         return False
 
 
-def evolve(subscription: Subscription, event: SubscriptionInvoiced) -> None:
-    if subscription.posted_at is None or event.posted_at >= subscription.posted_at:
-        subscription.invoice_id, subscription.posted_at = event.invoice_id, event.posted_at
+def evolve(subscription: Subscription, event: SubscriptionEvent) -> None:
+    match event:
+        case SubscriptionInvoiced():
+            subscription.invoices[event.invoice_id] = event.posted_at
+        case SubscriptionInvoiceVoided():
+            subscription.invoices.pop(event.invoice_id, None)
 
 
 def _id(reference_id: str, context: Context) -> str:
@@ -44,6 +53,11 @@ def latest_invoice(states: States, reference_id: str, context: Context) -> str |
 
 def invoiced(reference_id: str, invoice_id: str, posted_at: datetime, context: Context) -> Change:
     fact = SubscriptionInvoiced(context.account_id, reference_id, invoice_id, posted_at)
+    return Change(Subscription, _id(reference_id, context), fact)
+
+
+def voided(reference_id: str, invoice_id: str, context: Context) -> Change:
+    fact = SubscriptionInvoiceVoided(context.account_id, reference_id, invoice_id)
     return Change(Subscription, _id(reference_id, context), fact)
 
 

@@ -19,6 +19,7 @@ from events.orchestration import (
 )
 from services.applications import guards
 from services.commands import Id, command
+from services.credits import writing_off
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
@@ -50,6 +51,7 @@ class ExecuteRefundPlan:
 
 def _execute_needs(states: States, command: ExecuteRefundPlan, context: Context) -> Needs:
     yield from refund_sources.needs(states, command, context)
+    yield from writing_off.small_needed(states, context)
     settings = states.find(TenantSettings, context.tenant)
     if settings and settings["offset_before_refund"] == "ACCOUNT":
         for id in states.find_documents(context.account_id, Invoice):
@@ -61,12 +63,18 @@ def execute(states: States, command: ExecuteRefundPlan, context: Context) -> Cha
     if ro.status not in PLANNABLE:
         raise invalid_state("orchestration", ro.status, PLANNABLE)
     draft = Draft(states, requesting.EVOLVE)
+    original = states.get(Invoice, ro.original_invoice_id)
     behind, payments = _ahead(states, ro, context), _on_their_way(states, ro, context)
+    behind = behind or _held_by(original, ro)
     if behind or payments:
         waiting = RefundOrchestrationWaitingForPayment(ro.attempt + 1, tuple(payments), behind)
         draft.record(RefundOrchestration, ro.orchestration_id, waiting)
         return draft.changes
-    original, settings = states.get(Invoice, ro.original_invoice_id), tenant_settings.of(states, context)
+    settings = tenant_settings.of(states, context)
+    if original.status in ("VOIDED", "CANCELED") and original.account_id == context.account_id:
+        reason = f"the original invoice is {original.status}: nobody paid it"
+        legs.complete(draft, ro.orchestration_id, "COMPLETED_WITH_OPEN_CREDIT", reason)
+        return draft.changes
     if original.status != "POSTED" or original.account_id != context.account_id:
         _fail(draft, ro, "the original invoice is not known on this account", context)
         return draft.changes
@@ -78,7 +86,7 @@ def execute(states: States, command: ExecuteRefundPlan, context: Context) -> Cha
     if settings["offset_before_refund"] == "ACCOUNT":
         _offset(draft, states, ro, settings["application_level"], context)
     _plan(draft, states, ro, settled, settings, context)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def _fail(draft: Draft, ro: RefundOrchestration, reason: str, context: Context) -> None:
@@ -99,6 +107,11 @@ def _ahead(states: States, ro: RefundOrchestration, context: Context) -> str | N
         if other.open and other.original_invoice_id == ro.original_invoice_id and _place(other) < _place(ro):
             return id
     return None
+
+
+def _held_by(original: Invoice, ro: RefundOrchestration) -> str | None:
+    """Another process that has the invoice: its turn comes first."""
+    return original.locked_by if original.locked_by != holder(ro.orchestration_id) else None
 
 
 def _place(ro: RefundOrchestration) -> tuple[bool, datetime | None, str]:

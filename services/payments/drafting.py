@@ -11,13 +11,14 @@ from events.payment import DraftPaymentDeleted, DraftPaymentEdited, ExternalPaym
 from services.accounts import account
 from services.applications import guards
 from services.commands import Amount, FreeText, Id, Text, command
+from services.credits import writing_off
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import invalid_state
 from services.invoices.invoice import Invoice
 from services.payments import paying
 from services.payments.paying import ApplyTo, Instrument
 from services.payments.payment import Payment
-from services.tenants import tenant_settings
+from services.tenants import periods, tenant_settings
 
 
 @command("payments.payment.edit_draft.v1")
@@ -80,12 +81,17 @@ def _post_needs(states: States, command: PostDraftPayment, context: Context) -> 
     yield tenant_settings.needed(context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
+    draft = states.find(Payment, command.payment_id)
+    if draft and draft.draft:
+        yield from periods.needed(None, draft.draft.received_on, context)
+    yield from writing_off.small_needed(states, context)
 
 
 def post(states: States, command: PostDraftPayment, context: Context) -> Changes:
     account.of(states, context)
     said = _draft_of(states, command.payment_id, context).draft
     assert said is not None
+    periods.check_open(states, None, said.received_on, context)
     paying.check_targets(states, command.apply_to, said.amount, context)
     recorded = ExternalPaymentRecorded(
         said.payment_id,
@@ -102,7 +108,7 @@ def post(states: States, command: PostDraftPayment, context: Context) -> Changes
     draft.record(Payment, command.payment_id, recorded)
     level = tenant_settings.of(states, context)["application_level"]
     paying.apply_now(draft, command.payment_id, command.apply_to, level, context)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 RULES = (

@@ -41,6 +41,7 @@ from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway
 from services.calls.seconding import awaits_second
 from services.commands import Amount, FreeText, Id, Text, Token, command
+from services.credits import writing_off
 from services.decision import Change, Changes, Claiming, Context, Draft, Need, Needs, Releasing, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
 from services.invoices import invoice as invoices
@@ -51,7 +52,7 @@ from services.payments.asking import ApplyTo, Asked
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.schedules import outcomes
-from services.tenants import exceptions, tenant_settings
+from services.tenants import exceptions, periods, tenant_settings
 
 EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
@@ -243,10 +244,10 @@ def _outcome_needs(states: States, command: RecordPaymentOutcome, context: Conte
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
-        yield from _target_needs(states, call.planned.target_id)
+        yield from _target_needs(states, call.planned.target_id, context)
 
 
-def _target_needs(states: States, payment_id: str) -> Needs:
+def _target_needs(states: States, payment_id: str, context: Context) -> Needs:
     yield Need(Payment, payment_id)
     payment = states.find(Payment, payment_id)
     if payment is None:
@@ -258,6 +259,8 @@ def _target_needs(states: States, payment_id: str) -> Needs:
         yield Need(SavedMethod, payment.method.method_id)
     for intended in payment.intended:
         yield Need(Invoice, intended.invoice_id)
+    if payment.intended:
+        yield from writing_off.small_needed(states, context)
 
 
 def record_outcome(states: States, command: RecordPaymentOutcome, context: Context) -> Changes:
@@ -345,6 +348,7 @@ def _succeeded(
         )
     elif payment.intended:
         changes += apply_intended(states, payment, changes[0].fact, context)  # type: ignore[union-attr]
+        return writing_off.with_small_balances(states, changes, context)
     return changes
 
 
@@ -447,7 +451,7 @@ def _room(invoice: Invoice, line_id: str | None) -> int:
 def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
     yield account.needed(context)
-    yield from _target_needs(states, command.payment_id)
+    yield from _target_needs(states, command.payment_id, context)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.operation_key:
         yield from calling.needed(states, payment.operation_key, context)
@@ -479,6 +483,8 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
     yield tenant_settings.needed(context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
+    yield from periods.needed(None, command.received_on, context)
+    yield from writing_off.small_needed(states, context)
     yield from payment_group.needed(command.payment_group_id, None)
 
 
@@ -486,6 +492,7 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
     account.of(states, context)
     _check_new(states, command.payment_id)
     check_recorded(command.amount, command.reference)
+    periods.check_open(states, None, command.received_on, context)
     if command.draft and command.apply_to:
         raise Rejected(
             "MALFORMED_REQUEST",
@@ -512,7 +519,7 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)
     level = tenant_settings.of(states, context)["application_level"]
     apply_now(draft, payment_id, command.apply_to, level, context)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def check_recorded(amount: Money, reference: str) -> None:

@@ -64,7 +64,7 @@ class WriteOffOverdraft:
 
 
 def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Needs:
-    yield from freeing.needed(states, command.payment_id)
+    yield from freeing.needed(states, command.payment_id, context, command.returned_at)
     yield account.needed(context)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.method and payment.method.method_id:

@@ -4,6 +4,7 @@ requested ------------------------------> execute the plan
 waiting, and a payment became known ----> execute the plan
 waiting behind another, and that ended -> execute the plan
 a bank took, or disputes, a payment ----> look at its legs that are not sent
+waiting for the invoice, and it is free -> execute the plan
 leg failed, softly ---------------------> retry the leg, when it is due
 no plan could be made ------------------> execute the plan again, later each time
 leg failed for good, or only partly placed -> the next fallback
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from events.invoice import InvoiceUnlocked
 from events.orchestration import (
     RefundLegFailed,
     RefundLegFellBack,
@@ -45,6 +47,7 @@ _WAKING = (
     PaymentCanceled,
     RefundOrchestrationCompleted,
     RefundOrchestrationCanceled,
+    InvoiceUnlocked,
 )
 _OF_A_LEG = (RefundLegFailed, RefundLegFellBack)
 _BANKS = (PaymentReturned, ChargebackOpened, ChargebackLost)

@@ -49,7 +49,7 @@ def _needs(states: States, command: ApproveRefund | RejectRefund | CancelRefund,
     yield account.needed(context)
     refund = states.find(Refund, command.refund_id)
     if refund and refund.payment_id:
-        yield from freeing.needed(states, refund.payment_id)
+        yield from freeing.needed(states, refund.payment_id, context)
         payment = states.find(Payment, refund.payment_id)
         if payment and payment.gateway_id:
             yield Need(Gateway, payment.gateway_id)

@@ -29,7 +29,7 @@ from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.payments.payment import Payment
 from services.refunds import requesting
 from services.refunds.refund import Refund
-from services.tenants import tenant_settings
+from services.tenants import periods, tenant_settings
 
 
 @command("payments.refund.issue.v1")
@@ -85,7 +85,7 @@ def _issue_needs(states: States, command: IssueRefund, context: Context) -> Need
     if source and source.gateway_id:
         yield Need(Gateway, source.gateway_id)
     if command.source == "REOPEN_INVOICES":
-        yield from freeing.needed(states, command.payment_id)
+        yield from freeing.needed(states, command.payment_id, context)
 
 
 def issue(states: States, command: IssueRefund, context: Context) -> Changes:
@@ -270,6 +270,7 @@ def _external_needs(states: States, command: RecordExternalRefund, context: Cont
     if command.refund_id:
         yield Need(Refund, command.refund_id)
     yield account.needed(context)
+    yield from periods.needed(None, command.paid_on, context)
 
 
 def record_external(states: States, command: RecordExternalRefund, context: Context) -> Changes:
@@ -281,6 +282,7 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         raise Rejected("MALFORMED_REQUEST", "a refund outside needs a reference", field="data.reference")
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
+    periods.check_open(states, None, command.paid_on, context)
     refund_id = command.refund_id or context.new_id("refund")
     draft = Draft(states, requesting.EVOLVE)
     if command.payment_id:

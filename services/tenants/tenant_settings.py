@@ -34,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "rule_based_application": False,
     "application_order": "PAYMENTS_FIRST",
     "application_rules": (),
+    "small_balance_write_off": (),
     "offset_before_refund": "NONE",
     "refund_unapply_strategy": "FULL_THEN_REAPPLY",
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
@@ -51,10 +52,9 @@ DEFAULTS: dict[str, Any] = {
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
 there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too, and so
-does the word of payment operations on what became of a call."""
-"""A bare tenant.  Business dates are in `time_zone` (IANA), `schedule_cut_time` is HH:MM there.
-`unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where there is a
-`refund_approval_threshold`, refunds in other currencies than its own need an approval too."""
+does the word of payment operations on what became of a call.  Business dates are in `time_zone` (IANA),
+`schedule_cut_time` is HH:MM there.  `small_balance_write_off` has an amount for a currency: what an
+application leaves below it is written off."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -108,6 +108,14 @@ def _is_zone(value: Any) -> bool:
     return value in zoneinfo.available_timezones()
 
 
+def _are_thresholds(value: Any) -> bool:
+    """Amounts above 0, one for a currency."""
+    listed = _listed(value)
+    if listed is None or not all(isinstance(one, Money) and one.amount_minor > 0 for one in listed):
+        return False
+    return len({one.currency for one in listed}) == len(listed)
+
+
 def _listed(value: Any) -> list[Any] | None:
     return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
@@ -123,6 +131,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "time_zone": _is_zone,
     "application_rules": _some_of(*APPLICATION_RULES),
     "refund_failure_fallback": _some_of(*FALLBACKS),
+    "small_balance_write_off": _are_thresholds,
     "refund_approval_threshold": _is_threshold,
     "unknown_outcome_poll": _are_delays,
 }
@@ -153,7 +162,9 @@ def evolve(settings: TenantSettings, event: TenantSettingsChanged) -> None:
 class ChangeTenantSettings:
     """Change named settings; the others keep their values."""
 
-    changes: dict[str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Amount | None]
+    changes: dict[
+        str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Amount | tuple[Amount, ...] | None
+    ]
 
 
 @command("payments.tenant_settings.apply_preset.v1")

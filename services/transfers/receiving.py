@@ -19,6 +19,7 @@ from services.accounts import account
 from services.applications import applying, freeing, guards
 from services.applications.application import Why
 from services.commands import Amount, FreeText, Id, command
+from services.credits import writing_off
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded
 from services.invoices import invoice as invoices
@@ -72,6 +73,9 @@ def _receive_needs(states: States, command: ReceiveTransfer, context: Context) -
     yield tenant_settings.needed(context)
     if command.invoice_id:
         yield Need(Invoice, command.invoice_id)
+        yield from writing_off.small_needed(states, context)
+        if invoice := states.find(Invoice, command.invoice_id):
+            yield from guards.dated(invoice, command.effective_at, context)
 
 
 def receive(states: States, command: ReceiveTransfer, context: Context) -> Changes:
@@ -100,11 +104,12 @@ def _received(states: States, command: ReceiveTransfer, context: Context) -> Cha
         payment, invoice = draft.get(Payment, command.transfer_id), draft.get(Invoice, command.invoice_id)
         level = guards.level_of(states, context, command.line_id)
         why = Why(command.effective_at or context.now, "TRANSFER", command.comments)
+        guards.check_period(states, invoice, command.effective_at, context)
         changes = applying.apply_checked(
             payment, invoice, command.invoice_id, command.amount, command.line_id, level, why, context
         )
         draft.extend(changes)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def _refused(command: ReceiveTransfer | ExpireTransfer, code: str, message: str, context: Context) -> Change:
@@ -131,7 +136,7 @@ def expire(states: States, command: ExpireTransfer, context: Context) -> Changes
 
 
 def _give_back_needs(states: States, command: GiveTransferBack, context: Context) -> Needs:
-    yield from freeing.needed(states, command.transfer_id)
+    yield from freeing.needed(states, command.transfer_id, context)
 
 
 def give_back(states: States, command: GiveTransferBack, context: Context) -> Changes:

@@ -103,6 +103,44 @@ def test_the_whole_journey(shop: Shop) -> None:
     assert chosen["plans"][0]["selected"][0]["payment_id"] == "P1"
 
 
+def test_an_invoice_s_life_besides_its_payments(shop: Shop) -> None:
+    """Drafted, revised, posted, due later, written off, owed again, voided; a month is closed behind it."""
+    line: dict[str, Any] = {"line_id": "1", "charge": usd(9_000), "taxes": [{"amount": usd(1_000)}]}
+    drafted = shop.accepted("invoice.draft", {"external_id": "D", "currency": "USD", "lines": [line]})
+    id = shop.invoice_id(drafted)
+    told = shop.get(f"invoices/{id}", min_position=drafted["position"])
+    assert (told["status"], told["total"], told["balance"]) == ("DRAFT", usd(10_000), usd(0))
+    assert told["days_open"] is None
+    shop.accepted(
+        "invoice.revise_draft",
+        {"external_id": "D", "currency": "USD", "lines": [line, {**line, "line_id": "2"}]},
+    )
+    shop.accepted("invoice.post_draft", {"invoice_id": id})
+    shop.accepted("invoice.extend_due_date", {"invoice_id": id, "due_date": "2099-01-01"})
+    shop.accepted("invoice.write_off", {"invoice_id": id, "reason_code": "GONE"})
+    back = shop.accepted("invoice.reverse_write_off", {"invoice_id": id})
+    told = shop.get(f"invoices/{id}", min_position=back["position"])
+    assert (told["balance"], told["written_off"], told["due_date"]) == (usd(20_000), usd(0), "2099-01-01")
+    voided = shop.accepted("invoice.void", {"invoice_id": id, "reason": "posted twice"})
+    told = shop.get(f"invoices/{id}", min_position=voided["position"])
+    assert (told["status"], told["balance"]) == ("VOIDED", usd(0))
+    memo = shop.get(f"credit-memos/{told['voided_by']}")
+    assert memo["source_action"] == "VOID_POSTED_INVOICE"
+    sentences = [fact["sentence"] for fact in shop.get(f"explain/{id}")["facts"]]
+    assert sentences[-1] == f"Invoice voided by credit memo {memo['credit_memo_id']}: posted twice"
+    fee = {"line_id": "1", "charge": usd(500), "product": {"name": "late fee"}}
+    debit = {"debit_memo_id": "F", "currency": "USD", "lines": [fee], "reason_code": "LATE"}
+    position = shop.accepted("debit_memo.create", debit)["position"]
+    (memo,) = shop.get("debit-memos", kind="STANDALONE", min_position=position)["items"]
+    assert memo["invoicing"] == "INVOICED"
+    assert shop.get(f"invoices/{memo['invoice_id']}")["balance"] == usd(500)
+    shop.tender.accepted("accounting_period.close", {"month": "2020-01"}, shop.tenant, "~period/default")
+    late = {"external_id": "L", "currency": "USD", "lines": [line], "posted_at": "2020-01-31T10:00:00Z"}
+    answer = shop.send("invoice.post", late)
+    assert (answer.status_code, answer.json()["code"]) == (422, "ACCOUNTING_PERIOD_CLOSED")
+    _until(lambda: shop.get("accounting-periods", status="CLOSED")["items"])
+
+
 def _until(done: Any, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not done():

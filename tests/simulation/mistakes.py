@@ -26,17 +26,14 @@ from services.applications.applying import (
 )
 from services.authorizations.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
 from services.calls.gateway import RegisterGateway
-from services.credits.crediting import (
-    CreateCreditMemo,
-    CreditedLine,
-    CreditInvoice,
-    NewLine,
-    PostCreditMemo,
-    VoidCreditMemo,
-)
+from services.credits.crediting import CreateCreditMemo, NewLine, PostCreditMemo, VoidCreditMemo
+from services.credits.crediting_lines import CreditedLine, CreditInvoice
+from services.credits.debiting import CreateDebitMemo, VoidDebitMemo
 from services.disputes.disputing import SubmitDisputeEvidence
 from services.invoices.converting import ConvertNegativeInvoice
 from services.invoices.posting import Line, PostInvoice
+from services.invoices.standing import LockInvoice
+from services.invoices.voiding import VoidInvoice
 from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.orchestrating import AutomateRefund
 from services.payments.paying import (
@@ -288,6 +285,56 @@ def posted_before(users: Users, account: str) -> Said | None:
         return None
     lines = tuple(Line(line.line.line_id, line.line.charge) for line in invoice.lines.values())
     return of(users, invoice, lambda i: PostInvoice(i.external_id, i.currency, lines))
+
+
+@provokes("DEBIT_MEMO_NOT_FOUND")
+def unknown_debit_memo(users: Users, account: str) -> VoidDebitMemo:
+    return VoidDebitMemo("no-such")
+
+
+@provokes("DEBIT_MEMO_EXISTS")
+def debit_memo_id_taken(users: Users, account: str) -> Said | None:
+    line = (NewLine("1", POUND, Product(name="x")),)
+    memo = users.pick("dm")
+    return of(users, memo, lambda m: CreateDebitMemo("GBP", line, "X", m.debit_memo_id))
+
+
+@provokes("FORBIDDEN")
+def hold_without_being_a_process(users: Users, account: str) -> Said | None:
+    return of(users, users.pick("invoice"), lambda i: LockInvoice(i.invoice_id))
+
+
+@provokes("TARGET_NOT_POSTED")
+def pay_what_is_not_owed(users: Users, account: str) -> Said | None:
+    invoice = users.pick("invoice", lambda i: i.status != "POSTED")
+    if invoice is None:
+        return None
+    target = ApplyTo(invoice.invoice_id)
+    amount = money(1, invoice.currency)
+    return of(
+        users, invoice, lambda i: RecordExternalPayment(amount, "CASH", "till", DAY, apply_to=(target,))
+    )
+
+
+@provokes("INVOICE_NOT_LATEST")
+def void_one_of_a_subscription(users: Users, account: str) -> Said | None:
+    def is_older(invoice: Any) -> bool:
+        fresh = invoice.status == "POSTED" and not invoice.applications and invoice.total > 0
+        return fresh and invoice.reference_type == "SUBSCRIPTION"
+
+    ones = [i for i in users.seen.of["invoice"].values() if is_older(i)]
+    chosen = users.chosen.choice((ones[0], ones[-1])) if len(ones) > 1 else None
+    return of(users, chosen, lambda i: VoidInvoice(i.invoice_id))
+
+
+@provokes("ACCOUNTING_PERIOD_CLOSED")
+def into_the_books_of_last_year(users: Users, account: str) -> Said:
+    lines = (Line("0", POUND),)
+    return Said(
+        PostInvoice(f"old-{users.number}", "GBP", lines, posted_at=START - timedelta(days=10)),
+        account,
+        f"old {users.number}",
+    )
 
 
 @provokes("PAYMENT_EXISTS")

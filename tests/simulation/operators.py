@@ -36,7 +36,7 @@ from services.tenants.tenant_settings import ChangeTenantSettings
 from services.workers import REPORTS
 from tests.simulation.bank import Fact, Truth, key_of
 from tests.simulation.virtual_loop import START
-from tests.simulation.workload import Said, Users, home_of, of, says
+from tests.simulation.workload import HOLDER, Said, Users, home_of, let_invoice_go, of, says
 
 DOUBTFUL = ("INDETERMINATE", "REQUIRES_REVIEW", "REQUIRES_ACTION", "PENDING")
 
@@ -243,6 +243,10 @@ def write_off(users: Users, account: str) -> Said | None:
 def last_word(users: Users) -> Iterator[Said]:
     """After the storm, everything that waits for a person is decided by one."""
     users.bank.decide(users.chosen, all_of_them=True)
+    for held in users.seen.of["invoice"].values():
+        if held.locked_by == HOLDER["id"]:
+            users.number += 1
+            yield let_invoice_go(users, held)
     for kind in ("payment", "refund", "auth"):
         for doubtful in list(users.seen.of[kind].values()):
             users.number += 1

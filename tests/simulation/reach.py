@@ -39,7 +39,6 @@ UNREACHED: dict[str, str] = {
     "gateway_call.resolution_proposed.v1": "a doubt that people decide comes once in five seeds, and "
     "above the threshold once in a hundred: unit tests",
     "PARKED": "nothing here poisons a command: one that were parked fails its seed",
-    "TARGET_NOT_POSTED": "an invoice of this journey is posted or unknown: nothing drafts or voids one",
 }
 """Codes, states and facts of the journey that no seed can reach, and why."""
 

@@ -76,17 +76,21 @@ from services.commands import Actor, encode
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import (
     CreateCreditMemo,
-    CreditedLine,
-    CreditInvoice,
     MemoTax,
     NewLine,
     PostCreditMemo,
     RecoverCreditMemo,
     VoidCreditMemo,
 )
+from services.credits.crediting_lines import CreditedLine, CreditInvoice
+from services.credits.debiting import CreateDebitMemo, VoidDebitMemo
+from services.credits.writing_off import ReverseWriteOff, WriteOffInvoice
 from services.invoices.converting import ConvertNegativeInvoice
 from services.invoices.invoice import Invoice
-from services.invoices.posting import ExcludeInvoiceFromPayments, Line, Original, PostInvoice, TaxLine
+from services.invoices.posting import Line, Original, PostInvoice, TaxLine
+from services.invoices.preparing import CancelDraftInvoice, DraftInvoice, PostDraftInvoice, ReviseDraftInvoice
+from services.invoices.standing import ExcludeInvoiceFromPayments, ExtendDueDate, LockInvoice, UnlockInvoice
+from services.invoices.voiding import VoidInvoice
 from services.payments.paying import (
     ApplyTo,
     CancelPayment,
@@ -97,6 +101,7 @@ from services.payments.paying import (
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.tenants.periods import CloseAccountingPeriod, OpenAccountingPeriod, ReopenAccountingPeriod
 from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer, TransferUnappliedBalance
 from tests.simulation.bank import MAIN, STRICT, Bank
@@ -161,6 +166,8 @@ def home_of(command: Any) -> str:
             return ids.tenant_home("settings", TENANT)
         case RegisterGatewayProvider() | PublishRawCodeMap():
             return ids.tenant_home("gateway_provider", command.provider_id)
+        case OpenAccountingPeriod() | CloseAccountingPeriod() | ReopenAccountingPeriod():
+            return ids.tenant_home("period", command.legal_entity_id)
         case _:
             return ids.tenant_home("gateway", command.gateway_id)
 
@@ -312,6 +319,118 @@ def reduce(users: Users, account: str) -> Said | None:
     return Said(said, original.account_id, f"reduce {number}")
 
 
+@says(7)
+def draft_invoice(users: Users, account: str) -> Said | None:
+    """Written down; later revised, posted, or given up."""
+    drafts = users.pick("invoice", lambda i: i.status == "DRAFT")
+    chosen, number = users.chosen, users.number
+    if drafts is None or chosen.random() < 0.4:
+        lines = (Line("0", money(chosen.randint(1, 4000), currency := chosen_currency(users))),)
+        return Said(DraftInvoice(f"draft-{number}", currency, lines), account, f"draft {number}")
+    lines = (Line("0", money(chosen.randint(1, 4000), drafts.currency)),)
+    match chosen.randrange(4):
+        case 0:
+            return of(users, drafts, lambda i: ReviseDraftInvoice(i.external_id, i.currency, lines))
+        case 1:
+            return of(users, drafts, lambda i: CancelDraftInvoice(i.invoice_id))
+        case _:
+            return of(users, drafts, lambda i: PostDraftInvoice(i.invoice_id))
+
+
+@says(4)
+def subscribe(users: Users, account: str) -> Said:
+    """One more invoice of the one subscription; now and then one that takes the latest back."""
+    amount = users.chosen.choice((3000, 3000, 3000, -500))
+    said = PostInvoice(
+        f"sub-{users.number}",
+        "GBP",
+        (Line("0", money(amount, "GBP")),),
+        reference_type="SUBSCRIPTION",
+        reference_id="S",
+    )
+    return Said(said, ACCOUNTS[0], f"subscribe {users.number}")
+
+
+@says(5)
+def debit(users: Users, account: str) -> Said | None:
+    """Something is charged more, at once or with a later invoice; or it is waived."""
+    chosen, number = users.chosen, users.number
+    waiting = users.pick("dm", lambda m: m.open)
+    if waiting and chosen.random() < 0.5:
+        carried = PostInvoice(
+            f"carry-{number}",
+            waiting.currency,
+            (Line("0", money(waiting.total, waiting.currency)),),
+            reference_type="DEBIT_MEMO",
+            reference_id=waiting.debit_memo_id,
+        )
+        return of(users, waiting, lambda m: carried)
+    known = users.pick("dm", lambda m: m.kind == "STANDALONE")
+    if known and chosen.random() < 0.3:
+        return of(users, known, lambda m: VoidDebitMemo(m.debit_memo_id))
+    currency = chosen_currency(users)
+    line = NewLine("1", money(chosen.randint(1, 900), currency), Product(name="fee"))
+    later = chosen.random() < 0.5
+    created = CreateDebitMemo(currency, (line,), "FEE", f"D{number}", invoice_later=later)
+    return Said(created, account, f"debit {number}")
+
+
+@says(8)
+def give_up_invoice(users: Users, account: str) -> Said | None:
+    """It should not have been posted; nobody will pay it; or he will after all, and later."""
+    chosen = users.chosen
+    match chosen.randrange(5):
+        case 0:
+            unsettled = users.pick("invoice", lambda i: i.status == "POSTED" and not i.applications)
+            return of(users, unsettled, lambda i: VoidInvoice(i.invoice_id))
+        case 1 | 2:
+            owed = users.pick("invoice", unpaid(account))
+            return of(users, owed, lambda i: WriteOffInvoice(i.invoice_id, "GONE"))
+        case 3:
+            off = users.pick("invoice", lambda i: i.written_off)
+            return of(users, off, lambda i: ReverseWriteOff(i.invoice_id))
+        case _:
+            owed = users.pick("invoice", unpaid(account))
+            days = timedelta(days=chosen.randint(-10, 60))
+            return of(users, owed, lambda i: ExtendDueDate(i.invoice_id, i.due_date + days))
+
+
+HOLDER = {"type": "SERVICE", "id": "dunning"}
+"""A process of the tenant's own, which takes invoices to itself for a while."""
+
+
+@says(2)
+def hold(users: Users, account: str) -> Said | None:
+    held = users.pick("invoice", lambda i: i.locked_by == HOLDER["id"])
+    if held and users.chosen.random() < 0.8:
+        return let_invoice_go(users, held)
+    owed = users.pick("invoice", unpaid(account))
+    said = of(users, owed, lambda i: LockInvoice(i.invoice_id))
+    return said and said._replace(envelope={"actor": HOLDER})
+
+
+def let_invoice_go(users: Users, held: Invoice) -> Said | None:
+    said = of(users, held, lambda i: UnlockInvoice(i.invoice_id))
+    return said and said._replace(envelope={"actor": HOLDER})
+
+
+@says(2)
+def books(users: Users, account: str) -> Said:
+    """Months that are over are closed, and opened again."""
+    chosen, month = users.chosen, users.chosen.choice(MONTHS)
+    known = users.seen.of["period"].get("default")
+    status = known.months.get(month) if known else None
+    if status == "CLOSED":
+        say: object = ReopenAccountingPeriod(month)
+    else:
+        say = chosen.choice((CloseAccountingPeriod(month), OpenAccountingPeriod(month)))
+    return Said(say, home_of(say), f"books {users.number}")
+
+
+MONTHS = ("2025-11", "2025-12")
+"""That are over as a seed begins."""
+
+
 @says(3)
 def convert(users: Users, account: str) -> Said | None:
     return of(users, users.pick("invoice", _is_unconverted), lambda i: ConvertNegativeInvoice(i.invoice_id))
@@ -404,7 +523,7 @@ def apply(users: Users, account: str) -> Said | None:
     if invoice is None:
         return None
     most, line_id = min(payment.unapplied, max(invoice.balance, 1)), None
-    if users.chosen.random() < 0.3:
+    if invoice.lines and users.chosen.random() < 0.3:
         line = users.chosen.choice(list(invoice.lines.values()))
         most, line_id = min(most, max(line.balance, 1)), line.line.line_id
     amount = money(users.part(most), payment.currency)
@@ -789,6 +908,7 @@ def office(users: Users, account: str) -> Said:
             "apply_converted_credit_to_source_invoice",
             "auto_apply_credits_to_posted_invoices",
             "rule_based_application",
+            "small_balance_write_off",
             "auto_promote_backup",
             "allow_cross_account",
             "level2_level3_data",
@@ -804,6 +924,9 @@ def office(users: Users, account: str) -> Said:
         command = ChangeTenantSettings({name: chosen.choice(ORDERS[name])})
     elif name == "refund_approval_threshold":
         command = ChangeTenantSettings({name: chosen.choice((None, None, money(2000, "GBP")))})
+    elif name == "small_balance_write_off":
+        below = chosen.choice(((), (money(600, "GBP"), money(300, "JPY"))))
+        command = ChangeTenantSettings({name: below})
     elif name == "refund_failure_fallback":
         options = chosen.choice(
             (

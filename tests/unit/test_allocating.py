@@ -24,7 +24,8 @@ from services.applications.applying import ApplyPayment
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice
-from services.invoices.posting import ExcludeInvoiceFromPayments, Line, PostInvoice, TaxLine
+from services.invoices.posting import Line, PostInvoice, TaxLine
+from services.invoices.standing import ExcludeInvoiceFromPayments
 from services.payments.paying import CancelPayment
 from services.payments.payment import Payment
 from tests.journey import Journey, line, money

@@ -14,7 +14,7 @@ from services.applications.auto_applying import AutoApplyPayment
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice
-from services.invoices.posting import ExcludeInvoiceFromPayments
+from services.invoices.standing import ExcludeInvoiceFromPayments
 from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment
 from services.payments.payment import Payment
 from tests.journey import SUCCESS, Journey, line, money

@@ -17,14 +17,13 @@ from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import (
     LINES_MAX,
     CreateCreditMemo,
-    CreditedLine,
-    CreditInvoice,
     MemoTax,
     NewLine,
     PostCreditMemo,
     RecoverCreditMemo,
     VoidCreditMemo,
 )
+from services.credits.crediting_lines import CreditedLine, CreditInvoice
 from services.invoices.converting import ConvertNegativeInvoice
 from services.invoices.invoice import Invoice
 from services.orchestrations.canceling import CancelRefundOrchestration

@@ -43,6 +43,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "rule_based_application": False,
         "application_order": "PAYMENTS_FIRST",
         "application_rules": (),
+        "small_balance_write_off": (),
         "offset_before_refund": "NONE",
         "refund_unapply_strategy": "FULL_THEN_REAPPLY",
         "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),

@@ -1,0 +1,128 @@
+"""Crediting lines of an invoice: a memo that takes them back, applied to it in the same step (domain 2.8)."""
+
+from __future__ import annotations
+
+from events.credit_memo import CreditMemoLine
+from events.frozen import frozen
+from events.invoice import Tax
+from events.money import Money
+from services.applications import application, guards, spreading
+from services.applications.application import Why
+from services.applications.spreading import Share
+from services.commands import Amount, FreeText, Id, Text, command
+from services.credits import credit_memo, crediting, writing_off
+from services.credits.credit_memo import CreditMemo
+from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.errors import Rejected, currency_mismatch, exceeded, not_found
+from services.invoices import invoice as invoices
+from services.invoices.invoice import Invoice
+from services.tenants import tenant_settings
+
+
+@frozen
+class CreditedLine:
+    line_id: Id
+    amount: Amount
+    """Without tax."""
+    tax: Amount | None = None
+
+
+@command("payments.invoice.credit.v1")
+class CreditInvoice:
+    """Credit lines of an invoice, and apply the credit to it, in one step."""
+
+    invoice_id: Id
+    lines: tuple[CreditedLine, ...]
+    reason_code: Text
+    comments: FreeText | None = None
+
+
+def _credit_needs(states: States, command: CreditInvoice, context: Context) -> Needs:
+    yield Need(Invoice, command.invoice_id)
+    yield tenant_settings.needed(context)
+    yield from writing_off.small_needed(states, context)
+
+
+def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
+    invoice = states.get(Invoice, command.invoice_id)
+    guards.check_invoice(invoice, command.invoice_id, context)
+    guards.check_posted(invoice)
+    guards.check_unlocked(invoice)
+    if len(command.lines) > crediting.LINES_MAX:
+        raise Rejected("TOO_MANY_LINES", f"at most {crediting.LINES_MAX} lines", field="data.lines")
+    if not command.lines or len({line.line_id for line in command.lines}) != len(command.lines):
+        raise Rejected("MALFORMED_REQUEST", "at least one line, each once", field="data.lines")
+    lines = [_credited(invoice, line) for line in command.lines]
+    total = Money(sum(line.line_total.amount_minor for line in lines), invoice.currency)
+    guards.check_room(invoice, total, None)
+    for line in lines:
+        _check_credited(invoice, line)
+    level = invoice.level or tenant_settings.of(states, context)["application_level"]
+    id = context.new_id("memo")
+    posted = crediting.fact_of(
+        id,
+        context.number("CM"),
+        invoice.currency,
+        lines,
+        command.reason_code,
+        "INVOICE",
+        context,
+        command.invoice_id,
+    )
+    draft = Draft(states, {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve})
+    draft.record(CreditMemo, id, posted, new=True)
+    memo = draft.get(CreditMemo, id)
+    if level == "INVOICE":
+        shares = spreading.spread_memo(memo, invoice, total.amount_minor, level)
+    else:
+        shares = [Share(line.line_total.amount_minor, line.line_id, line.line_id) for line in lines]
+    draft.extend(
+        application.place(memo, invoice, shares, Why(context.now, comments=command.comments), context)
+    )
+    return writing_off.with_small_balances(states, draft.changes, context)
+
+
+def _credited(invoice: Invoice, credited: CreditedLine) -> CreditMemoLine:
+    line = invoice.lines.get(credited.line_id)
+    if line is None:
+        raise not_found("INVOICE_LINE", credited.line_id)
+    tax = credited.tax or Money(0, invoice.currency)
+    for money in (credited.amount, tax):
+        if money.currency != invoice.currency:
+            raise currency_mismatch(invoice.currency, money.currency, f"invoice {invoice.number}")
+        if money.amount_minor < 0:
+            raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.lines")
+    total = credited.amount + tax
+    if total.amount_minor <= 0:
+        raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.lines")
+    taxes = (Tax(tax),) if tax.amount_minor else ()
+    return CreditMemoLine(
+        credited.line_id,
+        credited.amount,
+        total,
+        taxes,
+        line.line.product,
+        reference_invoice_line_id=credited.line_id,
+    )
+
+
+def _check_credited(invoice: Invoice, credited: CreditMemoLine) -> None:
+    """No more than the line was charged with, and no more than is open of it (domain 2.8)."""
+    line = invoice.lines[credited.line_id]
+    left = Money(max(min(line.balance, line.line.line_total.amount_minor), 0), invoice.currency)
+    charge = Money(max(line.line.charge.amount_minor, 0), invoice.currency)
+    if credited.line_total > left:
+        raise exceeded(
+            "LINE_BALANCE_EXCEEDED", credited.line_total, left, f"line {credited.line_id}", "data.lines"
+        )
+    if credited.charge > charge:
+        raise exceeded(
+            "LINE_BALANCE_EXCEEDED",
+            credited.charge,
+            charge,
+            f"the charge of line {credited.line_id}",
+            "data.lines",
+        )
+
+
+RULES = (Rule(CreditInvoice, _credit_needs, credit),)

@@ -82,11 +82,11 @@ class Stage:
 
     async def prepare(self, accounts: int) -> None:
         """A tenant with a gateway, accounts, and a card for each."""
-        prepared = list(setup(accounts))
-        for one in prepared[:3]:
+        tenant, prepared = list(setup(0)), list(setup(accounts))
+        for one in tenant:  # each builds on the one before, and they have homes of their own
             await self.send([one])
             await self.quiet()
-        await self.send(prepared[3:])
+        await self.send(prepared[len(tenant) :])
         await self.quiet()
 
     async def warm(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.method_details import (
@@ -59,14 +58,11 @@ def tokenize(users: Users, account: str) -> TokenizePaymentMethod:
 @says(3)
 def agree(users: Users, account: str) -> Said | None:
     """A payer agrees to be charged, to something else, or no longer."""
-    method = users.pick("spm", _is_live)
-    again, reference = users.chosen.random() < 0.7, f"mandate-{users.number}"
-    say: Any = (lambda m: RecordMandate(m.method_id, reference, START)) if again else _revoke
-    return of(users, method, say)
-
-
-def _revoke(method: SavedMethod) -> RevokeMandate:
-    return RevokeMandate(method.method_id, "he asked")
+    agreed = users.pick("spm", lambda m: _is_live(m) and m.mandate_reference)
+    if agreed and users.chosen.random() < 0.5:
+        return of(users, agreed, lambda m: RevokeMandate(m.method_id, "he asked"))
+    reference = f"mandate-{users.number}"
+    return of(users, users.pick("spm", _is_live), lambda m: RecordMandate(m.method_id, reference, START))
 
 
 @says(2)

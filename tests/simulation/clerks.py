@@ -90,10 +90,10 @@ def _lined(users: Users, refund: Refund, most: int) -> Said | None:
     return of(users, refund, lambda r: ApplyRefund(r.refund_id, amount, payment.payment_id))
 
 
-@says(1)
+@says(2)
 def forget(users: Users, account: str) -> ErasePersonalData | None:
     """Somebody asks to be forgotten, late in the story: no more personal data is taken for him."""
-    return ErasePersonalData("he asked") if users.number > 120 else None
+    return ErasePersonalData("he asked") if users.number > 60 else None
 
 
 # -- what is wrong

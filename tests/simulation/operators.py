@@ -190,13 +190,21 @@ BOSS = {"actor": {"type": "USER", "id": "boss", "roles": ["PAYMENT_ADMIN"]}}
 # -- the payers' banks
 
 
+def _charged(users: Users) -> Any:
+    """One that somebody paid; rather one of which something is to be refunded."""
+    going = users.pick("payment", lambda p: p.status == "PROCESSED" and p.reservations)
+    if going and users.chosen.random() < 0.5:
+        return going
+    return users.pick("payment", lambda p: p.status == "PROCESSED")
+
+
 @says(4)
 def dispute(users: Users, account: str) -> Said | None:
     """A payer's bank takes a payment back for now, and somebody deals with it."""
     known = users.pick("dispute", lambda d: d.open)
     chosen, number = users.chosen, users.number
     if known is None or chosen.random() < 0.3:
-        payment = users.pick("payment", lambda p: p.status == "PROCESSED")
+        payment = _charged(users)
         if payment is None:
             return None
         amount = Money(users.part(payment.received), payment.currency)
@@ -223,7 +231,7 @@ def _decided(users: Users, known: Dispute) -> RecordDisputeOutcome:
 @says(1)
 def take_back(users: Users, account: str) -> Said | None:
     """A payer's bank returns a payment, for good."""
-    payment = users.pick("payment", lambda p: p.status == "PROCESSED")
+    payment = _charged(users)
     code: Any = users.chosen.choice((("R01", "CardLimit", False), ("R07", "PaymentInformation", True)))
     return of(
         users,

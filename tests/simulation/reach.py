@@ -22,6 +22,7 @@ from services.errors import STATUS
 from services.invoices.invoice import Invoice
 from services.orchestrations import orchestration
 from services.orchestrations.orchestration import RefundOrchestration
+from services.schedules.schedule import PaymentSchedule
 from services.subjects import EVOLVE, RULES
 from tests.simulation.watch import Told
 
@@ -77,6 +78,7 @@ def states() -> frozenset[str]:
 _FROM_FACTS: dict[type[Any], Iterable[str]] = {
     RefundOrchestration: orchestration.ENDED - {"CANCELED", "FAILED"},
     Gateway: get_args(get_type_hints(RestrictGateway)["status"]),
+    PaymentSchedule: ("DRAFT", "OPEN"),
 }
 """Statuses that a fact carries: what its maker can put there."""
 

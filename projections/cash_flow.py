@@ -6,12 +6,10 @@ it to the minor unit; the other columns are what each fact moves.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from events.authorization import PaymentAuthorized
-from events.money import Money
 from events.payment import (
     ChargebackLost,
     ExternalPaymentRecorded,
@@ -20,7 +18,17 @@ from events.payment import (
     PaymentReturned,
 )
 from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
-from projections.ledger import BANK, BOOKED, CASH, DISPUTE_FEES, DOCUMENTS, FEES, SETTLED, entries
+from projections.ledger import (
+    BANK,
+    BOOKED,
+    CASH,
+    DISPUTE_FEES,
+    DOCUMENTS,
+    FEES,
+    SETTLED,
+    Posting,
+    entries,
+)
 from projections.table import DAY, TENANT, TEXT, Add, Column, Place, Row, Table, money
 
 Own = Mapping[str, Any]
@@ -51,58 +59,49 @@ cash_flow = Table(
 )
 
 
-def _moved(fact: Any, own: Own) -> tuple[str, Money] | None:
-    """The column that a fact moves by itself, and by how much."""
-    match fact:
-        case PaymentAuthorized():
-            return "authorized", Money(own["amount"], own["currency"])
-        case PaymentProcessed():
-            return "captured", fact.processed_amount
-        case ExternalPaymentRecorded():
-            return "received_outside", fact.amount
-        case PaymentCanceled():
-            return "canceled", fact.amount
-        case RefundProcessed():
-            return "refunded", fact.amount
-        case ExternalRefundRecorded():
-            return "refunded_outside", fact.amount
-        case RefundReversed():
-            return "came_back", fact.amount
-        case PaymentReturned():
-            return "returned", fact.returned + fact.overdrawn
-        case ChargebackLost():
-            return "charged_back", fact.lost + fact.overdrawn
-        case _:
-            return None
+_MOVED: dict[type[Any], tuple[str, Callable[[Any], int]]] = {
+    PaymentProcessed: ("captured", lambda fact: fact.processed_amount.amount_minor),
+    ExternalPaymentRecorded: ("received_outside", lambda fact: fact.amount.amount_minor),
+    PaymentCanceled: ("canceled", lambda fact: fact.amount.amount_minor),
+    RefundProcessed: ("refunded", lambda fact: fact.amount.amount_minor),
+    ExternalRefundRecorded: ("refunded_outside", lambda fact: fact.amount.amount_minor),
+    RefundReversed: ("came_back", lambda fact: fact.amount.amount_minor),
+    PaymentReturned: ("returned", lambda fact: (fact.returned + fact.overdrawn).amount_minor),
+    ChargebackLost: ("charged_back", lambda fact: (fact.lost + fact.overdrawn).amount_minor),
+}
+"""The column that a fact moves by itself, and by how much; its currency is that of its only entry."""
 
 
-def _posted(fact: Any, own: Own) -> Iterable[tuple[str, str, int]]:
-    """Currency, column and amount of what the ledger says."""
-    if isinstance(fact, PaymentAuthorized):
-        return
-    for currency, postings in entries(fact, own).items():
-        for account, debit, credit in postings:
-            if account == CASH:
-                yield currency, "unapplied", credit - debit
-            elif account == BANK and isinstance(fact, SETTLED):
-                yield currency, "settled", debit - credit
-            elif account in (FEES, DISPUTE_FEES):
-                yield currency, "fees", debit - credit
+def _columns(fact: Any, postings: Iterable[Posting]) -> dict[str, int]:
+    """What the postings of one currency add to which columns."""
+    added, moved = dict[str, int](), _MOVED.get(fact.__class__)
+    settles = isinstance(fact, SETTLED)
+    for account, debit, credit in postings:
+        if account == CASH:
+            added["unapplied"] = added.get("unapplied", 0) + credit - debit
+        elif account == BANK:
+            if settles:
+                added["settled"] = added.get("settled", 0) + debit - credit
+        elif account in (FEES, DISPUTE_FEES):
+            added["fees"] = added.get("fees", 0) + debit - credit
+    if moved is not None:
+        added[moved[0]] = moved[1](fact)
+    return added
+
+
+@cash_flow.on(PaymentAuthorized)
+def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
+    key = at.tenant, at.time.date(), own["currency"], *_by(fact, own)
+    yield Row(key, {"authorized": Add(own["amount"])})
 
 
 _FLOWS = tuple(fact for fact in BOOKED if fact not in DOCUMENTS)
 
 
-@cash_flow.on(PaymentAuthorized, *_FLOWS)
+@cash_flow.on(*_FLOWS)
 def flowed(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    changes: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    moved = _moved(fact, own)
-    if moved is not None:
-        changes[moved[1].currency][moved[0]] += moved[1].amount_minor
-    for currency, column, amount in _posted(fact, own):
-        changes[currency][column] += amount
-    for currency, columns in changes.items():
-        added = {column: Add(amount) for column, amount in columns.items() if amount}
+    for currency, postings in entries(fact, own).items():
+        added = {column: Add(amount) for column, amount in _columns(fact, postings).items() if amount}
         if added:
             yield Row((at.tenant, at.time.date(), currency, *_by(fact, own)), added)
 

@@ -17,6 +17,7 @@ from projections import (
     payouts,
     periods,
     refunds,
+    schedule_policies,
     schedules,
     transfers,
 )
@@ -30,6 +31,7 @@ TABLES: tuple[Table, ...] = (
     *refunds.TABLES,
     *disputes.TABLES,
     *schedules.TABLES,
+    *schedule_policies.TABLES,
     *operations.TABLES,
     *notifications.TABLES,
     *payouts.TABLES,

@@ -17,6 +17,7 @@ from projections import (
     payouts,
     periods,
     refunds,
+    schedule_policies,
     schedules,
 )
 from projections.asking import Query
@@ -194,7 +195,7 @@ QUERIES: dict[str, Query] = {
         Query("promises", schedules.promises, "Promises to pay", (*_OF_ACCOUNT, "invoice_id")),
         Query(
             "schedule-policies",
-            schedules.schedule_policies,
+            schedule_policies.schedule_policies,
             "How posted invoices are cut into payments",
             ("status", "is_default"),
         ),

@@ -15,8 +15,8 @@ from services.decision import Documents, Need, Needs, States
 from services.processes.process import Process, Send, Trigger
 from services.schedules.cutting import CutSchedules
 from services.schedules.following import FollowInvoiceBalance
+from services.schedules.items import ReleaseWaitingItems, waits_for_method
 from services.schedules.schedule import PaymentSchedule
-from services.schedules.scheduling import ReleaseWaitingItems, waits_for_method
 
 
 def needs(states: States, trigger: Trigger) -> Needs:

@@ -16,10 +16,11 @@ from services.commands import Amount, FreeText, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 from services.invoices.invoice import Invoice
-from services.schedules import outcomes, promise, scheduling
+from services.schedules import items, outcomes, promise, scheduling
+from services.schedules.items import NewItem
 from services.schedules.promise import Promise
 from services.schedules.schedule import PaymentSchedule
-from services.schedules.scheduling import CancelPaymentSchedule, NewItem
+from services.schedules.scheduling import CancelPaymentSchedule
 
 PARTS_MAX = 3
 
@@ -74,7 +75,7 @@ def record(states: States, command: RecordPromise, context: Context) -> Changes:
     invoice = scheduling.owed_invoice(states, command.invoice_id, context)
     total = Money(sum(part.amount.amount_minor for part in command.parts), command.parts[0].amount.currency)
     owed = Money(invoice.balance, invoice.currency)
-    scheduling.check_within(total, owed, f"the invoice {invoice.number}", "SCHEDULE_EXCEEDS_BALANCE")
+    items.check_within(total, owed, f"the invoice {invoice.number}", "SCHEDULE_EXCEEDS_BALANCE")
     new = command.promise_id is None
     promised = PromiseRecorded(
         id, context.account_id, command.invoice_id, total, len(command.parts), context.now
@@ -94,10 +95,10 @@ def record(states: States, command: RecordPromise, context: Context) -> Changes:
         usage_type="COLLECTION_PLAN",
         comments=command.comments,
     )
-    items = [NewItem(part.amount, part.pay_on) for part in command.parts]
+    parts = [NewItem(part.amount, part.pay_on) for part in command.parts]
     return [
         Change(Promise, id, promised, new=new),
-        *scheduling.created_with(states, created, items, context, new=new),
+        *scheduling.created_with(states, created, parts, context, new=new),
     ]
 
 

@@ -10,6 +10,14 @@ from events.money import Money
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
 from services.schedules.cutting import CutSchedules
+from services.schedules.items import (
+    AddScheduleItem,
+    CancelScheduleItem,
+    ChangeScheduleItem,
+    NewItem,
+    ReleaseScheduleItem,
+    SkipScheduleItem,
+)
 from services.schedules.policy import (
     ActivateSchedulePolicy,
     AddTreatment,
@@ -22,17 +30,7 @@ from services.schedules.policy import (
 )
 from services.schedules.promising import CancelPromise, Part, RecordPromise
 from services.schedules.schedule import Item, PaymentSchedule
-from services.schedules.scheduling import (
-    AddScheduleItem,
-    CancelPaymentSchedule,
-    CancelScheduleItem,
-    ChangeScheduleItem,
-    CreatePaymentSchedule,
-    NewItem,
-    OpenPaymentSchedule,
-    ReleaseScheduleItem,
-    SkipScheduleItem,
-)
+from services.schedules.scheduling import CancelPaymentSchedule, CreatePaymentSchedule, OpenPaymentSchedule
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.simulation.mistakes import POUND, provokes
 from tests.simulation.workload import DAY, Said, Users, home_of, money, of, says, unpaid

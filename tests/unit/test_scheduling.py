@@ -14,6 +14,14 @@ from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaul
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
+from services.schedules.items import (
+    AddScheduleItem,
+    CancelScheduleItem,
+    ChangeScheduleItem,
+    NewItem,
+    ReleaseScheduleItem,
+    SkipScheduleItem,
+)
 from services.schedules.policy import (
     ActivateSchedulePolicy,
     AddTreatment,
@@ -25,17 +33,7 @@ from services.schedules.policy import (
     SetDefaultSchedulePolicy,
 )
 from services.schedules.schedule import PaymentSchedule
-from services.schedules.scheduling import (
-    AddScheduleItem,
-    CancelPaymentSchedule,
-    CancelScheduleItem,
-    ChangeScheduleItem,
-    CreatePaymentSchedule,
-    NewItem,
-    OpenPaymentSchedule,
-    ReleaseScheduleItem,
-    SkipScheduleItem,
-)
+from services.schedules.scheduling import CancelPaymentSchedule, CreatePaymentSchedule, OpenPaymentSchedule
 from tests.journey import SOFT, SUCCESS, Journey, line, money
 
 DAY = date(2026, 4, 1)

@@ -48,8 +48,8 @@ async def test_reading_rebuilds_what_it_finds(tmp_path: Path) -> None:
 
 async def test_every_imported_row_is_found_where_it_belongs(tmp_path: Path) -> None:
     told = await importing(tmp_path, rows=450, accounts=4)
-    assert (told.rows, told.wrong) == (450, {"verdicts": 0, "facts": 0, "claims": 0})
-    assert told.copied_rows > 4 * 450
+    assert (told.rows, told.wrong) == (450, {"facts": 0, "claims": 0})
+    assert told.copied_rows > 3 * 450
     assert len(told.table) == 2
 
 

@@ -16,7 +16,7 @@ import events
 import services.subjects
 from events.catalog import FACTS
 from services.commands import COMMANDS, Body
-from services.documents import data_model, permissions_page
+from services.documents import codes, data_model, permissions_page
 from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -37,6 +37,7 @@ def documents() -> Iterator[tuple[str, bytes]]:
     yield "openapi.json", _json(openapi())
     yield "data-model.md", data_model.page().encode()
     yield "permissions.md", permissions_page.page().encode()
+    yield "codes.md", codes.page().encode()
 
 
 def files(root: Path = CONTRACTS) -> set[Path]:

@@ -15,6 +15,7 @@ from services.accounts.tokenizing import TokenizePaymentMethod
 from services.commands import COMMAND_BYTES_MAX, TYPES, Command, decode
 from services.door import FINAL, Door, Reply
 from services.errors import Rejected, Undecodable
+from services.http.bodies import bounded
 from services.http.gate import Gate
 from services.http.problems import problem
 
@@ -37,8 +38,8 @@ class Sending:
             body["actor"] = sender
         if body.get("dry_run") is True or request.query_params.get("dry_run") == "true":
             body["dry_run"] = True
-            return _json(await self._tried(decode(type, orjson.dumps(body))))
-        reply = await self._door.send(type, orjson.dumps(body), self._wait_seconds, _preferred(request))
+            return _json(await self._tried(decode(type, _encoded(body))))
+        reply = await self._door.send(type, _encoded(body), self._wait_seconds, _preferred(request))
         return answer(reply)
 
     async def _tried(self, command: Command) -> Any:
@@ -94,7 +95,7 @@ def _with_gateway(shown: dict[str, Any], reply: Reply, location: dict[str, str])
         details = {**declined[0], "command_id": str(reply.command_id)}
         if shown["type"] == TYPES[TokenizePaymentMethod]:
             return problem("TOKENIZATION_DECLINED", "the gateway does not keep it", details=details)
-        return problem("PAYMENT_DECLINED", "the gateway declined it", status=402, details=details)
+        return problem("PAYMENT_DECLINED", "the gateway declined it", details=details)
     return _json(shown, 200, location)
 
 
@@ -105,9 +106,7 @@ def _call(event: Recorded) -> dict[str, Any]:
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    raw = await request.body()
-    if len(raw) > COMMAND_BYTES_MAX:
-        raise Undecodable("BODY_TOO_LARGE", f"a command has at most {COMMAND_BYTES_MAX} bytes")
+    raw = await bounded(request, COMMAND_BYTES_MAX)
     try:
         body = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -122,6 +121,14 @@ async def _body(request: Request) -> dict[str, Any]:
     if not body.get("idempotency_key") and not body.get("command_id"):
         body["command_id"] = str(uuid4())
     return body
+
+
+def _encoded(body: dict[str, Any]) -> bytes:
+    """What was read may be nested more deeply than can be written."""
+    try:
+        return orjson.dumps(body)
+    except TypeError as error:  # of which orjson's own is one
+        raise Undecodable("MALFORMED_REQUEST", f"this is no command: {error}") from error
 
 
 def _accepted(command: Command) -> Command:

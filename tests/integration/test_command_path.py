@@ -29,6 +29,7 @@ from services.prepare import prepare
 from services.refunds.refunding import IssueRefund
 from services.settings import Settings
 from services.store.postgres import PostgresStore
+from tests.bad_input import BAD, CARD, DEAD, REJECTED
 from tests.fixtures.kafka import Broker
 from tests.fixtures.keys import KEY_TEXT, KEYS
 from tests.journey import money
@@ -121,53 +122,26 @@ def about(**data: Any) -> bytes:
 REGISTER = b"payments.account.register.v1"
 
 
-async def test_bad_records_become_dead_letters_and_the_partition_flows(
+async def test_bad_records_become_dead_letters_or_verdicts_and_the_partition_flows(
     settings: Settings, store: PostgresStore, sending: Sending
 ) -> None:
-    no_identity = orjson.dumps({"tenant_id": "t", "account_id": "A", "data": {"name": "x"}})
-    dead: list[tuple[bytes | None, dict[str, bytes], str]] = [
-        (b"not json", {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (b"[1, 2]", {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (None, {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (b"", {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (about(name="Ada"), {}, "UNKNOWN_TYPE"),
-        (about(name="Ada"), {"ce_type": b"payments.nothing.v1"}, "UNKNOWN_TYPE"),
-        (about(name="Ada"), {"ce_type": b"payments.account.register.v9"}, "UNSUPPORTED_VERSION"),
-        (about(name="Ada"), {"ce_type": b"\xff\xfe"}, "MALFORMED_REQUEST"),
-        (about(name="a\x00b"), {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (about(name="Ada").replace(b"Ada", b"\\ud800"), {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (b'{"tenant_id":"t"}', {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (no_identity, {"ce_type": REGISTER, "ce_id": b"not-a-uuid"}, "MALFORMED_REQUEST"),
-        (about(name="x" * 1_100_000), {"ce_type": REGISTER}, "BODY_TOO_LARGE"),
-    ]
-    rejected: list[tuple[bytes, dict[str, bytes], str]] = [
-        (about(name=5), {"ce_type": REGISTER}, "MALFORMED_REQUEST"),
-        (about(name="Ada", zz=1), {"ce_type": REGISTER}, "UNKNOWN_FIELD"),
-        (about(name="4242-4242-4242-4242"), {"ce_type": REGISTER}, "CARD_DATA_FORBIDDEN"),
-        (about(name="Ada", currencies=["XYX"]), {"ce_type": REGISTER}, "CURRENCY_UNKNOWN"),
-        (
-            about(amount={"amount_minor": 1.5, "currency": "USD"}),
-            {"ce_type": b"payments.payment.process.v1"},
-            "MINOR_UNITS_INVALID",
-        ),
-    ]
-    for value, headers, _ in dead:
-        await sending.raw(value, partition=0, **headers)
-    for content, headers, _ in rejected:
-        await sending.raw(content, partition=0, **headers)
+    """Every kind of bad input (`tests.bad_input`) on one partition, then commands that are none of it."""
+    for bad in BAD:
+        await sending.raw(bad.body, partition=0, **dict(bad.record_headers))
     await sending.raw(about(name="Ada"), key=b"t/other", partition=0, ce_type=REGISTER)
     await sending.raw(about(name="Ada"), partition=0, ce_type=REGISTER, odd=b"\xff")
     async with role(bootstrap.worker, settings):
-        await until(verdicts_reach(store, len(rejected) + 2))
+        await until(verdicts_reach(store, len(REJECTED) + 2))
     letters = [letter for _, letter in await store.dead_letters(0, 100)]
-    assert [letter.code for letter in letters] == [code for _, _, code in dead]
-    assert [letter.value or None for letter in letters] == [value or None for value, _, _ in dead]
+    assert [letter.code for letter in letters] == [bad.code for bad in DEAD]
+    kept = [(letter.value or b"", bad.body or b"") for letter, bad in zip(letters, DEAD, strict=True)]
+    assert all(value == sent or CARD.encode() in sent for value, sent in kept), "nothing of a record is lost"
+    assert not any(CARD.encode() in value for value, _ in kept), "but for the digits of cards"
     verdicts = await store.read_verdicts(0, 100)
     codes = [orjson.loads(verdict.outcome).get("code") for verdict in verdicts]
-    assert codes == [*(code for _, _, code in rejected), "PARTITION_KEY_MISMATCH", None]
-    assert (
-        await store.offset(await bootstrap._cluster(settings), bootstrap.topics(settings).commands, 0) == 20
-    )
+    assert codes == [*(bad.code for bad in REJECTED), "PARTITION_KEY_MISMATCH", None]
+    cluster, topic = await bootstrap._cluster(settings), bootstrap.topics(settings).commands
+    assert await store.offset(cluster, topic, 0) == len(BAD) + 2
 
 
 async def test_workers_come_and_go_and_nothing_is_lost_or_doubled(

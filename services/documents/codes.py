@@ -45,7 +45,6 @@ MEANINGS: dict[str, str] = {
     "FORBIDDEN": "The actor's roles do not permit it",
     "ACCOUNT_NOT_VISIBLE": "The actor may not see this account",
     "SELF_APPROVAL_FORBIDDEN": "Who asked for it cannot approve it",
-    "APPROVAL_REQUIRED": "Above the tenant's threshold, a second person must agree",
     "COMMAND_NOT_FOUND": "No verdict has this command id",
     "NOT_FOUND": "There is nothing of this kind under this name",
     "VERSION_CONFLICT": "The stream has another version than `expected_version`",

@@ -15,6 +15,7 @@ import pytest
 
 from events.invoice import Product
 from events.shapes import Outcome
+from services.access.api_key import CreateApiKey, RevokeApiKey
 from services.accounts.account import (
     CloseAccount,
     ErasePersonalData,
@@ -77,6 +78,7 @@ from tests.journey import EVERYTHING, SUCCESS, Journey, line, money
 Way = Callable[[Journey], object]
 ONE = money(1)
 SALE = ProcessPayment(ONE)
+KEY = CreateApiKey("phil", "Portal", "portal", ("READ_ONLY",), "peal", "a" * 64)
 
 
 def memo(j: Journey, amount: int = 10, id: str = "M") -> str:
@@ -279,6 +281,8 @@ WAYS: dict[str, Way] = {
     "TRANSFER_NOT_FOUND": lambda j: j.when(RecallTransfer(j.pay("P", 1), "none")),
     "BANK_LINE_NOT_FOUND": lambda j: j.when(AssignBankLine("gw", "main", "none", "it is ours")),
     "PAYOUT_LINE_NOT_FOUND": lambda j: j.when(MatchPayoutLine("gw", "po_1", "none")),
+    "API_KEY_NOT_FOUND": lambda j: j.when(RevokeApiKey("nope")),
+    "API_KEY_EXISTS": lambda j: (j.when(KEY).then_accepted(), j.when(replace(KEY, name="Another"))),
     "NOT_FOUND": lambda j: j.when(UpdateBillingProfile("none", "None", 1)),
     # what is there already, held, or done
     "INVOICE_DUPLICATE": lambda j: (
@@ -404,6 +408,9 @@ WAYS: dict[str, Way] = {
 }
 
 ELSEWHERE: dict[str, str] = {
+    "ACCOUNT_NOT_VISIBLE": "e2e/test_sign_in.py",
+    "FORBIDDEN": "unit/test_permissions.py",
+    "UNAUTHENTICATED": "unit/test_signing_in.py",
     "AS_OF_SCOPE_REQUIRED": "integration/test_queries.py",
     "COMMAND_NOT_FOUND": "e2e/test_bad_input_http.py",
     "PARKED": "contract/test_store_contract.py",

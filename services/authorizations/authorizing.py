@@ -41,6 +41,7 @@ from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.payments import payment_group
+from services.payments.paying import OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.tenants import exceptions
@@ -48,12 +49,13 @@ from services.tenants import exceptions
 
 @command("payments.authorization.authorize.v1")
 class AuthorizePayment:
-    """Hold an amount on a saved method.  All but the ids and the group are mandatory (domain 2.5)."""
+    """Hold an amount on a saved method, or on a token used once: one of the two is mandatory (domain 2.5)."""
 
     amount: Amount
     gateway_id: Id
-    method_id: Id
     effective_at: datetime
+    method_id: Id | None = None
+    method: OneTimeMethod | None = None
     authorization_id: Id | None = None
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
@@ -145,7 +147,8 @@ def _authorize_needs(states: States, command: AuthorizePayment, context: Context
     if command.authorization_id:
         yield Need(Authorization, command.authorization_id)
     yield account.needed(context)
-    yield Need(SavedMethod, command.method_id)
+    if command.method_id:
+        yield Need(SavedMethod, command.method_id)
     yield Need(Gateway, command.gateway_id)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
 
@@ -153,15 +156,12 @@ def _authorize_needs(states: States, command: AuthorizePayment, context: Context
 def authorize(states: States, command: AuthorizePayment, context: Context) -> Changes:
     account.of(states, context)
     _check_new(states, command.authorization_id)
-    method = states.get(SavedMethod, command.method_id)
-    payment_method.check_chargeable(method, command.method_id, context)
-    payment_method.gateway_for(method, command.gateway_id)
+    method = _method(states, command, context)
     _check_positive(command.amount)
     gateway = states.get(Gateway, command.gateway_id)
     check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type, context.now)
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
-    snapshot = payment_method.snapshot(method, command.gateway_id)
     key, planned = calling.plan(
         context,
         origin=id,
@@ -172,7 +172,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         gateway_id=command.gateway_id,
         amount=command.amount,
         merchant_reference=number,
-        method=snapshot,
+        method=method,
     )
     group_id = (
         command.new_payment_group.payment_group_id if command.new_payment_group else command.payment_group_id
@@ -183,7 +183,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         context.account_id,
         command.amount,
         command.gateway_id,
-        snapshot,
+        method,
         1,
         key,
         command.effective_at,
@@ -191,6 +191,20 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         group_id,
     )
     return [*groups, Change(Authorization, id, requested, new=command.authorization_id is None), planned]
+
+
+def _method(states: States, command: AuthorizePayment, context: Context) -> Method:
+    if (command.method_id is None) == (command.method is None):
+        raise Rejected(
+            "NO_PAYMENT_METHOD", "name a saved method, or one that is used once", field="data.method"
+        )
+    if command.method is not None:
+        return Method(gateway_id=command.gateway_id, **vars(command.method))
+    assert command.method_id is not None
+    saved = states.get(SavedMethod, command.method_id)
+    payment_method.check_chargeable(saved, command.method_id, context)
+    payment_method.gateway_for(saved, command.gateway_id)
+    return payment_method.snapshot(saved, command.gateway_id)
 
 
 def _obtained_needs(states: States, command: Obtained, context: Context) -> Needs:

@@ -368,7 +368,9 @@ def authorization_id_taken(users: Users, account: str) -> Said | None:
     return of(
         users,
         users.pick("auth"),
-        lambda a: AuthorizePayment(POUND, MAIN, users.method(a.account_id), START, a.authorization_id),
+        lambda a: AuthorizePayment(
+            POUND, MAIN, START, users.method(a.account_id), authorization_id=a.authorization_id
+        ),
     )
 
 

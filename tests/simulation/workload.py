@@ -780,8 +780,11 @@ def authorize(users: Users, account: str) -> Said:
         case 1:
             users.bank.hold(ref, amount)
             known = RecordExternalAuthorization(amount, MAIN, "card", "tok_ok", ref, START, id)
+        case 2:
+            once = OneTimeMethod("card", users.chosen.choice(TOKENS))
+            known = AuthorizePayment(amount, MAIN, START, method=once, authorization_id=id)
         case _:
-            known = AuthorizePayment(amount, MAIN, users.method(account), START, id)
+            known = AuthorizePayment(amount, MAIN, START, users.method(account), authorization_id=id)
     return Said(known, account, f"authorize {number}")
 
 
@@ -789,7 +792,9 @@ def authorize(users: Users, account: str) -> Said:
 def strict_authorize(users: Users, account: str) -> Said | None:
     method = users.pick("spm", lambda m: m.gateway_id == STRICT)
     id, amount = f"H{users.number}", money(5000, "GBP")
-    return of(users, method, lambda m: AuthorizePayment(amount, STRICT, m.method_id, START, id))
+    return of(
+        users, method, lambda m: AuthorizePayment(amount, STRICT, START, m.method_id, authorization_id=id)
+    )
 
 
 @says(7)

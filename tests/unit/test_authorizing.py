@@ -50,6 +50,7 @@ from services.authorizations.authorizing import (
 )
 from services.calls.calling import GatewayCall
 from services.calls.gateway import DeactivateGateway, RegisterGateway
+from services.payments.paying import OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from tests.journey import CARD_CLOSED, EVERYTHING, SOFT, SUCCESS, Journey, line, money
@@ -62,7 +63,7 @@ SILENCE = Outcome("Indeterminate", raw_message="read timeout")
 
 
 def authorize(j: Journey, **more: Any) -> AuthorizePayment:
-    return replace(AuthorizePayment(money("500.00"), "gw", j.card_a, NOW, "PA1"), **more)
+    return replace(AuthorizePayment(money("500.00"), "gw", NOW, j.card_a, authorization_id="PA1"), **more)
 
 
 def requested(**capabilities: Any) -> Journey:
@@ -594,3 +595,23 @@ def _answer(j: Journey, step: str, keys: list[str], which: int, calls: Calls) ->
     if step == "late":
         assert raised(j) == ["LATE_SUCCESS"]
         calls.late += j.state(GatewayCall, key).planned.amount.amount_minor
+
+
+def test_a_token_used_once_is_held_and_captured() -> None:
+    j = Journey()
+    once = OneTimeMethod("card", "tok_once", last4="1881")
+    j.when(AuthorizePayment(money(50), "gw", NOW, method=once, authorization_id="PA2")).then_accepted()
+    held = j.state(Authorization, "PA2")
+    assert (held.method.token_ref, held.method.gateway_id, held.method.method_id) == ("tok_once", "gw", None)
+    j.when(RecordAuthorizationOutcome(held.operation_key, "GATEWAY", SUCCESS)).then_accepted()
+    j.when(CapturePayment("PA2", money(50), "P2")).then_accepted()
+    j.settle("P2", SUCCESS).then_accepted()
+    assert j.payment("P2")["unapplied"] == "50.00"
+
+
+def test_a_hold_needs_one_method() -> None:
+    j = Journey()
+    once = OneTimeMethod("card", "tok_once")
+    j.when(AuthorizePayment(money(50), "gw", NOW)).then_rejected("NO_PAYMENT_METHOD")
+    both = AuthorizePayment(money(50), "gw", NOW, j.card_a, once)
+    j.when(both).then_rejected("NO_PAYMENT_METHOD")

@@ -293,7 +293,7 @@ WAYS: dict[str, Way] = {
     "GATEWAY_EXISTS": lambda j: j.when(RegisterGateway("gw", "Main", "sim", "env:NONE", "m1", "TEST")),
     "PAYMENT_EXISTS": lambda j: j.when(replace(SALE, payment_id=j.pay("P", 1), method_id=j.card_a)),
     "AUTHORIZATION_EXISTS": lambda j: j.when(
-        AuthorizePayment(ONE, "gw", j.card_a, j.time, authorization_id=held(j))
+        AuthorizePayment(ONE, "gw", j.time, j.card_a, authorization_id=held(j))
     ),
     "REFUND_EXISTS": lambda j: (
         j.pay("P", 10),

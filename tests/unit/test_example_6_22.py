@@ -25,7 +25,7 @@ DAY_7 = NOW + timedelta(days=7)
 def authorized() -> Journey:
     """500.00 are held until day 7."""
     j = Journey()
-    j.when(AuthorizePayment(money("500.00"), "gw", j.card_a, NOW, "PA1")).then_accepted()
+    j.when(AuthorizePayment(money("500.00"), "gw", NOW, j.card_a, authorization_id="PA1")).then_accepted()
     held = Outcome("Success", gateway_ref="auth_1", auth_code="A1", expires_at=DAY_7)
     j.when(RecordAuthorizationOutcome("t:authorize:PA1:1", "GATEWAY", held)).then_accepted()
     j.run_processes()

@@ -310,7 +310,7 @@ def test_a_gateway_that_nobody_has_registered_tells_nothing() -> None:
 
 
 def authorized(j: Journey) -> str:
-    j.when(AuthorizePayment(money(500), "gw", j.card_a, j.time, "A1")).then_accepted()
+    j.when(AuthorizePayment(money(500), "gw", j.time, j.card_a, authorization_id="A1")).then_accepted()
     key = j.state(Authorization, "A1").operation_key
     j.when(RecordAuthorizationOutcome(key, "GATEWAY", replace(SUCCESS, gateway_ref="pi_1"))).then_accepted()
     return key

@@ -266,7 +266,7 @@ def test_a_bank_debit_is_charged_only_with_a_mandate() -> None:
     id = j.last_id(SavedMethod)
     j.when(ProcessPayment(money(1), "P1", id)).then_rejected("MANDATE_REQUIRED")
     at = datetime(2026, 3, 3, tzinfo=UTC)
-    j.when(AuthorizePayment(money(1), "gw", id, at)).then_rejected("MANDATE_REQUIRED")
+    j.when(AuthorizePayment(money(1), "gw", at, id)).then_rejected("MANDATE_REQUIRED")
     j.when(SetDefaultPaymentMethod(id)).then_rejected("METHOD_NOT_USABLE", cause="MANDATE_REQUIRED")
     given = RecordMandate(id, "M-1", j.time, "ACH", "192.0.2.7", "ab12", "nti")
     j.when(given).then((SavedMethod, id, MandateRecorded("M-1", j.time, "ACH", "192.0.2.7", "ab12", "nti")))
@@ -347,5 +347,5 @@ def test_only_a_portable_token_is_charged_elsewhere() -> None:
     assert planned is not None
     assert (planned.gateway_id, planned.method and planned.method.gateway_id) == ("gw-2", "gw-2")
     at = datetime(2026, 3, 3, tzinfo=UTC)
-    j.when(AuthorizePayment(money(1), "gw-2", j.card_a, at)).then_rejected("METHOD_GATEWAY_MISMATCH")
-    j.when(AuthorizePayment(money(1), "gw-2", id, at)).then_accepted()
+    j.when(AuthorizePayment(money(1), "gw-2", at, j.card_a)).then_rejected("METHOD_GATEWAY_MISMATCH")
+    j.when(AuthorizePayment(money(1), "gw-2", at, id)).then_accepted()

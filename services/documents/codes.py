@@ -76,6 +76,24 @@ MEANINGS: dict[str, str] = {
     "LINE_NOT_PAYABLE": "The line owes nothing",
     "SETTLEMENT_LEVEL_MISMATCH": "The invoice is settled at the other level; its applications come off first",
     "PARTIAL_UNAPPLY_UNSUPPORTED": "An application is taken back whole",
+    "CADENCE_FIELD_MISSING": "The cadence needs a field that is not there",
+    "CRITERIA_REQUIRED": "A scheduler says what it collects",
+    "END_BEFORE_START": "It would end before it begins",
+    "STAGGER_NOT_ASCENDING": "Staggered intervals grow from one to the next",
+    "RETRY_INTERVAL_INVALID": "An interval between retries is out of its range",
+    "RETRY_MAX_INVALID": "The number of retries is out of its range",
+    "PERCENTAGES_NOT_100": "The percentages of the parts do not add up to 100",
+    "OFFSET_POSITIVE_FORBIDDEN": "An item may be due on or before its anchor, not after it",
+    "RETRY_RULE_DUPLICATE": "Two rules of the set are for the same failure",
+    "ITEM_ALREADY_CLAIMED": "Another run is collecting the item",
+    "SCHEDULER_TERMINAL": "The scheduler has ended",
+    "POLICY_NOT_ACTIVATABLE": "The policy lacks something that an active one needs",
+    "DEFAULT_RULE_SET_REQUIRED": "Retries need an active default rule set first",
+    "SCHEDULE_AMOUNT_EXCEEDED": "The items add up to more than the schedule",
+    "SCHEDULE_EXCEEDS_BALANCE": "The schedule is for more than the invoice owes",
+    "NO_ACTIVE_TREATMENT": "No active treatment is for this invoice",
+    "PROMISE_TOO_MANY_PARTS": "A promise has at most three parts",
+    "SCHEDULER_LIMIT_REACHED": "The tenant has as many schedulers as it may have",
     "ACCOUNTING_PERIOD_CLOSED": "Its effective day lies in a closed accounting period",
     "ACCOUNT_ON_HOLD": "Nobody collects from the account now",
     "ACCOUNT_HAS_BALANCE": "Something of the account is owed, owned or in flight",
@@ -119,7 +137,7 @@ MEANINGS: dict[str, str] = {
 
 
 def meaning(code: str) -> str:
-    """One sentence.  Raises `KeyError` for a code that nobody has explained here."""
+    """One sentence; of a code that nobody has explained here, its own words."""
     if code in MEANINGS:
         return MEANINGS[code]
     for ending, said in (
@@ -128,7 +146,7 @@ def meaning(code: str) -> str:
     ):
         if code.endswith(ending):
             return said.format(code.removesuffix(ending).replace("_", " ").lower())
-    raise KeyError(f"{code}: say what it means in services/documents/codes.py")
+    return code.replace("_", " ").capitalize()
 
 
 def again(code: str) -> str:

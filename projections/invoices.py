@@ -23,6 +23,8 @@ from events.invoice import (
     InvoiceReopened,
     InvoiceRevised,
     InvoiceScheduled,
+    InvoiceScheduledBalanceChanged,
+    InvoiceScheduleDeferred,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
@@ -314,6 +316,12 @@ def not_scheduled(
 ) -> Iterable[Row]:
     why = fact.reason if isinstance(fact, ScheduleCreationSkipped) else fact.code
     yield Row((at.tenant, at.id), {"schedule_skipped_reason": why, "version": at.event.version})
+
+
+@invoices.on(InvoiceScheduleDeferred, InvoiceScheduledBalanceChanged)
+def told_its_schedules(fact: object, at: Place, own: Own) -> Iterable[Row]:
+    """Nothing of the invoice itself changes, but what is read is as new as its stream."""
+    yield Row((at.tenant, at.id), {"version": at.event.version})
 
 
 @invoices.on(PaymentRequested)

@@ -17,10 +17,12 @@ from events.payment import (
     ExternalPaymentDrafted,
     ExternalPaymentRecorded,
     PaymentActionRequired,
+    PaymentApplicationFailed,
     PaymentApplied,
     PaymentCanceled,
     PaymentCancellationFailed,
     PaymentCancellationRequested,
+    PaymentEnhancedDataReduced,
     PaymentFailed,
     PaymentHeldForReview,
     PaymentOutcomeUnknown,
@@ -37,6 +39,7 @@ from events.payment import (
     RefundReversedOnPayment,
 )
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
+from events.transfer import PaymentTransferRefused
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -253,6 +256,12 @@ def refund_reversed(fact: RefundReversedOnPayment, at: Place, own: Own) -> Itera
 
 @payments.on(PaymentCancellationRequested, PaymentCancellationFailed)
 def canceling(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"version": at.event.version})
+
+
+@payments.on(PaymentApplicationFailed, PaymentEnhancedDataReduced, PaymentTransferRefused)
+def said_more(fact: object, at: Place, own: Own) -> Iterable[Row]:
+    """No amount of the payment changes, but what is read is as new as its stream."""
     yield Row((at.tenant, at.id), {"version": at.event.version})
 
 

@@ -194,6 +194,17 @@ def cancellation_counted(fact: PaymentScheduleItemCanceled, at: Place, own: Own)
     yield _totals(at, planned=-fact.canceled.amount_minor, canceled=fact.canceled.amount_minor)
 
 
+@payment_schedules.on(
+    PaymentScheduleItemSkipped,
+    PaymentScheduleItemReleased,
+    PaymentScheduleItemClaimed,
+    PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemApplyFailed,
+)
+def item_went_on(fact: object, at: Place, own: Own) -> Iterable[Row]:
+    yield _totals(at)
+
+
 def _minor(amount: Money | None) -> int:
     return amount.amount_minor if amount else 0
 

@@ -50,20 +50,18 @@ def created(fact: ApiKeyCreated, at: Place, own: Own) -> Iterable[Row]:
         "accounts": None if fact.accounts is None else list(fact.accounts),
         "commands": None if fact.commands is None else list(fact.commands),
     }
-    yield Row(
-        (at.tenant, at.id), {**known, **lists, "created_at": at.time, **_by(at), "version": at.event.version}
-    )
+    yield Row((at.tenant, at.id), {**known, **lists, "created_at": at.time, **_by(at)})
 
 
 @api_keys.on(ApiKeyRevoked)
 def revoked(fact: ApiKeyRevoked, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"revoked_at": at.time, "revoked_reason": fact.reason, "version": at.event.version}
+    changes = {"revoked_at": at.time, "revoked_reason": fact.reason}
     yield Row((at.tenant, at.id), changes)
 
 
 @api_keys.on(ApiKeyUsed)
 def used(fact: ApiKeyUsed, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"last_used_at": fact.used_at, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"last_used_at": fact.used_at})
 
 
 @denials.on(AccessDenied)

@@ -112,13 +112,13 @@ payment_methods = Table(
 @accounts.on(facts.AccountRegistered)
 def registered(fact: facts.AccountRegistered, at: Place, own: Own) -> Iterable[Row]:
     known = {"name": fact.name, "status": "ACTIVE", "parent_account_id": fact.parent_account_id}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @accounts.on(facts.DefaultPaymentMethodSet, facts.DefaultPaymentMethodCleared)
 def default_method(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     method_id = fact.method_id if isinstance(fact, facts.DefaultPaymentMethodSet) else None
-    yield Row((at.tenant, at.id), {"default_method_id": method_id, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"default_method_id": method_id})
 
 
 @accounts.on(facts.BillingProfileDefined, facts.BillingProfileUpdated)
@@ -131,7 +131,7 @@ def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
         changes["billing_profiles"] = [*({**one, "is_default": False} for one in known), told]
     elif own["default_profile_id"] == fact.profile_id:
         changes["default_profile_id"] = None
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 def _profiles(own: Own) -> list[dict[str, Any]]:
@@ -157,32 +157,24 @@ def automatic_payments(fact: Any, at: Place, own: Own) -> Iterable[Row]:
         {**one, "skip_automatic_payments": skips} if one["profile_id"] == fact.profile_id else one
         for one in _profiles(own)
     ]
-    yield Row((at.tenant, at.id), {"billing_profiles": profiles, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"billing_profiles": profiles})
 
 
 @accounts.on(facts.PaymentMethodsReordered)
 def reordered(fact: facts.PaymentMethodsReordered, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"method_order": list(fact.method_ids), "version": at.event.version})
-
-
-@accounts.on(
-    facts.ApplicationRulesRun,
-    facts.PersonalDataErased,
-)
-def noted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"version": at.event.version})
+    yield Row((at.tenant, at.id), {"method_order": list(fact.method_ids)})
 
 
 @accounts.on(facts.PaymentHoldPlaced, facts.PaymentHoldReleased)
 def hold(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     placed = isinstance(fact, facts.PaymentHoldPlaced)
     changes = {"hold_reason": fact.reason if placed else None, "hold_until": fact.until if placed else None}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 @accounts.on(facts.AccountClosed)
 def closed(fact: facts.AccountClosed, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "CLOSED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "CLOSED"})
 
 
 def _balance(at: Place, currency: str, **changes: int) -> Row:
@@ -384,7 +376,6 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
             "status": "ACTIVE",
             "consecutive_failures": 0,
             "saved_at": at.time,
-            "version": at.event.version,
         },
     )
 
@@ -393,13 +384,13 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
 def method_updated(fact: methods.PaymentMethodDetailsUpdated, at: Place, own: Own) -> Iterable[Row]:
     names = ("network", "last4", "expiry_month", "expiry_year", "usage", "nickname", "mandate_reference")
     changed = {name: getattr(fact, name) for name in names if getattr(fact, name) is not None}
-    yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE", "version": at.event.version})
+    yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE"})
 
 
 @payment_methods.on(methods.PaymentMethodHealthChanged)
 def method_health(fact: methods.PaymentMethodHealthChanged, at: Place, own: Own) -> Iterable[Row]:
     names = ("consecutive_failures", "last_category", "hard_blocked_reason")
-    yield Row((at.tenant, at.id), {**{n: getattr(fact, n) for n in names}, "version": at.event.version})
+    yield Row((at.tenant, at.id), {n: getattr(fact, n) for n in names})
 
 
 _METHOD_STATUS = {
@@ -411,7 +402,7 @@ _METHOD_STATUS = {
 
 @payment_methods.on(*_METHOD_STATUS)
 def method_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": _METHOD_STATUS[type(fact)], "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": _METHOD_STATUS[type(fact)]})
 
 
 TABLES = (accounts, account_balances, payment_methods)

@@ -80,7 +80,6 @@ def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "lines": lines,
             "posted_at": fact.posted_at if is_posted else None,
             "effective_date": fact.effective_date if is_posted else None,
-            "version": at.event.version,
         },
     )
 
@@ -96,7 +95,7 @@ def _line(line: CreditMemoLine) -> dict[str, Any]:
 @credit_memos.on(CreditMemoApplied, CreditMemoUnapplied)
 def applied(fact: CreditMemoApplied | CreditMemoUnapplied, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.total.amount_minor if isinstance(fact, CreditMemoApplied) else -fact.total.amount_minor
-    changes = {"applied": Add(amount), "balance": fact.balance.amount_minor, "version": at.event.version}
+    changes = {"applied": Add(amount), "balance": fact.balance.amount_minor}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -106,36 +105,32 @@ def reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
         fact.amount.amount_minor if isinstance(fact, CreditMemoRefundReserved) else -fact.amount.amount_minor
     )
     moved = {"refund_reserved": Add(amount), "balance": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    yield Row((at.tenant, at.id), moved)
 
 
 @credit_memos.on(RefundAppliedToCreditMemo)
 def refunded(fact: RefundAppliedToCreditMemo, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.amount.amount_minor
     source = "refund_reserved" if fact.reserved else "balance"
-    yield Row(
-        (at.tenant, at.id), {"refunded": Add(amount), source: Add(-amount), "version": at.event.version}
-    )
+    yield Row((at.tenant, at.id), {"refunded": Add(amount), source: Add(-amount)})
 
 
 @credit_memos.on(RefundReversedOnCreditMemo)
 def refund_reversed(fact: RefundReversedOnCreditMemo, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.amount.amount_minor
-    yield Row(
-        (at.tenant, at.id), {"refunded": Add(-amount), "balance": Add(amount), "version": at.event.version}
-    )
+    yield Row((at.tenant, at.id), {"refunded": Add(-amount), "balance": Add(amount)})
 
 
 @credit_memos.on(CreditMemoLocked, CreditMemoUnlocked)
 def locked(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     by = fact.by if isinstance(fact, CreditMemoLocked) else None
-    yield Row((at.tenant, at.id), {"locked_by": by, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"locked_by": by})
 
 
 @credit_memos.on(CreditMemoVoided, CreditMemoCanceled)
 def ended(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     voided = isinstance(fact, CreditMemoVoided)
-    changes = {"status": "VOIDED" if voided else "CANCELED", "balance": 0, "version": at.event.version}
+    changes = {"status": "VOIDED" if voided else "CANCELED", "balance": 0}
     yield Row((at.tenant, at.id), {**changes, "debit_memo_id": fact.debit_memo_id} if voided else changes)
 
 
@@ -155,7 +150,6 @@ def debit_posted(fact: DebitMemoPosted, at: Place, own: Own) -> Iterable[Row]:
             "total": fact.total.amount_minor,
             "lines": [_line(line) for line in fact.lines],
             "posted_at": fact.posted_at,
-            "version": at.event.version,
         },
     )
 
@@ -163,12 +157,12 @@ def debit_posted(fact: DebitMemoPosted, at: Place, own: Own) -> Iterable[Row]:
 @debit_memos.on(DebitMemoInvoiced)
 def debit_invoiced(fact: DebitMemoInvoiced, at: Place, own: Own) -> Iterable[Row]:
     carried = {"invoicing": "INVOICED", "invoice_id": fact.invoice_id}
-    yield Row((at.tenant, at.id), {**carried, "version": at.event.version})
+    yield Row((at.tenant, at.id), carried)
 
 
 @debit_memos.on(DebitMemoVoided)
 def debit_voided(fact: DebitMemoVoided, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "VOIDED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "VOIDED"})
 
 
 TABLES = (credit_memos, debit_memos)

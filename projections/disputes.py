@@ -53,25 +53,24 @@ def opened(fact: DisputeOpened, at: Place, own: Own) -> Iterable[Row]:
                 for each in fact.taken_back
             ],
             "opened_at": fact.opened_at or at.time,
-            "version": at.event.version,
         },
     )
 
 
 @disputes.on(DisputeHoldRaised)
 def hold_raised(fact: DisputeHoldRaised, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"held": Add(fact.held.amount_minor), "version": at.event.version})
+    yield Row((at.tenant, at.id), {"held": Add(fact.held.amount_minor)})
 
 
 @disputes.on(DisputeEvidenceRequested)
 def evidence_requested(fact: DisputeEvidenceRequested, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"status": "EVIDENCE_DUE", "evidence_due_at": fact.due_at, "version": at.event.version}
+    changes = {"status": "EVIDENCE_DUE", "evidence_due_at": fact.due_at}
     yield Row((at.tenant, at.id), changes)
 
 
 @disputes.on(DisputeEvidenceSubmitted)
 def evidence_submitted(fact: DisputeEvidenceSubmitted, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"status": "SUBMITTED", "evidence": fact.evidence, "version": at.event.version}
+    changes = {"status": "SUBMITTED", "evidence": fact.evidence}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -82,7 +81,7 @@ _ENDED = {DisputeWon: "WON", DisputeLost: "LOST", DisputeAccepted: "ACCEPTED"}
 def ended(fact: DisputeWon | DisputeLost | DisputeAccepted, at: Place, own: Own) -> Iterable[Row]:
     fee = None if isinstance(fact, DisputeWon) or fact.fee is None else fact.fee.amount_minor
     changes = {"status": _ENDED[type(fact)], "fee": fee, "held": 0, "ended_at": at.time}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 TABLES = (disputes,)

@@ -27,11 +27,15 @@ class Touched(defaultdict[Table, dict[RowKey, dict[str, Any]]]):
 
 
 class Folder:
-    """The tables' handlers, by topic; and the table whose row each kind of stream is."""
+    """The tables' handlers, by topic; and the table whose row each kind of stream is.
+
+    A row that has a `version` has that of its stream, whatever its handlers tell of.
+    """
 
     def __init__(self, tables: Sequence[Table]) -> None:
         self.tables = tuple(tables)
         self._own = {table.kind: table for table in tables if table.kind}
+        self._versioned = {kind for kind, table in self._own.items() if "version" in table.names}
         self._handlers: dict[str, list[tuple[Table, Handler]]] = {
             topic: [(table, table.handlers[fact]) for table in tables if fact in table.handlers]
             for topic, fact in FACTS.items()
@@ -44,8 +48,12 @@ class Folder:
 
     def places(self, events: Iterable[Recorded], touched: Touched) -> list[Place]:
         """Where each event stands that some table tells of; the rows of their own aggregates are touched."""
-        handlers, owned = self._handlers, self._own
-        places = [place(event) for event in events if handlers.get(event.topic) != []]
+        handlers, owned, versioned = self._handlers, self._own, self._versioned
+        places = [
+            at
+            for event in events
+            if (at := place(event)).kind in versioned or handlers.get(event.topic) != []
+        ]
         for at in places:
             table = owned.get(at.kind)
             if table:
@@ -57,13 +65,13 @@ class Folder:
 
         Rows that are only appended are made at once.
         """
-        later = Touched()
+        later, versioned = Touched(), self._versioned
         for at in places:
             event = at.event
             fact, position = decode(event.topic, event.data), event.position
             table, key = self._own.get(at.kind), (at.tenant, at.id)
             own = rows[table][key] if table else {}
-            to_own: list[Mapping[str, Any]] = []
+            to_own: list[Mapping[str, Any]] = [{"version": event.version}] if at.kind in versioned else []
             for changed, handler in self._handlers[event.topic]:
                 for other, changes in handler(fact, at, own):
                     if changed is table and other == key:

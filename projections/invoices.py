@@ -23,8 +23,6 @@ from events.invoice import (
     InvoiceReopened,
     InvoiceRevised,
     InvoiceScheduled,
-    InvoiceScheduledBalanceChanged,
-    InvoiceScheduleDeferred,
     InvoiceSettled,
     InvoiceSettlementStatusChanged,
     InvoiceUnlocked,
@@ -126,7 +124,6 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
             **_references(fact),
             "is_negative": fact.is_negative,
             "has_negative_lines": fact.has_negative_lines,
-            "version": at.event.version,
         },
     )
 
@@ -152,7 +149,6 @@ def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Itera
             "lines": [_line(line_no, line, owed=False) for line_no, line in enumerate(said.lines, start=1)],
             "is_negative": said.total.amount_minor < 0,
             "has_negative_lines": any(line.line_total.amount_minor < 0 for line in said.lines),
-            "version": at.event.version,
         },
     )
 
@@ -164,24 +160,24 @@ def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
 
 @invoices.on(InvoiceDraftCanceled)
 def given_up(fact: InvoiceDraftCanceled, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "CANCELED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "CANCELED"})
 
 
 @invoices.on(InvoiceVoided)
 def voided(fact: InvoiceVoided, at: Place, own: Own) -> Iterable[Row]:
     changes = {"status": "VOIDED", "voided_by": fact.credit_memo_id}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 @invoices.on(InvoiceDueDateExtended)
 def due_later(fact: InvoiceDueDateExtended, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"due_date": fact.due_date, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"due_date": fact.due_date})
 
 
 @invoices.on(InvoiceWrittenOff, InvoiceWriteOffReversed)
 def written_off(fact: InvoiceWrittenOff | InvoiceWriteOffReversed, at: Place, own: Own) -> Iterable[Row]:
     sign = 1 if isinstance(fact, InvoiceWrittenOff) else -1
-    changes = {"written_off": Add(sign * fact.amount.amount_minor), "version": at.event.version}
+    changes = {"written_off": Add(sign * fact.amount.amount_minor)}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -241,7 +237,6 @@ def settled_by(fact: Any, at: Place, own: Own) -> Iterable[Row]:
                 ((applied.line_id, sign * applied.amount.amount_minor) for applied in fact.applications),
             ),
             "settlement_level": level,
-            "version": at.event.version,
         },
     )
 
@@ -255,59 +250,54 @@ def converted(fact: NegativeInvoiceLinesConverted, at: Place, own: Own) -> Itera
             "converted_negative": Add(fact.total.amount_minor),
             "balance": fact.balance.amount_minor,
             "lines": _lines_less(own, "converted_negative_minor", amounts),
-            "version": at.event.version,
         },
     )
 
 
 @invoices.on(InvoiceSettlementStatusChanged)
 def status_changed(fact: InvoiceSettlementStatusChanged, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"settlement_status": fact.status, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"settlement_status": fact.status})
 
 
 @invoices.on(InvoiceSettled)
 def settled(fact: InvoiceSettled, at: Place, own: Own) -> Iterable[Row]:
-    yield Row(
-        (at.tenant, at.id), {"full_settlement_date": fact.full_settlement_date, "version": at.event.version}
-    )
+    yield Row((at.tenant, at.id), {"full_settlement_date": fact.full_settlement_date})
 
 
 @invoices.on(InvoiceReopened)
 def reopened(fact: InvoiceReopened, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"full_settlement_date": None, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"full_settlement_date": None})
 
 
 @invoices.on(InvoiceLocked, InvoiceUnlocked)
 def locked(fact: InvoiceLocked | InvoiceUnlocked, at: Place, own: Own) -> Iterable[Row]:
     by, since = (fact.by, at.time) if isinstance(fact, InvoiceLocked) else (None, None)
     held = {"locked_by": by, "locked_since": since}
-    yield Row((at.tenant, at.id), {**held, "version": at.event.version})
+    yield Row((at.tenant, at.id), held)
 
 
 @invoices.on(InvoiceDisputed, InvoiceDisputeEnded)
 def disputed(fact: InvoiceDisputed | InvoiceDisputeEnded, at: Place, own: Own) -> Iterable[Row]:
     sign = 1 if isinstance(fact, InvoiceDisputed) else -1
-    changes = {"disputed": Add(sign * fact.amount.amount_minor), "version": at.event.version}
+    changes = {"disputed": Add(sign * fact.amount.amount_minor)}
     yield Row((at.tenant, at.id), changes)
 
 
 @invoices.on(InvoiceExcludedFromPayments)
 def excluded(fact: InvoiceExcludedFromPayments, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"exclusion_reason": fact.reason, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"exclusion_reason": fact.reason})
 
 
 @invoices.on(InvoiceScheduled)
 def scheduled(fact: InvoiceScheduled, at: Place, own: Own) -> Iterable[Row]:
     changes = {"payment_schedule_id": fact.payment_schedule_id, "schedule_skipped_reason": None}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 @invoices.on(InvoiceUnscheduled)
 def unscheduled(fact: InvoiceUnscheduled, at: Place, own: Own) -> Iterable[Row]:
-    changes: dict[str, Any] = {"version": at.event.version}
     if own["payment_schedule_id"] == fact.payment_schedule_id:
-        changes["payment_schedule_id"] = None
-    yield Row((at.tenant, at.id), changes)
+        yield Row((at.tenant, at.id), {"payment_schedule_id": None})
 
 
 @invoices.on(ScheduleCreationSkipped, ScheduleCreationFailed)
@@ -315,13 +305,7 @@ def not_scheduled(
     fact: ScheduleCreationSkipped | ScheduleCreationFailed, at: Place, own: Own
 ) -> Iterable[Row]:
     why = fact.reason if isinstance(fact, ScheduleCreationSkipped) else fact.code
-    yield Row((at.tenant, at.id), {"schedule_skipped_reason": why, "version": at.event.version})
-
-
-@invoices.on(InvoiceScheduleDeferred, InvoiceScheduledBalanceChanged)
-def told_its_schedules(fact: object, at: Place, own: Own) -> Iterable[Row]:
-    """Nothing of the invoice itself changes, but what is read is as new as its stream."""
-    yield Row((at.tenant, at.id), {"version": at.event.version})
+    yield Row((at.tenant, at.id), {"schedule_skipped_reason": why})
 
 
 @invoices.on(PaymentRequested)

@@ -19,7 +19,7 @@ _KEPT = (
 
 def _begun(fact: Any, at: Place, **more: Any) -> Row:
     kept = {name: getattr(fact, name) for name in _KEPT}
-    fresh = {"consecutive_failures": 0, "saved_at": at.time, "version": at.event.version}
+    fresh = {"consecutive_failures": 0, "saved_at": at.time}
     return Row((at.tenant, at.id), {**kept, **fresh, **more})
 
 
@@ -50,26 +50,26 @@ def requested(fact: methods.PaymentMethodTokenizationRequested, at: Place, own: 
 @payment_methods.on(methods.PaymentMethodTokenized)
 def tokenized(fact: methods.PaymentMethodTokenized, at: Place, own: Own) -> Iterable[Row]:
     status = "AWAITING" if fact.awaits else "ACTIVE"
-    yield Row((at.tenant, at.id), {"status": status, "awaits": fact.awaits, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": status, "awaits": fact.awaits})
 
 
 @payment_methods.on(methods.PaymentMethodActivated)
 def activated(fact: methods.PaymentMethodActivated, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "ACTIVE", "awaits": None, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "ACTIVE", "awaits": None})
 
 
 @payment_methods.on(methods.PaymentMethodErrored, methods.PaymentMethodTokenizationFailed)
 def errored(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     known = {"status": "ERRORED", "awaits": None, "last_category": fact.category}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @payment_methods.on(methods.PaymentMethodShared)
 def shared(fact: methods.PaymentMethodShared, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"shared_within_account": fact.shared, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"shared_within_account": fact.shared})
 
 
 @payment_methods.on(methods.MandateRecorded, methods.MandateRevoked)
 def mandate(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     reference = fact.reference if isinstance(fact, methods.MandateRecorded) else None
-    yield Row((at.tenant, at.id), {"mandate_reference": reference, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"mandate_reference": reference})

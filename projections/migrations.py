@@ -39,7 +39,7 @@ token_migration_rows = Table(
 
 
 def _job(at: Place, **changes: Any) -> Row:
-    return Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    return Row((at.tenant, at.id), changes)
 
 
 @token_migrations.on(facts.TokenMigrationCreated)

@@ -40,39 +40,39 @@ def received(fact: news.NotificationReceived, at: Place, own: Own) -> Iterable[R
         **_told(fact),
         "operation_key": fact.operation_key,
     }
-    yield Row((at.tenant, at.id), {**known, "status": "WAITING", "version": at.event.version})
+    yield Row((at.tenant, at.id), {**known, "status": "WAITING"})
 
 
 @notifications.on(news.NotificationDeferred)
 def deferred(fact: news.NotificationDeferred, at: Place, own: Own) -> Iterable[Row]:
     known = {"tries": fact.tries, "next_match_at": fact.next_match_at}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @notifications.on(news.NotificationMatched)
 def matched(fact: news.NotificationMatched, at: Place, own: Own) -> Iterable[Row]:
     names = ("account_id", "operation", "operation_key", "target_kind", "target_id")
     known = {**{name: getattr(fact, name) for name in names}, "matched_by": fact.by, "matched_at": at.time}
-    more = {"status": "MATCHED", "reason": None, "next_match_at": None, "version": at.event.version}
+    more = {"status": "MATCHED", "reason": None, "next_match_at": None}
     yield Row((at.tenant, at.id), {**known, **more})
 
 
 @notifications.on(news.NotificationUnmatched)
 def unmatched(fact: news.NotificationUnmatched, at: Place, own: Own) -> Iterable[Row]:
     known = {"status": "UNMATCHED", "reason": fact.reason, "next_match_at": None}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @notifications.on(news.NotificationReplayed)
 def replayed(fact: news.NotificationReplayed, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"replays": fact.replay_no, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"replays": fact.replay_no})
 
 
 @notifications.on(news.NotificationRejected)
 def rejected(fact: news.NotificationRejected, at: Place, own: Own) -> Iterable[Row]:
     names = ("gateway_id", "digest", "raw_ref", "received_at")
     known = {**{name: getattr(fact, name) for name in names}, "reason": f"{fact.reason}: {fact.detail}"}
-    yield Row((at.tenant, at.id), {**known, "status": "REJECTED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {**known, "status": "REJECTED"})
 
 
 # -- the gateway log has a row of each notification, beside those of our own calls

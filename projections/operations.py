@@ -71,7 +71,7 @@ def registered(fact: gw.GatewayRegistered, at: Place, own: Own) -> Iterable[Row]
     operations = list(fact.capabilities.operations)
     yield Row(
         (at.tenant, at.id),
-        {**kept, "status": "ACTIVE", "operations": operations, "version": at.event.version},
+        {**kept, "status": "ACTIVE", "operations": operations},
     )
 
 
@@ -79,24 +79,19 @@ def registered(fact: gw.GatewayRegistered, at: Place, own: Own) -> Iterable[Row]
 def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     known: dict[type[Any], str] = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
     status: str = known.get(fact.__class__) or fact.status
-    yield Row((at.tenant, at.id), {"status": status, "version": at.event.version})
-
-
-@gateways.on(gw.GatewayCredentialRotated)
-def rotated(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": status})
 
 
 @gateways.on(gw.GatewayCircuitOpened)
 def circuit_opened(fact: gw.GatewayCircuitOpened, at: Place, own: Own) -> Iterable[Row]:
     open = {"circuit_open_until": fact.until, "circuit_reason": fact.reason}
-    yield Row((at.tenant, at.id), {**open, "version": at.event.version})
+    yield Row((at.tenant, at.id), open)
 
 
 @gateways.on(gw.GatewayCircuitClosed)
 def circuit_closed(fact: gw.GatewayCircuitClosed, at: Place, own: Own) -> Iterable[Row]:
     closed = {"circuit_open_until": None, "circuit_reason": None}
-    yield Row((at.tenant, at.id), {**closed, "version": at.event.version})
+    yield Row((at.tenant, at.id), closed)
 
 
 @gateway_log.on(call.GatewayCallPlanned)
@@ -122,7 +117,6 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
             if method
             else None,
             "planned_at": at.time,
-            "version": at.event.version,
         },
     )
 
@@ -132,7 +126,6 @@ def _answered(fact: Any, at: Place, status: str) -> dict[str, Any]:
     return {
         **{name: getattr(fact.outcome, name) for name in names},
         "interaction_status": status,
-        "version": at.event.version,
     }
 
 
@@ -162,7 +155,7 @@ def acknowledged(fact: call.GatewayCallPending, at: Place, own: Own) -> Iterable
 def timed_out(fact: call.GatewayCallTimedOut, at: Place, own: Own) -> Iterable[Row]:
     known = {"sent_at": fact.sent_at, "next_query_at": fact.next_query_at, "raw_message": fact.reason}
     more = {"interaction_status": "Timeout", "result_code": "Indeterminate", "sends": own["sends"] + 1}
-    yield Row((at.tenant, at.id), {**known, **more, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**known, **more})
 
 
 @gateway_log.on(call.GatewayCallNotSent)
@@ -177,19 +170,19 @@ def not_sent(fact: call.GatewayCallNotSent, at: Place, own: Own) -> Iterable[Row
 @gateway_log.on(call.GatewayStatusQueried)
 def queried(fact: call.GatewayStatusQueried, at: Place, own: Own) -> Iterable[Row]:
     known = {"queries": fact.queries, "next_query_at": fact.next_query_at}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @gateway_log.on(call.GatewayReplayPlanned)
 def replay_planned(fact: call.GatewayReplayPlanned, at: Place, own: Own) -> Iterable[Row]:
     known = {"queries": fact.queries, "next_query_at": fact.at}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @gateway_log.on(call.GatewayResolutionProposed)
 def resolution_proposed(fact: call.GatewayResolutionProposed, at: Place, own: Own) -> Iterable[Row]:
     known = {"proposed_outcome": fact.outcome, "proposed_by": fact.proposed_by}
-    yield Row((at.tenant, at.id), {**known, "version": at.event.version})
+    yield Row((at.tenant, at.id), known)
 
 
 @gateway_log.on(call.GatewayOutcomeResolved)

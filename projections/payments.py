@@ -17,12 +17,8 @@ from events.payment import (
     ExternalPaymentDrafted,
     ExternalPaymentRecorded,
     PaymentActionRequired,
-    PaymentApplicationFailed,
     PaymentApplied,
     PaymentCanceled,
-    PaymentCancellationFailed,
-    PaymentCancellationRequested,
-    PaymentEnhancedDataReduced,
     PaymentFailed,
     PaymentHeldForReview,
     PaymentOutcomeUnknown,
@@ -39,7 +35,6 @@ from events.payment import (
     RefundReversedOnPayment,
 )
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
-from events.transfer import PaymentTransferRefused
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -125,7 +120,6 @@ def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
             "intended": intended,
             "requested_at": fact.requested_at,
             "operation_key": fact.gateway_idempotency_key,
-            "version": at.event.version,
         },
     )
 
@@ -150,7 +144,6 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "reference": fact.reference,
             "requested_at": fact.recorded_at,
             "processed_at": fact.recorded_at,
-            "version": at.event.version,
         },
     )
 
@@ -163,7 +156,6 @@ def drafted(fact: ExternalPaymentDrafted | DraftPaymentEdited, at: Place, own: O
         "instrument": fact.instrument,
         "method_display": fact.instrument.lower(),
         "reference": fact.reference,
-        "version": at.event.version,
     }
     if isinstance(fact, ExternalPaymentDrafted):
         said |= {"number": fact.number, "account_id": fact.account_id, "type": "EXTERNAL", "status": "DRAFT"}
@@ -172,7 +164,7 @@ def drafted(fact: ExternalPaymentDrafted | DraftPaymentEdited, at: Place, own: O
 
 @payments.on(DraftPaymentDeleted)
 def draft_deleted(fact: DraftPaymentDeleted, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "DELETED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "DELETED"})
 
 
 @payments.on(PaymentProcessed)
@@ -192,7 +184,6 @@ def processed(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
             "raw_code": None,
             "in_flight": False,
             "processed_at": at.time,
-            "version": at.event.version,
         },
     )
 
@@ -202,9 +193,7 @@ def failed(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
     kept = {
         name: getattr(fact, name) for name in ("result_code", "category", "raw_code", "raw_message", "hard")
     }
-    yield Row(
-        (at.tenant, at.id), {**kept, "status": "FAILED", "in_flight": False, "version": at.event.version}
-    )
+    yield Row((at.tenant, at.id), {**kept, "status": "FAILED", "in_flight": False})
 
 
 _STATUS = {
@@ -217,13 +206,13 @@ _STATUS = {
 
 @payments.on(*_STATUS)
 def waiting(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)], "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
 
 
 @payments.on(PaymentApplied, PaymentUnapplied)
 def applied(fact: PaymentApplied | PaymentUnapplied, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.total.amount_minor if isinstance(fact, PaymentApplied) else -fact.total.amount_minor
-    changes = {"applied": Add(amount), "unapplied": fact.unapplied.amount_minor, "version": at.event.version}
+    changes = {"applied": Add(amount), "unapplied": fact.unapplied.amount_minor}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -233,7 +222,7 @@ def reserved(fact: Any, at: Place, own: Own) -> Iterable[Row]:
         fact.amount.amount_minor if isinstance(fact, RefundReservedOnPayment) else -fact.amount.amount_minor
     )
     moved = {"refund_reserved": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    yield Row((at.tenant, at.id), moved)
 
 
 @payments.on(RefundAppliedToPayment)
@@ -244,25 +233,14 @@ def refunded(fact: RefundAppliedToPayment, at: Place, own: Own) -> Iterable[Row]
         if fact.reserved
         else {"unapplied": Add(-amount), "refundable": Add(-amount)}
     )
-    yield Row((at.tenant, at.id), {"refunded": Add(amount), **source, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"refunded": Add(amount), **source})
 
 
 @payments.on(RefundReversedOnPayment)
 def refund_reversed(fact: RefundReversedOnPayment, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.amount.amount_minor
     moved = {"refunded": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
-
-
-@payments.on(PaymentCancellationRequested, PaymentCancellationFailed)
-def canceling(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"version": at.event.version})
-
-
-@payments.on(PaymentApplicationFailed, PaymentEnhancedDataReduced, PaymentTransferRefused)
-def said_more(fact: object, at: Place, own: Own) -> Iterable[Row]:
-    """No amount of the payment changes, but what is read is as new as its stream."""
-    yield Row((at.tenant, at.id), {"version": at.event.version})
+    yield Row((at.tenant, at.id), moved)
 
 
 @payments.on(PaymentReturned)
@@ -271,7 +249,7 @@ def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
     moved = {"returned": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
     why = {"category": fact.category, "raw_code": fact.code, "hard": fact.hard}
     owed = {"status": "RETURNED", "overdrawn": Add(fact.overdrawn.amount_minor)}
-    yield Row((at.tenant, at.id), {**moved, **why, **owed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **why, **owed})
 
 
 @payments.on(PaymentOverdraftReduced)
@@ -279,12 +257,12 @@ def overdraft_reduced(fact: PaymentOverdraftReduced, at: Place, own: Own) -> Ite
     amount = fact.amount.amount_minor
     bucket = "returned" if own["status"] == "RETURNED" else "disputed_lost"
     moved = {bucket: Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "overdrawn": Add(-amount), "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, "overdrawn": Add(-amount)})
 
 
 @payments.on(PaymentOverdraftWrittenOff)
 def written_off(fact: PaymentOverdraftWrittenOff, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"overdrawn": Add(-fact.amount.amount_minor), "version": at.event.version}
+    changes = {"overdrawn": Add(-fact.amount.amount_minor)}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -292,14 +270,14 @@ def written_off(fact: PaymentOverdraftWrittenOff, at: Place, own: Own) -> Iterab
 def disputed(fact: ChargebackOpened, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.held.amount_minor
     moved = {"dispute_held": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "has_dispute": True, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, "has_dispute": True})
 
 
 @payments.on(ChargebackHoldRaised)
 def more_is_disputed(fact: ChargebackHoldRaised, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.held.amount_minor
     moved = {"dispute_held": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
-    yield Row((at.tenant, at.id), {**moved, "version": at.event.version})
+    yield Row((at.tenant, at.id), moved)
 
 
 @payments.on(ChargebackWon)
@@ -307,7 +285,7 @@ def dispute_won(fact: ChargebackWon, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.released.amount_minor
     moved = {"dispute_held": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
     left = own["dispute_held"] > amount
-    yield Row((at.tenant, at.id), {**moved, "has_dispute": left, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, "has_dispute": left})
 
 
 @payments.on(ChargebackLost)
@@ -315,7 +293,7 @@ def dispute_lost(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.lost.amount_minor
     moved = {"dispute_held": Add(-amount), "disputed_lost": Add(amount)}
     owed = {"overdrawn": Add(fact.overdrawn.amount_minor), "has_dispute": own["dispute_held"] > amount}
-    yield Row((at.tenant, at.id), {**moved, **owed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **owed})
 
 
 @payments.on(PaymentSettledByGateway)
@@ -328,20 +306,20 @@ def settled(fact: PaymentSettledByGateway, at: Place, own: Own) -> Iterable[Row]
         "settlement_amount": Add(fact.settled.amount_minor),
         "gateway_fee": Add(fact.fee.amount_minor),
     }
-    yield Row((at.tenant, at.id), {**told, **paid, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**told, **paid})
 
 
 @payments.on(PaymentTakenBackByGateway)
 def taken_back(fact: PaymentTakenBackByGateway, at: Place, own: Own) -> Iterable[Row]:
     moved = {"taken_back_by_gateway": Add(fact.amount.amount_minor)}
     fee = {"gateway_fee": Add(fact.fee.amount_minor), "settlement_currency": fact.fee.currency}
-    yield Row((at.tenant, at.id), {**moved, **fee, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **fee})
 
 
 @payments.on(PaymentCanceled)
 def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
     nothing = {"received": 0, "unapplied": 0, "refundable": 0, "in_flight": False}
-    yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED"})
 
 
 @authorizations.on(AuthorizationRequested, AuthorizationRecorded)
@@ -362,7 +340,6 @@ def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "expires_at": fact.expires_at if known else None,
             "requested_at": at.time,
             "adjustments": [],
-            "version": at.event.version,
         },
     )
 
@@ -376,7 +353,6 @@ def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
             "balance": own["amount"],
             "gateway_ref": fact.gateway_ref,
             "expires_at": fact.expires_at,
-            "version": at.event.version,
         },
     )
 
@@ -397,7 +373,7 @@ def authorization_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     status = _AUTH_STATUS[type(fact)]
     gone = {"balance": 0} if status in ("FAILED", "EXPIRED", "CANCELED") else {}
     why = {name: getattr(fact, name) for name in ("category", "raw_code")} if status == "FAILED" else {}
-    yield Row((at.tenant, at.id), {**gone, **why, "status": status, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**gone, **why, "status": status})
 
 
 def _moved(
@@ -411,7 +387,7 @@ def _moved(
     }
     is_held = more.get("status", own["status"]) == "PROCESSED"
     balance = max(own["amount"] - sum(amounts.values()), 0) if is_held else 0
-    return Row((at.tenant, at.id), {**amounts, **more, "balance": balance, "version": at.event.version})
+    return Row((at.tenant, at.id), {**amounts, **more, "balance": balance})
 
 
 def _if_full(own: Own, amount: int, status: str) -> dict[str, Any]:
@@ -466,11 +442,6 @@ def _adjusted(
     if any(adjustment["id"] == id for adjustment in known):
         return [a | {"status": status} if a["id"] == id else a for a in known]
     return [*known, {"id": id, "number": number, "amount_minor": amount_minor, "status": status}]
-
-
-@authorizations.on(auth.AuthorizationReversalPending)
-def reversal_pending(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"version": at.event.version})
 
 
 TABLES = (payments, authorizations)

@@ -91,7 +91,7 @@ settlement_reports = Table(
 
 
 def _row(at: Place, **changes: Any) -> Row:
-    return Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    return Row((at.tenant, at.id), changes)
 
 
 @settlement_reports.on(SettlementReportOpened)

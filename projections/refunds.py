@@ -93,7 +93,6 @@ def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
             "method_display": display(fact.method),
             "method_type": fact.method.type,
             "operation_key": fact.gateway_idempotency_key,
-            "version": at.event.version,
         },
     )
 
@@ -108,7 +107,6 @@ def approval_requested(fact: RefundApprovalRequested, at: Place, own: Own) -> It
             "status": "AWAITING_APPROVAL",
             "currency": fact.amount.currency,
             "amount": fact.amount.amount_minor,
-            "version": at.event.version,
         },
     )
 
@@ -122,12 +120,12 @@ def settled(fact: RefundSettledByGateway, at: Place, own: Own) -> Iterable[Row]:
         "gateway_fee": Add(fact.fee.amount_minor),
     }
     told = {"payout_id": fact.payout_id, "settlement_currency": fact.settled.currency}
-    yield Row((at.tenant, at.id), {**told, **paid, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**told, **paid})
 
 
 @refunds.on(RefundApproved)
 def approved(fact: RefundApproved, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"approved_by": fact.by, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"approved_by": fact.by})
 
 
 @refunds.on(ExternalRefundRecorded)
@@ -152,7 +150,6 @@ def recorded(fact: ExternalRefundRecorded, at: Place, own: Own) -> Iterable[Row]
             "method_display": fact.instrument.lower(),
             "requested_at": at.time,
             "processed_at": at.time,
-            "version": at.event.version,
         },
     )
 
@@ -165,13 +162,13 @@ def processed(fact: RefundProcessed, at: Place, own: Own) -> Iterable[Row]:
         "gateway_ref": fact.gateway_ref,
         "processed_at": at.time,
     }
-    yield Row((at.tenant, at.id), {**known, "category": None, "raw_code": None, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**known, "category": None, "raw_code": None})
 
 
 @refunds.on(RefundFailed)
 def failed(fact: RefundFailed, at: Place, own: Own) -> Iterable[Row]:
     kept = {name: getattr(fact, name) for name in ("result_code", "category", "raw_code", "raw_message")}
-    yield Row((at.tenant, at.id), {**kept, "status": "FAILED", "version": at.event.version})
+    yield Row((at.tenant, at.id), {**kept, "status": "FAILED"})
 
 
 _STATUS = {
@@ -186,12 +183,12 @@ _STATUS = {
 
 @refunds.on(*_STATUS)
 def status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)], "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
 
 
 @refunds.on(RefundApplied)
 def lined(fact: RefundApplied, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"lined": Add(fact.amount.amount_minor), "version": at.event.version})
+    yield Row((at.tenant, at.id), {"lined": Add(fact.amount.amount_minor)})
 
 
 def _step(own: Own, at: Place, name: str, **more: Any) -> list[Any]:
@@ -217,7 +214,6 @@ def orchestration_requested(fact: RefundOrchestrationRequested, at: Place, own: 
             "amount": fact.amount.amount_minor,
             "legs": [],
             "steps": _step({}, at, "REQUESTED"),
-            "version": at.event.version,
         },
     )
 
@@ -256,7 +252,6 @@ def planned(fact: RefundPlanMade, at: Place, own: Own) -> Iterable[Row]:
                 "leftover_minor": fact.leftover.amount_minor,
             },
             "steps": _step(own, at, "PLANNED"),
-            "version": at.event.version,
         },
     )
 
@@ -265,14 +260,14 @@ def planned(fact: RefundPlanMade, at: Place, own: Own) -> Iterable[Row]:
 def executed(fact: orch.RefundPlanExecuted, at: Place, own: Own) -> Iterable[Row]:
     yield Row(
         (at.tenant, at.id),
-        {"status": "REFUNDING", "steps": _step(own, at, "REFUNDING"), "version": at.event.version},
+        {"status": "REFUNDING", "steps": _step(own, at, "REFUNDING")},
     )
 
 
 @orchestrations.on(orch.RefundOrchestrationWaitingForPayment)
 def waiting(fact: orch.RefundOrchestrationWaitingForPayment, at: Place, own: Own) -> Iterable[Row]:
     steps = _step(own, at, "WAITING_FOR_PAYMENT", payments=list(fact.payment_ids), behind=fact.behind)
-    changes = {"status": "WAITING_FOR_PAYMENT", "steps": steps, "version": at.event.version}
+    changes = {"status": "WAITING_FOR_PAYMENT", "steps": steps}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -289,7 +284,7 @@ def leg_requested(fact: orch.RefundLegRequested, at: Place, own: Own) -> Iterabl
     }
     others = [known for known in _legs(own) if known["leg_no"] != fact.leg_no]
     legs = sorted([*others, leg], key=itemgetter("leg_no"))
-    yield Row((at.tenant, at.id), {**_moved(legs), "version": at.event.version})
+    yield Row((at.tenant, at.id), _moved(legs))
 
 
 def _with_leg(own: Own, leg_no: int, **changes: Any) -> list[Any]:
@@ -306,7 +301,7 @@ def leg_succeeded(fact: orch.RefundLegSucceeded, at: Place, own: Own) -> Iterabl
         "refunded": Add(fact.amount.amount_minor),
         **_moved(_with_leg(own, fact.leg_no, status="SUCCEEDED")),
     }
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 def _moved(legs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -322,7 +317,7 @@ def _moved(legs: list[dict[str, Any]]) -> dict[str, Any]:
 def leg_pending(fact: orch.RefundLegPending, at: Place, own: Own) -> Iterable[Row]:
     legs = _with_leg(own, fact.leg_no, status="PENDING", pending=fact.reason)
     steps = _step(own, at, "AWAITING_GATEWAY", leg_no=fact.leg_no, pending=fact.reason)
-    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps})
 
 
 @orchestrations.on(orch.RefundLegFailed)
@@ -331,7 +326,7 @@ def leg_failed(fact: orch.RefundLegFailed, at: Place, own: Own) -> Iterable[Row]
     legs = _with_leg(
         own, fact.leg_no, status="FAILED", error=fact.raw_code, category=fact.category, retry_at=retry_at
     )
-    yield Row((at.tenant, at.id), {**_moved(legs), "version": at.event.version})
+    yield Row((at.tenant, at.id), _moved(legs))
 
 
 @orchestrations.on(orch.RefundLegFellBack)
@@ -342,7 +337,7 @@ def leg_fell_back(fact: orch.RefundLegFellBack, at: Place, own: Own) -> Iterable
     steps = _step(
         own, at, f"FALLBACK {fact.to_option}", leg_no=fact.leg_no, amount_minor=fact.amount.amount_minor
     )
-    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**_moved(legs), "steps": steps})
 
 
 @orchestrations.on(orch.ManualActionRequested, orch.ManualActionResolved)
@@ -352,7 +347,7 @@ def manual(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     legs = _with_leg(own, fact.leg_no, status="MANUAL") if asked else own["legs"]
     yield Row(
         (at.tenant, at.id),
-        {"status": status, "legs": legs, "steps": _step(own, at, status), "version": at.event.version},
+        {"status": status, "legs": legs, "steps": _step(own, at, status)},
     )
 
 
@@ -365,7 +360,6 @@ def completed(fact: orch.RefundOrchestrationCompleted, at: Place, own: Own) -> I
             "open_credit": fact.open_credit.amount_minor,
             "reason": fact.reason,
             "steps": _step(own, at, fact.status),
-            "version": at.event.version,
         },
     )
 
@@ -377,14 +371,14 @@ def orchestration_reopened(fact: orch.RefundOrchestrationReopened, at: Place, ow
         "refunded": Add(-fact.amount.amount_minor),
         "steps": _step(own, at, "REOPENED"),
     }
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 @orchestrations.on(orch.RefundOrchestrationFailed, orch.RefundOrchestrationCanceled)
 def orchestration_ended(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     status = "FAILED" if isinstance(fact, orch.RefundOrchestrationFailed) else "CANCELED"
     changes = {"status": status, "reason": fact.reason, "steps": _step(own, at, status)}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 TABLES = (refunds, orchestrations)

@@ -35,7 +35,7 @@ schedule_policies = Table(
 @schedule_policies.on(SchedulePolicyCreated)
 def policy_created(fact: SchedulePolicyCreated, at: Place, own: Own) -> Iterable[Row]:
     none: list[dict[str, Any]] = []
-    changes = {"name": fact.name, "status": "DRAFT", "treatments": none, "version": at.event.version}
+    changes = {"name": fact.name, "status": "DRAFT", "treatments": none}
     yield Row((at.tenant, at.id), changes)
 
 
@@ -92,18 +92,18 @@ def _detail(detail: Detail) -> dict[str, Any]:
 
 
 def _treatments(at: Place, treatments: list[Any]) -> Row:
-    return Row((at.tenant, at.id), {"treatments": treatments, "version": at.event.version})
+    return Row((at.tenant, at.id), {"treatments": treatments})
 
 
 @schedule_policies.on(SchedulePolicyActivated)
 def policy_activated(fact: SchedulePolicyActivated, at: Place, own: Own) -> Iterable[Row]:
     changes = {"status": "ACTIVE", "default_treatment_id": fact.default_treatment_id}
-    yield Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    yield Row((at.tenant, at.id), changes)
 
 
 @schedule_policies.on(SchedulePolicyDeactivated)
 def policy_deactivated(fact: SchedulePolicyDeactivated, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": "INACTIVE", "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": "INACTIVE"})
 
 
 @schedule_policies.on(DefaultSchedulePolicyChanged)

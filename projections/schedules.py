@@ -126,7 +126,6 @@ def created(fact: PaymentScheduleCreated, at: Place, own: Own) -> Iterable[Row]:
             "total_requested": fact.total_requested.amount_minor,
             "available_requested": fact.total_requested.amount_minor,
             "created_at": fact.created_at,
-            "version": at.event.version,
         },
     )
 
@@ -142,7 +141,7 @@ _STATUS = {
 def went_on(
     fact: PaymentScheduleOpened | PaymentScheduleCanceled | PaymentScheduleCompleted, at: Place, own: Own
 ) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)], "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
 
 
 def _totals(at: Place, planned: int = 0, processed: int = 0, applied: int = 0, canceled: int = 0) -> Row:
@@ -156,7 +155,7 @@ def _totals(at: Place, planned: int = 0, processed: int = 0, applied: int = 0, c
         "total_canceled": canceled,
     }
     changes = {name: Add(amount) for name, amount in moved.items() if amount}
-    return Row((at.tenant, at.id), {**changes, "version": at.event.version})
+    return Row((at.tenant, at.id), changes)
 
 
 @payment_schedules.on(PaymentScheduleItemAdded)
@@ -192,17 +191,6 @@ def loss_counted(fact: PaymentScheduleItemPaymentFailed, at: Place, own: Own) ->
 @payment_schedules.on(PaymentScheduleItemCanceled)
 def cancellation_counted(fact: PaymentScheduleItemCanceled, at: Place, own: Own) -> Iterable[Row]:
     yield _totals(at, planned=-fact.canceled.amount_minor, canceled=fact.canceled.amount_minor)
-
-
-@payment_schedules.on(
-    PaymentScheduleItemSkipped,
-    PaymentScheduleItemReleased,
-    PaymentScheduleItemClaimed,
-    PaymentScheduleItemOutcomeUnknown,
-    PaymentScheduleItemApplyFailed,
-)
-def item_went_on(fact: object, at: Place, own: Own) -> Iterable[Row]:
-    yield _totals(at)
 
 
 def _minor(amount: Money | None) -> int:
@@ -334,21 +322,20 @@ def promised(fact: PromiseRecorded, at: Place, own: Own) -> Iterable[Row]:
             "total": fact.total.amount_minor,
             "parts": fact.parts,
             "recorded_at": fact.recorded_at,
-            "version": at.event.version,
         },
     )
 
 
 @promises.on(PromiseKept)
 def kept(fact: PromiseKept, at: Place, own: Own) -> Iterable[Row]:
-    changes = {"status": "KEPT", "collected": fact.collected.amount_minor, "version": at.event.version}
+    changes = {"status": "KEPT", "collected": fact.collected.amount_minor}
     yield Row((at.tenant, at.id), changes)
 
 
 @promises.on(PromiseBroken, PromiseCanceled)
 def not_kept(fact: PromiseBroken | PromiseCanceled, at: Place, own: Own) -> Iterable[Row]:
     status = "BROKEN" if isinstance(fact, PromiseBroken) else "CANCELED"
-    yield Row((at.tenant, at.id), {"status": status, "reason": fact.reason, "version": at.event.version})
+    yield Row((at.tenant, at.id), {"status": status, "reason": fact.reason})
 
 
 TABLES = (payment_schedules, schedule_items, promises)

@@ -6,7 +6,8 @@ One declaration gives the table's DDL, its upsert, and its fold in memory; a han
     def locked(fact, at, own):
         yield Row((at.tenant, at.id), {"locked_by": fact.by})
 
-`at` says where the fact stands; `own` is the row of the fact's own aggregate, as it was before.
+`at` says where the fact stands; `own` is the row of the fact's own aggregate, as it was before.  Its
+`version` is kept for it: a fact that changes nothing else of a row needs no handler.
 """
 
 from __future__ import annotations

@@ -8,7 +8,6 @@ from typing import Any
 from events.transfer import (
     PaymentBalanceTransferred,
     PaymentTransferGivenBack,
-    PaymentTransferKept,
     PaymentTransferRecalled,
     PaymentTransferRecallRefused,
     PaymentTransferReceived,
@@ -40,7 +39,6 @@ def transfer_received(fact: PaymentTransferReceived, at: Place, own: Own) -> Ite
             "from_payment_id": fact.from_payment_id,
             "requested_at": fact.received_at,
             "processed_at": fact.received_at,
-            "version": at.event.version,
         },
     )
 
@@ -54,14 +52,8 @@ def transfer_given_back(fact: PaymentTransferGivenBack, at: Place, own: Own) -> 
             "transferred": Add(amount),
             "unapplied": Add(-amount),
             "refundable": Add(-amount),
-            "version": at.event.version,
         },
     )
-
-
-@payments.on(PaymentTransferKept)
-def transfer_kept(fact: PaymentTransferKept, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"version": at.event.version})
 
 
 def _transfer(own: Own, transfer_id: str, **changes: Any) -> dict[str, Any]:
@@ -78,7 +70,7 @@ def transfer_reserved(fact: PaymentTransferReserved, at: Place, own: Own) -> Ite
     moved = {"transfer_reserved": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
     said = {"to_account_id": fact.to_account_id, "invoice_id": fact.invoice_id, "amount_minor": amount}
     listed = _transfer(own, fact.transfer_id, **said, status="RESERVED", code=None)
-    yield Row((at.tenant, at.id), {**moved, **listed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **listed})
 
 
 @payments.on(PaymentBalanceTransferred)
@@ -86,7 +78,7 @@ def balance_transferred(fact: PaymentBalanceTransferred, at: Place, own: Own) ->
     amount = fact.amount.amount_minor
     moved = {"transfer_reserved": Add(-amount), "transferred": Add(amount)}
     listed = _transfer(own, fact.transfer_id, status="SENT")
-    yield Row((at.tenant, at.id), {**moved, **listed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **listed})
 
 
 @payments.on(PaymentTransferReleased)
@@ -94,7 +86,7 @@ def transfer_released(fact: PaymentTransferReleased, at: Place, own: Own) -> Ite
     amount = fact.amount.amount_minor
     moved = {"transfer_reserved": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
     listed = _transfer(own, fact.transfer_id, status="REFUSED", code=fact.code)
-    yield Row((at.tenant, at.id), {**moved, **listed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **listed})
 
 
 @payments.on(PaymentTransferRecalled, PaymentTransferRecallRefused)
@@ -102,7 +94,7 @@ def transfer_recalled(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     refused = isinstance(fact, PaymentTransferRecallRefused)
     status, code = ("SENT", fact.code) if refused else ("RECALLED", None)
     listed = _transfer(own, fact.transfer_id, status=status, code=code)
-    yield Row((at.tenant, at.id), {**listed, "version": at.event.version})
+    yield Row((at.tenant, at.id), listed)
 
 
 @payments.on(PaymentTransferReturned)
@@ -111,7 +103,7 @@ def transfer_returned(fact: PaymentTransferReturned, at: Place, own: Own) -> Ite
     moved = {"transferred": Add(-amount), "unapplied": Add(amount), "refundable": Add(amount)}
     status = {"status": "RETURNED"} if rest == 0 else {"status": "SENT"} if fact.asked else {}
     listed = _transfer(own, fact.transfer_id, amount_minor=rest or amount, **status)
-    yield Row((at.tenant, at.id), {**moved, **listed, "version": at.event.version})
+    yield Row((at.tenant, at.id), {**moved, **listed})
 
 
 __all__ = ["TABLES"]

@@ -6,7 +6,6 @@ between the two.
 
 from __future__ import annotations
 
-import calendar
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -35,6 +34,7 @@ from services.invoices import subscription
 from services.invoices.converting import convert, evolve_posting
 from services.invoices.invoice import Invoice
 from services.schedules import cutting
+from services.schedules.dates import month_end
 from services.tenants import periods, tenant_settings
 
 LINES_MAX = 2000
@@ -122,8 +122,7 @@ def due_date(term: Term, invoice_date: date, posted: date) -> date:
     """Invoice date + period; or the last day of the posting month + period (domain 2.4)."""
     if term.type == "PERIOD_BASED":
         return invoice_date + timedelta(days=term.period_days)
-    last = calendar.monthrange(posted.year, posted.month)[1]
-    return posted.replace(day=last) + timedelta(days=term.period_days)
+    return month_end(posted) + timedelta(days=term.period_days)
 
 
 def _post_needs(states: States, command: PostInvoice, context: Context) -> Needs:

@@ -16,7 +16,7 @@ from events.shapes import ScheduleItemRef
 from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
-from services.applications import application, spreading
+from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.commands import Id, command
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
@@ -88,7 +88,8 @@ def collect(states: States, command: CollectScheduleItem, context: Context) -> C
     _check_collectable(schedule, item)
     owner = account.of(states, context)
     account.check_collectable(owner, context)
-    _check_unlocked(states, item)
+    for share in item.shares:
+        guards.check_unlocked(states.get(Invoice, share.invoice_id))
     draft, settings = Draft(states, _EVOLVE), tenant_settings.of(states, context)
     rooms = following.room_now(states, item)
     following.fit(draft, command.payment_schedule_id, command.item_id, rooms, settings, context)
@@ -107,12 +108,6 @@ def _check_collectable(schedule: PaymentSchedule, item: Item) -> None:
         raise Rejected("ITEM_ALREADY_CLAIMED", "an attempt to collect it is under way", by=item.payment_id)
     if item.status not in ("READY", "FAILED"):
         raise invalid_state("item", item.status, ["READY", "FAILED"])
-
-
-def _check_unlocked(states: States, item: Item) -> None:
-    for share in item.shares:
-        if by := states.get(Invoice, share.invoice_id).locked_by:
-            raise Rejected("INVOICE_LOCKED", f"the invoice is held by {by}", by=by)
 
 
 def _ask(

@@ -93,7 +93,7 @@ def on_posting(
         at = next_cut(settings, context.now)
         draft.record(Invoice, invoice_id, InvoiceScheduleDeferred(at))
     else:
-        create(draft, Group((invoice,), method_of(invoice, owner)), cut, owner, settings, context)
+        create(draft, Group((invoice,), method_of(invoice, owner)), cut, settings, context)
 
 
 def _skipped(invoice: Invoice, owner: Account) -> str | None:
@@ -162,7 +162,7 @@ def cut_schedules(states: States, command: CutSchedules, context: Context) -> Ch
                 _not_created(draft, invoice, context)
             continue
         for group in _grouped(invoices, cut.treatment, method_id):
-            create(draft, group, cut, owner, settings, context)
+            create(draft, group, cut, settings, context)
     return draft.changes
 
 
@@ -201,9 +201,7 @@ def _due(invoice: Invoice) -> date:
 # -- a schedule
 
 
-def create(
-    draft: Draft, group: Group, cut: Cut, owner: Account, settings: TenantSettings, context: Context
-) -> None:
+def create(draft: Draft, group: Group, cut: Cut, settings: TenantSettings, context: Context) -> None:
     """A schedule for what its invoices owe, its items as the treatment says, in the same decision."""
     first = group.invoices[0]
     assert first.invoice_date

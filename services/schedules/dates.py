@@ -75,7 +75,7 @@ def _anchor(distribution: Distribution, terms: Terms) -> date:
         case "INVOICE_DATE":
             return terms.invoiced
         case "MONTH_END":
-            return _month_end(terms.invoiced)
+            return month_end(terms.invoiced)
         case _:
             return terms.due
 
@@ -85,10 +85,9 @@ def _step(first: date, index: int, distribution: Distribution) -> date:
         return first + timedelta(days=index * distribution.every)
     months = first.year * 12 + first.month - 1 + index * distribution.every
     year, month = divmod(months, 12)
-    last = calendar.monthrange(year, month + 1)[1]
-    day = last if distribution.anchor == "MONTH_END" else min(first.day, last)
-    return date(year, month + 1, day)
+    last = month_end(date(year, month + 1, 1))
+    return last if distribution.anchor == "MONTH_END" else last.replace(day=min(first.day, last.day))
 
 
-def _month_end(day: date) -> date:
+def month_end(day: date) -> date:
     return day.replace(day=calendar.monthrange(day.year, day.month)[1])

@@ -37,51 +37,39 @@ def follow(states: States, command: FollowInvoiceBalance, context: Context) -> C
     schedule = schedules.of(states, command.payment_schedule_id, context)
     draft = Draft(states, EVOLVE)
     settings = tenant_settings.of(states, context)
-    room = _collectable(states, command.invoice_id) - _in_flight(schedule, command.invoice_id)
-    for item_id in exceeding(schedule, command.invoice_id, room, settings["reduced_balance_policy"]):
-        fit(draft, command.payment_schedule_id, item_id, _rooms(states, schedule, item_id), settings, context)
+    reduces = settings["reduced_balance_policy"] == "REDUCE_ITEM"
+    for item_id, rooms in reversed(list(_exceeding(states, schedule, command.invoice_id, reduces))):
+        fit(draft, command.payment_schedule_id, item_id, rooms, settings, context)
     finish(draft, command.payment_schedule_id)
     return draft.changes
+
+
+def _exceeding(
+    states: States, schedule: PaymentSchedule, invoice_id: str, reduces: bool
+) -> Iterable[tuple[str, dict[str, int]]]:
+    """The items in turn that ask an invoice for more than it owes, each with the room of its invoices.
+
+    Where they are reduced, together they ask for no more; where they are canceled, only those that are
+    too much each for itself: the others are looked at again when it is their turn.
+    """
+    ids = {invoice_id, *schedule.invoice_ids}
+    rooms = {id: _collectable(states, id) - _in_flight(schedule, id) for id in ids}
+    whole = rooms[invoice_id]
+    for item in _in_turn(schedule):
+        free = min(whole, max(0, rooms[invoice_id])) if reduces else whole
+        if item.meant_for(invoice_id) > free:
+            yield item.plan.item_id, dict(rooms)
+        for share in item.shares:
+            rooms[share.invoice_id] -= share.amount.amount_minor
 
 
 def _in_flight(schedule: PaymentSchedule, invoice_id: str) -> int:
     return sum(item.meant_for(invoice_id) for item in schedule.items.values() if item.status == "PROCESSING")
 
 
-def exceeding(schedule: PaymentSchedule, invoice_id: str, room: int, policy: str) -> list[str]:
-    """The items that ask an invoice for more than it owes, the latest first.
-
-    Where they are reduced, together they ask for no more; where they are canceled, only those that are
-    too much each for itself: the others are looked at again when it is their turn.
-    """
-    found: list[str] = []
-    for item in _in_turn(schedule):
-        asked = item.meant_for(invoice_id)
-        if asked > room:
-            found.append(item.plan.item_id)
-        if policy == "REDUCE_ITEM":
-            room -= min(asked, max(room, 0))
-    return found[::-1]
-
-
 def _in_turn(schedule: PaymentSchedule) -> list[Item]:
     waiting = [item for item in schedule.items.values() if item.status in CHANGEABLE]
     return sorted(waiting, key=lambda item: (item.plan.target_processing_date, item.plan.number))
-
-
-def _rooms(states: States, schedule: PaymentSchedule, item_id: str) -> dict[str, int]:
-    """What each invoice of an item takes, after what comes before the item in turn."""
-    before: list[Item] = []
-    for item in _in_turn(schedule):
-        if item.plan.item_id == item_id:
-            break
-        before.append(item)
-    before += [item for item in schedule.items.values() if item.status == "PROCESSING"]
-    return {
-        share.invoice_id: _collectable(states, share.invoice_id)
-        - sum(item.meant_for(share.invoice_id) for item in before)
-        for share in schedule.items[item_id].shares
-    }
 
 
 def _collectable(states: States, invoice_id: str) -> int:

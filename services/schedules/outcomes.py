@@ -159,14 +159,20 @@ def finish(draft: Draft, payment_schedule_id: str, reason: str = "ALL_ITEMS_CANC
         return
     if any(item.status not in ENDED for item in schedule.items.values()):
         return
-    if any(item.processed for item in schedule.items.values()):
-        fact: object = PaymentScheduleCompleted(
-            schedule.total("processed"), schedule.total("applied"), schedule.total("canceled")
-        )
-    else:
-        fact = PaymentScheduleCanceled(reason)
-    draft.record(PaymentSchedule, payment_schedule_id, fact)
-    if schedule.origin == "PROMISE" and isinstance(fact, PaymentScheduleCompleted):
-        draft.record(Promise, payment_schedule_id, PromiseKept(fact.processed))
+    if not any(item.processed for item in schedule.items.values()):
+        end(draft, payment_schedule_id, PaymentScheduleCanceled(reason))
+        return
+    totals = (schedule.total(what) for what in ("processed", "applied", "canceled"))
+    end(draft, payment_schedule_id, PaymentScheduleCompleted(*totals))
+
+
+def end(
+    draft: Draft, payment_schedule_id: str, how: PaymentScheduleCompleted | PaymentScheduleCanceled
+) -> None:
+    """The end of a schedule: its promise is kept, if all of it came, and its invoices are free of it."""
+    draft.record(PaymentSchedule, payment_schedule_id, how)
+    schedule = draft.get(PaymentSchedule, payment_schedule_id)
+    if schedule.origin == "PROMISE" and isinstance(how, PaymentScheduleCompleted):
+        draft.record(Promise, payment_schedule_id, PromiseKept(how.processed))
     for invoice_id in schedule.invoice_ids:
         draft.changes.append(Change(Invoice, invoice_id, InvoiceUnscheduled(payment_schedule_id)))

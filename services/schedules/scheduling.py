@@ -25,7 +25,7 @@ from services.invoices.invoice import Invoice
 from services.schedules import items, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.items import NewItem
-from services.schedules.outcomes import EVOLVE, finish
+from services.schedules.outcomes import EVOLVE, end, finish
 from services.schedules.schedule import CANCELABLE, PaymentSchedule
 
 
@@ -146,8 +146,7 @@ def owed_invoice(states: States, invoice_id: str, context: Context) -> Invoice:
     """Raises `INVOICE_NOT_FOUND`, `ACCOUNT_MISMATCH`, `TARGET_NOT_POSTED`."""
     invoice = states.get(Invoice, invoice_id)
     guards.check_invoice(invoice, invoice_id, context)
-    if invoice.status != "POSTED":
-        raise Rejected("TARGET_NOT_POSTED", f"the invoice is {invoice.status}", state=invoice.status)
+    guards.check_posted(invoice)
     return invoice
 
 
@@ -166,10 +165,10 @@ def cancel_schedule(states: States, command: CancelPaymentSchedule, context: Con
     for item_id, item in schedule.items.items():
         if item.status in CANCELABLE:
             items.cancel(draft, command.payment_schedule_id, item_id, command.reason)
-    if not schedule.items:
-        canceled = PaymentScheduleCanceled(command.reason)
-        draft.record(PaymentSchedule, command.payment_schedule_id, canceled)
-    finish(draft, command.payment_schedule_id, command.reason)
+    if schedule.items:
+        finish(draft, command.payment_schedule_id, command.reason)
+    else:
+        end(draft, command.payment_schedule_id, PaymentScheduleCanceled(command.reason))
     return draft.changes
 
 

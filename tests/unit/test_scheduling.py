@@ -14,6 +14,7 @@ from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaul
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
+from services.schedules.following import FollowInvoiceBalance
 from services.schedules.items import (
     AddScheduleItem,
     CancelScheduleItem,
@@ -156,6 +157,15 @@ def test_a_canceled_schedule_lets_what_is_under_way_end() -> None:
     journey.when(CancelPaymentSchedule("S", "again")).then_rejected("INVALID_STATE", state="COMPLETED")
 
 
+def test_a_schedule_without_items_that_is_canceled_lets_its_invoice_go() -> None:
+    journey = by_hand()
+    invoice = journey.ids(Invoice)[0]
+    assert journey.state(Invoice, invoice).schedule_ids == {"S"}
+    journey.when(CancelPaymentSchedule("S", "never mind")).then_accepted()
+    assert journey.state(PaymentSchedule, "S").status == "CANCELED"
+    assert journey.state(Invoice, invoice).schedule_ids == set()
+
+
 # -- what is collected
 
 
@@ -176,6 +186,12 @@ def test_an_invoice_that_was_paid_otherwise_is_not_collected_again() -> None:
     collect(journey).then_accepted()
     journey.settle(journey.ids(Payment)[-1], SUCCESS).then_accepted()
     assert journey.balances(journey.ids(Invoice)[0])["balance"] == "0.00"
+
+
+def test_an_invoice_that_a_schedule_does_not_collect_moves_nothing_of_it() -> None:
+    journey = by_hand("60", "40", reduced_balance_policy="REDUCE_ITEM")
+    journey.when(FollowInvoiceBalance("S", journey.post("J", line("1", "1.00")))).then_nothing()
+    journey.when(FollowInvoiceBalance("S", "no-such")).then_nothing()
 
 
 def test_whoever_collects_looks_at_the_balance_of_that_moment() -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,16 +14,15 @@ from cyclopts import Parameter
 from events.log import RecordedVerdict
 from services import bootstrap
 from services.cli.output import Output, Step, console, progress, show, steps, tell_json
-from services.cli.session import DataDir, Tenant, Trouble, attached_store, run
+from services.cli.session import DataDir, Tenant, Trouble, Verdicts, attached_store, run, verdicts_beside
 from services.commands import Actor
 from services.importing import files
 from services.importing.files import Invoice, ToImport
-from services.importing.sending import Verdict, sender
+from services.importing.sending import Verdict, chunks, said, said_before, sender
 from services.signing_in import joining
 from services.store.postgres import PostgresStore
 
 ACTOR = Actor("USER", "import", ("OPERATOR",))
-CHUNK = 2_000
 SHOWN_MAX = 20
 
 Line = dict[str, Any]
@@ -35,9 +33,7 @@ def import_file(
     file: Annotated[Path, Parameter(help="A retail CSV (*.csv), or JSON Lines of PostInvoice bodies.")],
     *,
     tenant: Tenant = "acme",
-    verdicts: Annotated[
-        Path | None, Parameter(help="Where the verdicts go. [default: FILE.verdicts.jsonl]")
-    ] = None,
+    verdicts: Verdicts = None,
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
@@ -54,7 +50,7 @@ def import_file(
         tender import invoices.csv
         tender import invoices.jsonl --tenant shop --verdicts verdicts.jsonl
     """
-    target = verdicts or file.with_suffix(file.suffix + ".verdicts.jsonl")
+    target = verdicts or verdicts_beside(file)
     raise SystemExit(run(_import(file, tenant, data_dir, target, output)))
 
 
@@ -74,7 +70,7 @@ async def _import(file: Path, tenant: str, data_dir: Path | None, target: Path, 
                 counted = Counter[str]()
                 problems: list[Line] = []
                 for wave in found.waves:
-                    for part in _chunks(wave):
+                    for part in chunks(wave):
                         fresh = [one.planned for one in part if one.command.command_id not in known]
                         tell = partial(_further, step, counted.total())
                         told = iter(await sending.send_all(fresh, tell))
@@ -102,30 +98,16 @@ async def _known(store: PostgresStore, found: ToImport) -> dict[Any, RecordedVer
     """What was decided in a run before."""
     known: dict[Any, RecordedVerdict] = {}
     for wave in found.waves:
-        for part in _chunks(wave):
+        for part in chunks(wave):
             known |= await store.verdicts([one.command.command_id for one in part])
     return {id: verdict for id, verdict in known.items() if verdict.status != "PARKED"}
 
 
 def _line(one: Invoice, before: RecordedVerdict | None, told: Iterator[Verdict]) -> Line:
     if before is None:
-        verdict = next(told)
-        return {"invoice": one.external_id, "status": verdict.status, **orjson.loads(verdict.outcome)}
-    if before.fingerprint != one.command.fingerprint:
-        reused = {"code": "IDEMPOTENCY_KEY_REUSED", "message": "imported before, with other content"}
-        return {"invoice": one.external_id, "status": "REJECTED", **reused}
-    return {
-        "invoice": one.external_id,
-        "status": before.status,
-        **orjson.loads(before.outcome),
-        "replayed": True,
-    }
-
-
-def _chunks(wave: list[Invoice]) -> Iterable[list[Invoice]]:
-    rest = iter(wave)
-    while part := list(islice(rest, CHUNK)):
-        yield part
+        return {"invoice": one.external_id, **said(next(told))}
+    changed = "imported before, with other content"
+    return {"invoice": one.external_id, **said_before(before, one.command.fingerprint, changed)}
 
 
 def _tell(counted: Counter[str], problems: list[Line], before: int, target: Path, output: Output) -> None:

@@ -15,7 +15,7 @@ from events import ids
 from events.mapper import decode
 from events.token_migration import TokenMigrationRowsDecided
 from services.cli.output import Output, console, errors, progress, steps, tell_json
-from services.cli.session import DataDir, Tenant, Trouble, attached_store, run
+from services.cli.session import DataDir, Tenant, Trouble, Verdicts, attached_store, run, verdicts_beside
 from services.clock import SystemClock
 from services.commands import Actor
 from services.importing.methods import rows_of
@@ -39,9 +39,7 @@ def import_methods(
         bool, Parameter(help="With INSERT_ONLY: a method that is there is an error, else it is skipped.")
     ] = True,
     dry_run: Annotated[bool, Parameter(help="Decide every row, and import none.")] = False,
-    verdicts: Annotated[
-        Path | None, Parameter(help="Where the verdicts go. [default: FILE.verdicts.jsonl]")
-    ] = None,
+    verdicts: Verdicts = None,
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
@@ -60,7 +58,7 @@ def import_methods(
         tender import-methods methods.csv
         tender import-methods methods.jsonl --tenant shop --mode INSERT_ONLY --dry-run
     """
-    target = verdicts or file.with_suffix(file.suffix + ".verdicts.jsonl")
+    target = verdicts or verdicts_beside(file)
     try:
         digest = _digest(file)
     except OSError as why:

@@ -26,11 +26,13 @@ from services.cli.session import (
     DataDir,
     Tenant,
     Trouble,
+    Verdicts,
     attached_store,
     fail,
     reading,
     run,
     settings_of,
+    verdicts_beside,
 )
 from services.clock import SystemClock
 from services.commands import Actor
@@ -88,9 +90,7 @@ def import_report(
         int, Parameter(help="A payment that is so much older than the report, and in none, is a case.")
     ] = 7,
     tenant: Tenant = "acme",
-    verdicts: Annotated[
-        Path | None, Parameter(help="Where the verdicts go. [default: FILE.verdicts.jsonl]")
-    ] = None,
+    verdicts: Verdicts = None,
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
@@ -105,7 +105,7 @@ def import_report(
         tender payouts import payout_reconciliation.csv --gateway stripe-eu
         tender payouts import settlement_detail_report_batch_4.csv --gateway adyen --tenant shop
     """
-    target = verdicts or file.with_suffix(file.suffix + ".verdicts.jsonl")
+    target = verdicts or verdicts_beside(file)
 
     async def do() -> tuple[Imported, int]:
         async with _session(data_dir, tenant) as session:

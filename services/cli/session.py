@@ -32,6 +32,12 @@ DataDir = Annotated[
     Path | None, Parameter(help="Where the embedded stack keeps its data. [default: .tender]")
 ]
 Tenant = Annotated[str, Parameter(help="Whose: the tenant.")]
+Verdicts = Annotated[Path | None, Parameter(help="Where the verdicts go. [default: FILE.verdicts.jsonl]")]
+
+
+def verdicts_beside(file: Path) -> Path:
+    """Where the verdicts on a file's rows go, unless it is said."""
+    return file.with_suffix(file.suffix + ".verdicts.jsonl")
 
 
 class Trouble(Exception):

@@ -6,11 +6,13 @@ A command's identity follows from what it is about; sending a file again sends n
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple
+from itertools import islice
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
+import orjson
 from aiokafka import AIOKafkaProducer
 
 from events import ids
@@ -18,6 +20,8 @@ from events.log import RecordedVerdict
 from services.commands import TYPES, Actor, encode
 from services.messages import SEAL, Seal, Topics
 from services.store.protocol import Store, StoreUnavailable
+
+T = TypeVar("T")
 
 IN_FLIGHT_MAX = 2000
 RESEND_SECONDS = 10.0
@@ -35,6 +39,25 @@ class Verdict(NamedTuple):
     status: str
     outcome: bytes
     position: int
+
+
+def said(verdict: Verdict | RecordedVerdict) -> dict[str, Any]:
+    """A verdict as a line of an import's: `{status, code?, message?, …}`."""
+    return {"status": verdict.status, **orjson.loads(verdict.outcome)}
+
+
+def said_before(verdict: RecordedVerdict, fingerprint: bytes, changed: str) -> dict[str, Any]:
+    """What was decided in a run before; `changed` tells that its identity had other content then."""
+    if verdict.fingerprint != fingerprint:
+        return {"status": "REJECTED", "code": "IDEMPOTENCY_KEY_REUSED", "message": changed}
+    return {**said(verdict), "replayed": True}
+
+
+def chunks(items: Iterable[T], size: int = 2_000) -> Iterator[list[T]]:
+    """In order, so many at a time as are asked for together."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 class Sender:

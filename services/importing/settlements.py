@@ -7,20 +7,16 @@ the same rows, may be imported again: what was decided is not sent twice, and a 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from events import ids
-from events.log import RecordedVerdict
 from gateways.settlements import FORMATS, Line, Payout, Report, Unreadable
 from services.commands import TYPES, Actor, decode, encode
 from services.errors import Undecodable
-from services.importing.sending import Planned, Sender
+from services.importing.sending import Planned, Sender, chunks, said, said_before
 from services.payouts.payout import case_id, home_of, line_id, payout_id
 from services.payouts.reporting import (
     CloseSettlementReport,
@@ -29,8 +25,6 @@ from services.payouts.reporting import (
     ReportPayout,
 )
 from services.store.protocol import Store
-
-CHUNK = 2_000
 
 __all__ = ["File", "Imported", "Payout", "Run", "import_file", "read"]
 
@@ -117,7 +111,7 @@ async def import_file(
     told = await run.decide(payouts)
     named = [{"payout": one.payout_ref, **verdict} for one, verdict in zip(report.payouts, told, strict=True)]
     imported.verdicts += [verdict for verdict in named if verdict["status"] != "ACCEPTED"]
-    for part in _chunks(report.lines):
+    for part in chunks(report.lines):
         verdicts = await run.decide(
             [Planned(_line(file.gateway_id, one), home, _key(file, one)) for one in part]
         )
@@ -185,9 +179,9 @@ class Run:
         return [
             {"status": "REJECTED", "code": "MALFORMED_REQUEST", "message": why}
             if why
-            else _before(known[id], fingerprint)
+            else said_before(known[id], fingerprint, "it was imported before, with other content")
             if id in known
-            else _verdict(next(told))
+            else said(next(told))
             for id, fingerprint, why in identities
         ]
 
@@ -209,20 +203,3 @@ class Run:
                 undecodable.reason,
             )
         return command.command_id, command.fingerprint, ""
-
-
-def _verdict(verdict: Any) -> Verdict:
-    return {"status": verdict.status, **orjson.loads(verdict.outcome)}
-
-
-def _before(verdict: RecordedVerdict, fingerprint: bytes) -> Verdict:
-    if verdict.fingerprint != fingerprint:
-        message = "it was imported before, with other content"
-        return {"status": "REJECTED", "code": "IDEMPOTENCY_KEY_REUSED", "message": message}
-    return {"status": verdict.status, **orjson.loads(verdict.outcome), "replayed": True}
-
-
-def _chunks(lines: list[Line]) -> Iterable[list[Line]]:
-    rest = iter(lines)
-    while part := list(islice(rest, CHUNK)):
-        yield part

@@ -15,6 +15,7 @@ from services.accounts.payment_method import SavedMethod
 from services.commands import Actor, Command
 from services.decision import Context, Need, Needs, States
 from services.errors import Rejected
+from services.orchestrations.falling_back import ChooseRefundFallback
 from services.tenants.tenant_settings import TenantSettings, needed, of
 
 APPROVING = "payments.refund.approve.v1"
@@ -114,7 +115,7 @@ def not_visible(account_id: str) -> Rejected:
 
 def _redirects(data: Any) -> bool:
     """Whether a refund shall go elsewhere than where its money came from."""
-    return type(data).__name__ == "ChooseRefundFallback" and data.option in ("UNREFERENCED", "MANUAL")
+    return isinstance(data, ChooseRefundFallback) and data.option in ("UNREFERENCED", "MANUAL")
 
 
 def _forbidden(actor: Actor, type: str, why: str = "") -> Rejected:

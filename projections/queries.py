@@ -17,6 +17,7 @@ from projections import (
     payouts,
     periods,
     refunds,
+    runs,
     schedule_policies,
     schedules,
 )
@@ -198,6 +199,15 @@ QUERIES: dict[str, Query] = {
             schedule_policies.schedule_policies,
             "How posted invoices are cut into payments",
             ("status", "is_default"),
+        ),
+        Query(
+            "payment-batch-runs",
+            runs.payment_batch_runs,
+            "What was due, collected together",
+            ("status", "scheduler_id", "is_retry"),
+            ("run_date", "created_at"),
+            ("run_date", "created_at"),
+            text=("number",),
         ),
         Query(
             "payment-methods",

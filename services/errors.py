@@ -107,6 +107,7 @@ STATUS: dict[str, int] = {
             PAYOUT_LINE_EXISTS
             PROMISE_EXISTS
             REFUND_EXISTS
+            RUN_EXISTS
             SCHEDULE_EXISTS
             SCHEDULE_POLICY_EXISTS
             SETTLEMENT_REPORT_EXISTS

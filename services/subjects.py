@@ -30,6 +30,7 @@ from services.processes import settling as settling_process
 from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
+from services.runs import batch_run
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
 from services.tenants import exceptions, parking, periods, tenant_settings
 from services.transfers import receiving, transferring
@@ -107,6 +108,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payout.Payout, payout.evolve, (*reporting.RULES, *banking.PAYOUT_RULES)),
     Subject(payout.PayoutLine, payout.evolve_line, reporting.LINE_RULES),
     Subject(payout.BankLine, payout.evolve_bank_line, banking.BANK_LINE_RULES),
+    batch_run.SUBJECT,
     policy.DEFAULT,
     policy.SUBJECT,
     promising.SUBJECT,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation import clerks, collectors, mistakes, operators, settlements, wallets, workload
+from tests.simulation import batches, clerks, collectors, mistakes, operators, settlements, wallets, workload
 
 SPEAKERS = (
     workload,
@@ -11,6 +11,7 @@ SPEAKERS = (
     settlements,
     clerks,
     collectors,
+    batches,
     mistakes,
 )
 WORDS = workload.WORDS

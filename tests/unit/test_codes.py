@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -70,6 +70,7 @@ from services.refunds.approving import ApproveRefund
 from services.refunds.lining import ApplyRefund
 from services.refunds.refund_outcomes import ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
+from services.runs.batch_run import StartPaymentBatchRun
 from services.tenants.exceptions import ResolveException
 from services.tenants.tenant_settings import ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer
@@ -79,6 +80,7 @@ from tests.journey import EVERYTHING, SUCCESS, Journey, line, money
 Way = Callable[[Journey], object]
 ONE = money(1)
 SALE = ProcessPayment(ONE)
+RUN = StartPaymentBatchRun("run-1", date(2026, 4, 6))
 KEY = CreateApiKey("phil", "Portal", "portal", ("READ_ONLY",), "peal", "a" * 64)
 
 
@@ -296,6 +298,7 @@ WAYS: dict[str, Way] = {
     "AUTHORIZATION_EXISTS": lambda j: j.when(
         AuthorizePayment(ONE, "gw", j.time, j.card_a, authorization_id=held(j))
     ),
+    "RUN_EXISTS": lambda j: (j.when(RUN).then_accepted(), j.when(replace(RUN, is_retry=True))),
     "REFUND_EXISTS": lambda j: (
         j.pay("P", 10),
         j.when(IssueRefund("P", ONE, "asked", refund_id="R")).then_accepted(),

@@ -33,23 +33,26 @@ from gateways.credentials import Credential, CredentialMissing
 from gateways.mapped import MappedGateway
 from gateways.protocol import Gateway
 from gateways.registry import AdapterNotInstalled, UnknownAdapter, adapter
+from gateways.simulator.moved_time import MovedTime
 from gateways.unusable import UnusableGateway
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
 from services.bus import CommandBus
 from services.calls.safety import Limits
-from services.clock import Clock, SystemClock
+from services.clock import Clock, SystemClock, clock_in
 from services.door import Door
 from services.handler import Handler
 from services.hearing import Hearing
 from services.http.app import create_app
+from services.http.clock import ClockFace
 from services.http.gate import Gate
 from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.keys import KeyEncryption, in_folder
 from services.lease import Lease
 from services.messages import Topics
+from services.moving_time import MovingTime
 from services.process_runner import ProcessRunner
 from services.relay import Answering, KafkaPublisher, Relay
 from services.running import kafka_admin
@@ -61,7 +64,6 @@ from services.subjects import PROCESSES, SUBJECTS
 from services.watching.metrics import MeasuredGateway, MeasuredIntake, MeasuredPublisher
 from services.workers import GatewayWorker
 
-CLOCK = SystemClock()
 WATCH_SECONDS = 2.0
 FRESH_SECONDS = 5.0
 """So soon a gateway's new credential, or its opened circuit, is known to its workers."""
@@ -78,6 +80,11 @@ class BrokerChanged(RuntimeError):
 def holder(role: str) -> str:
     """Who holds a lease: unique among all processes of all machines."""
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+def clock(settings: Settings) -> SystemClock | MovedTime:
+    """What time it is for everything of this deployment."""
+    return clock_in(settings.clock_file)
 
 
 def topics(settings: Settings) -> Topics:
@@ -99,11 +106,13 @@ async def store(
 ) -> AsyncIterator[PostgresStore]:
     """`durable=False` for those who only follow the log, and would do again what a crash forgets."""
     assert settings.database_url is not None
+    time = clock(settings)
     opened = await PostgresStore.connect(
         settings.database_url,
         keys=key_encryption(settings),
         connections_max=connections_max,
         durable=durable,
+        ahead=lambda: time.ahead,
     )
     try:
         await opened.check_key()
@@ -131,7 +140,7 @@ async def worker(settings: Settings) -> None:
         handler = Handler(
             opened,
             SUBJECTS,
-            CLOCK,
+            clock(settings),
             guard=joining.guard(settings),
             cached_streams_max=settings.cached_streams_max,
         )
@@ -153,7 +162,7 @@ async def worker(settings: Settings) -> None:
         intake = MeasuredIntake(
             handler,
             opened.offset,
-            CLOCK,
+            clock(settings),
             cluster_id=cluster,
             results_topic=topics(settings).results,
             answer=Answering(KafkaPublisher(producer)).answer,
@@ -173,7 +182,7 @@ async def relay(settings: Settings) -> None:
         published = Relay(
             opened,
             MeasuredPublisher(producer),
-            CLOCK,
+            clock(settings),
             holder=holder("relay"),
             cluster_id=cluster,
             topics=topics(settings),
@@ -188,7 +197,7 @@ async def relay(settings: Settings) -> None:
 async def processes(settings: Settings) -> None:
     """Turns recorded facts into commands."""
     async with store(settings, durable=False) as opened:
-        runner = ProcessRunner(opened, PROCESSES, SUBJECTS, CLOCK, holder("processes"))
+        runner = ProcessRunner(opened, PROCESSES, SUBJECTS, clock(settings), holder("processes"))
         async with _released(runner.lease):
             await runner.run()
 
@@ -201,7 +210,7 @@ async def gateway(settings: Settings) -> None:
             await GatewayWorker(
                 opened,
                 known.of,
-                CLOCK,
+                clock(settings),
                 holder=holder("gateway"),
                 limits_of=known.limits_of,
                 concurrency=settings.gateway_concurrency,
@@ -217,7 +226,7 @@ async def projector(settings: Settings) -> None:
     async with (
         store(settings, durable=False) as opened,
         PostgresRows.connected(settings.database_url, TABLES) as rows,
-        _released(Lease(opened, "projector", holder("projector"), CLOCK)) as lease,
+        _released(Lease(opened, "projector", holder("projector"), clock(settings))) as lease,
     ):
         await ProjectionRunner(opened, rows, TABLES, lease=lease.held).run()
 
@@ -231,24 +240,27 @@ async def http(settings: Settings) -> None:
         PostgresRows.connected(settings.database_url, TABLES) as rows,
         httpx.AsyncClient() as client,
     ):
-        door, guard = Door(opened, CLOCK.now), joining.guard(settings)
-        handler = Handler(opened, SUBJECTS, CLOCK, guard=guard, cached_streams_max=10_000)
-        sign_in = joining.sign_in(settings, opened, key_encryption(settings), client, CLOCK.now)
-        gate = Gate(sign_in, guard, opened, CLOCK.now)
-        gateways, hearing = Gateways(opened, settings), Hearing(opened, CLOCK.now)
+        time = clock(settings)
+        door, guard = Door(opened, time.now), joining.guard(settings)
+        handler = Handler(opened, SUBJECTS, time, guard=guard, cached_streams_max=10_000)
+        sign_in = joining.sign_in(settings, opened, key_encryption(settings), client, time.now)
+        gate = Gate(sign_in, guard, opened, time.now)
+        gateways, hearing = Gateways(opened, settings), Hearing(opened, time.now)
         notifications = Notifications(hearing, gateways.heard, settings.notification_bytes_max)
         broker = BrokerWatch(settings)
+        moving = _moving_time(settings, rows, broker, client)
         app = create_app(
             opened,
             rows,
             door,
             handler.dry_run,
             notifications,
-            Migrations(opened, CLOCK, gate),
-            now=CLOCK.now,
+            Migrations(opened, time, gate),
+            now=time.now,
             wait_seconds=settings.http_wait_seconds,
             broker=broker.cluster,
             gate=gate,
+            clock=ClockFace(time, moving),
         )
         config = uvicorn.Config(
             app,
@@ -261,9 +273,21 @@ async def http(settings: Settings) -> None:
         )
         sweeping = hearing.sweep(settings.notification_raw_days)
         try:
-            await _until_one_ends(uvicorn.Server(config).serve(), door.run(), broker.run(), sweeping)
+            serving = uvicorn.Server(config).serve()
+            moves = [moving.run()] if moving else []
+            await _until_one_ends(serving, door.run(), broker.run(), sweeping, *moves)
         finally:
             await gateways.close()
+
+
+def _moving_time(
+    settings: Settings, rows: PostgresRows, broker: BrokerWatch, client: httpx.AsyncClient
+) -> MovingTime | None:
+    """Only where servers and simulator are our own; None: time is the machine's."""
+    time = clock(settings)
+    if not isinstance(time, MovedTime) or settings.simulator_url is None:
+        return None
+    return MovingTime(time, rows, broker.cluster, client, settings.simulator_url)
 
 
 class BrokerWatch:
@@ -332,8 +356,8 @@ class Gateways:
     """The adapters of registered gateways, made when they are first asked for, and again when what they
     were made from has changed."""
 
-    def __init__(self, opened: PostgresStore, settings: Settings, clock: Clock = CLOCK) -> None:
-        self._store, self._settings, self._clock = opened, settings, clock
+    def __init__(self, opened: PostgresStore, settings: Settings, time: Clock | None = None) -> None:
+        self._store, self._settings, self._clock = opened, settings, time or clock(settings)
         self._known: dict[tuple[str, str], _Known] = {}
         self._looking: dict[tuple[str, str], asyncio.Lock] = {}
         self._replaced: list[Gateway] = []

@@ -1,9 +1,16 @@
-"""What time it is: an argument of everything, and read in one place."""
+"""What time it is: an argument of everything, and read in one place.
+
+A Tender with servers and a simulator of its own has a time that can be moved ahead (`MovedTime`);
+any other has the machine's.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Protocol
+
+from gateways.simulator.moved_time import MovedTime
 
 
 class Clock(Protocol):
@@ -13,5 +20,13 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    ahead = timedelta(0)
+    """Of the machine's time."""
+
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+def clock_in(file: Path | None) -> SystemClock | MovedTime:
+    """The clock whose moves are kept in a file; None: the machine's, which nobody moves."""
+    return SystemClock() if file is None else MovedTime(file)

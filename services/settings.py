@@ -106,6 +106,9 @@ class Settings(BaseSettings):
     """Where each role tells Prometheus what it counts; 0: nowhere, HTTP's `/metrics` has it all
     where the roles share a machine."""
 
+    clock_file: Path | None = None
+    """Where an embedded stack keeps how far its time was moved: set by `tender up`, nobody else."""
+
     simulator_url: str | None = None
     """Of a running gateway simulator; none: the embedded one."""
     simulator_seed: int = 7

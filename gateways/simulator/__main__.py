@@ -11,9 +11,10 @@ import argparse
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from gateways.settlements import simulator as settlements
 from gateways.simulator.adapter import NOTIFY_URL
 from gateways.simulator.behaviour import ScriptRule
 from gateways.simulator.core import Entry, Simulator, dumped, loaded
+from gateways.simulator.moved_time import MovedTime
 from gateways.simulator.sending import Sending
 from gateways.simulator.settling import settlement
 
@@ -50,17 +52,17 @@ class Ledger:
         os.fsync(self._file.fileno())
 
 
-def create_app(simulator: Simulator, sending: Sending) -> Starlette:
+def create_app(simulator: Simulator, sending: Sending, now: Callable[[], datetime]) -> Starlette:
     async def operate(request: Request) -> Response:
         url = request.headers.get(NOTIFY_URL, "")
-        reply = simulator.request(orjson.loads(await request.body()), datetime.now(UTC), url)
+        reply = simulator.request(orjson.loads(await request.body()), now(), url)
         await asyncio.sleep(reply.delay_seconds)
         if reply.kind == "BUSY":
             return Response(status_code=503, headers={"retry-after": str(reply.body["retry_after"])})
         return Response(status_code=504) if reply.kind == "LOST" else _json(reply.body)
 
     async def inquire(request: Request) -> Response:
-        answer = simulator.query(request.path_params["key"], datetime.now(UTC))
+        answer = simulator.query(request.path_params["key"], now())
         return Response(status_code=404) if answer is None else _json(answer)
 
     async def ledger(request: Request) -> Response:
@@ -72,8 +74,8 @@ def create_app(simulator: Simulator, sending: Sending) -> Starlette:
     async def settled(request: Request) -> Response:
         """`until=2026-03-05` (a day that is not over has no payout), `paid_in=EUR&rate=1.08`."""
         asked = request.query_params
-        until = date.fromisoformat(asked["until"]) if "until" in asked else datetime.now(UTC).date()
-        simulator.let_time_pass(datetime.now(UTC))
+        until = date.fromisoformat(asked["until"]) if "until" in asked else now().date()
+        simulator.let_time_pass(now())
         rate = Decimal(asked.get("rate", "1"))
         rows = settlement(simulator.entries.values(), until, asked.get("paid_in"), rate)
         return Response(settlements.write(rows), media_type="text/csv")
@@ -81,6 +83,10 @@ def create_app(simulator: Simulator, sending: Sending) -> Starlette:
     async def script(request: Request) -> Response:
         simulator.script.extend(ScriptRule(**rule) for rule in orjson.loads(await request.body()))
         return _json({"rules": len(simulator.script)})
+
+    async def time_passes(request: Request) -> Response:
+        """Let happen what is due by now; what is left to happen by itself."""
+        return _json(sending.let_time_pass()._asdict())
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -98,6 +104,7 @@ def create_app(simulator: Simulator, sending: Sending) -> Starlette:
             Route("/v1/totals", totals),
             Route("/v1/settlement-report", settled),
             Route("/v1/script", script, methods=["POST"]),
+            Route("/v1/time", time_passes, methods=["POST"]),
         ],
     )
 
@@ -113,12 +120,14 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=7)
     arguments.add_argument("--notify-to", default="", metavar="PREFIX")
     arguments.add_argument("--mood", default="mix", help="how it notifies: see notifying.py")
+    arguments.add_argument("--clock", type=Path, metavar="FILE", help="how far time is moved ahead")
     given = arguments.parse_args()
-    ledger, sending = Ledger(given.ledger), Sending(given.notify_to, given.mood)
+    now = MovedTime(given.clock).now if given.clock else partial(datetime.now, UTC)
+    ledger, sending = Ledger(given.ledger), Sending(given.notify_to, given.mood, now)
     simulator = sending.simulator = Simulator(given.seed, write=ledger.write, tell=sending.tell)
     for entry in ledger.entries():
         simulator.restore(entry)
-    app = create_app(simulator, sending)
+    app = create_app(simulator, sending, now)
     uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="warning", access_log=False)
 
 

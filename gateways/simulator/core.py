@@ -124,6 +124,10 @@ class Simulator:
         for key in list(self._changing):
             self._let_time_pass(self.entries[key], now)
 
+    def next_change(self) -> datetime | None:
+        """When the next of them is settled or reversed."""
+        return min((_changes_at(self.entries[key]) for key in self._changing), default=None)
+
     def _said(self, entry: Entry) -> dict[str, Any]:
         common = {
             "ref": entry.ref,
@@ -240,14 +244,10 @@ class Simulator:
         return "amount_too_large" if used + request["amount_minor"] > base.amount_minor else ""
 
     def _let_time_pass(self, entry: Entry, now: datetime) -> None:
-        if entry.status.startswith("PENDING") and now >= _instant(entry.at, SETTLE_SECONDS):
+        if entry.status.startswith("PENDING") and now >= _changes_at(entry):
             entry.status = "EXECUTED" if entry.status == "PENDING_OK" else "DECLINED"
             self._keep(entry)
-        if (
-            entry.reversal_at
-            and entry.status == "EXECUTED"
-            and now >= datetime.fromisoformat(entry.reversal_at)
-        ):
+        if entry.reversal_at and entry.status == "EXECUTED" and now >= _changes_at(entry):
             entry.status = "REVERSED"
             self._keep(entry)
 
@@ -288,8 +288,11 @@ def _digest(request: Mapping[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(dict(request), option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _instant(at: str, seconds: float) -> datetime:
-    return datetime.fromisoformat(at) + timedelta(seconds=seconds)
+def _changes_at(entry: Entry) -> datetime:
+    """Of one that is pending, or is to be reversed."""
+    if entry.status.startswith("PENDING"):
+        return datetime.fromisoformat(entry.at) + timedelta(seconds=SETTLE_SECONDS)
+    return datetime.fromisoformat(entry.reversal_at)
 
 
 def _after(at: str, **span: float) -> str:

@@ -6,6 +6,7 @@ from cyclopts import App
 
 from services.cli import asking, operating, running, sending
 from services.cli.bench import bench
+from services.cli.clock import clock
 from services.cli.demo import demo
 from services.cli.gateways import gateways
 from services.cli.importing import import_file
@@ -22,7 +23,7 @@ app = App(
 
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
-    parked, projections, dead_letters, gateways, migrations, notifications, payouts, keys, bench,
+    clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, keys, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

@@ -82,8 +82,9 @@ async def _demo(settings: Settings, seed: int, serve: bool, output: Output) -> i
         ) as sending,
     ):
         with progress() as shown:
-            outcome = await demo_run.run(sending, rows, seed, steps(shown))
-            await paid_out(store, sending, rows, stack.settings.simulator_url or "", outcome, steps(shown))
+            now, told, url = bootstrap.clock(stack.settings).now, steps(shown), stack.settings.simulator_url
+            outcome = await demo_run.run(sending, rows, seed, told, now)
+            await paid_out(store, sending, rows, url or "", outcome, told, now)
         ok = await _report(rows, outcome, stack, output, serve)
         if serve:
             tell_where(stack)

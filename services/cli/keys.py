@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -15,8 +16,7 @@ from services.access import api_key
 from services.access.api_key import CreateApiKey, RevokeApiKey
 from services.access.permissions import GIVEN
 from services.cli.output import Output, console, errors, show, tell_json
-from services.cli.session import DataDir, Tenant, Trouble, attached_store, reading, run
-from services.clock import SystemClock
+from services.cli.session import DataDir, Tenant, Trouble, attached_store, clock_of, reading, run
 from services.commands import Actor, encode
 from services.door import Door
 from services.signing_in import api_keys, joining
@@ -58,9 +58,10 @@ def create(
     roles = tuple(each.upper() for each in role)
     if strange := set(roles) - GIVEN:
         raise SystemExit(_no_roles(strange))
-    ends = None if expires_in_days is None else datetime.now(UTC) + timedelta(days=expires_in_days)
 
-    async def make() -> str:
+    async def make() -> tuple[str, datetime | None]:
+        days = None if expires_in_days is None else timedelta(days=expires_in_days)
+        ends = None if days is None else clock_of(data_dir).now() + days
         async with attached_store(data_dir) as (settings, store):
             pepper = joining.peppers(bootstrap.key_encryption(settings))[0]
             made = api_keys.make(tenant, pepper)
@@ -76,10 +77,11 @@ def create(
                 command or None,
                 ends,
             )
-            await _send(store, tenant, asked, f"keys:create:{made.shown.key_id}")
-            return str(made.shown)
+            now = clock_of(data_dir).now
+            await _send(store, tenant, asked, f"keys:create:{made.shown.key_id}", now)
+            return str(made.shown), ends
 
-    shown = run(make())
+    shown, ends = run(make())
     if output == "json":
         tell_json({"key": shown, "roles": roles, "tenant": tenant, "expires_at": ends})
     else:
@@ -100,7 +102,7 @@ def list_keys(*, tenant: Tenant = "acme", data_dir: DataDir = None, output: Outp
         async with reading(data_dir) as (store, rows):
             await rows.wait_for((await store.head())[0], WAIT_SECONDS)
             query, asked = QUERIES["api-keys"], {"limit": ["200"], "sort": ["-created_at"]}
-            found = await answering.page(rows, query, tenant, asked, now=SystemClock().now())
+            found = await answering.page(rows, query, tenant, asked, now=clock_of(data_dir).now())
             return found["items"]
 
     columns = ("key_id", "name", "actor_id", "roles", "status", "created_at", "expires_at", "last_used_at")
@@ -121,15 +123,22 @@ def revoke(
 
     async def take() -> None:
         async with attached_store(data_dir) as (_, store):
-            await _send(store, owner, RevokeApiKey(id, reason), f"keys:revoke:{id}")
+            asked = RevokeApiKey(id, reason)
+            await _send(store, owner, asked, f"keys:revoke:{id}", clock_of(data_dir).now)
 
     run(take())
     console.print(f"revoked {id}", highlight=False)
 
 
-async def _send(store: PostgresStore, tenant: str, asked: CreateApiKey | RevokeApiKey, key: str) -> None:
+async def _send(
+    store: PostgresStore,
+    tenant: str,
+    asked: CreateApiKey | RevokeApiKey,
+    key: str,
+    now: Callable[[], datetime],
+) -> None:
     """Raises `Trouble` where it was not accepted."""
-    door = Door(store, SystemClock().now)
+    door = Door(store, now)
     listening = asyncio.create_task(door.run(), name="verdicts")
     try:
         home = api_key.home(asked, tenant)

@@ -15,8 +15,16 @@ from events import ids
 from events.mapper import decode
 from events.token_migration import TokenMigrationRowsDecided
 from services.cli.output import Output, console, errors, progress, steps, tell_json
-from services.cli.session import DataDir, Tenant, Trouble, Verdicts, attached_store, run, verdicts_beside
-from services.clock import SystemClock
+from services.cli.session import (
+    DataDir,
+    Tenant,
+    Trouble,
+    Verdicts,
+    attached_store,
+    clock_of,
+    run,
+    verdicts_beside,
+)
 from services.commands import Actor
 from services.importing.methods import rows_of
 from services.importing.migration import Job, Migration
@@ -73,7 +81,7 @@ async def _trouble(why: str) -> None:
 
 async def _import(file: Path, job: Job, data_dir: Path | None, target: Path, output: Output) -> int:
     async with attached_store(data_dir) as (_, store):
-        migration = Migration(store, SystemClock(), job, rows_of(file))
+        migration = Migration(store, clock_of(data_dir), job, rows_of(file))
         with progress() as shown:
             step = steps(shown)("rows", 0)
             report = await migration.prepare()

@@ -9,8 +9,7 @@ from cyclopts import App, Parameter
 from projections import answering
 from projections.queries import QUERIES
 from services.cli.output import Output, show
-from services.cli.session import DataDir, Tenant, Trouble, reading, run
-from services.clock import SystemClock
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
 
 migrations = App(name="migrations", help="Methods that were tokenized elsewhere: jobs, and their rows.")
 
@@ -28,7 +27,7 @@ def list_migrations(
         asked = {"sort": ["-created_at"], "limit": [str(limit)]}
         async with reading(data_dir) as (_, rows):
             jobs = QUERIES["token-migrations"]
-            return (await answering.page(rows, jobs, tenant, asked, now=SystemClock().now()))["items"]
+            return (await answering.page(rows, jobs, tenant, asked, now=clock_of(data_dir).now()))["items"]
 
     show(run(ask()), output, JOB)
 
@@ -60,7 +59,7 @@ def list_rows(
 
     async def ask() -> list[dict[str, Any]]:
         async with reading(data_dir) as (_, rows):
-            now = SystemClock().now()
+            now = clock_of(data_dir).now()
             if await answering.one(rows, QUERIES["token-migrations"], tenant, job, now=now) is None:
                 raise Trouble(f"{tenant} has no migration {job}")
             named = {"job_id": [job], **given}

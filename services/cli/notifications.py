@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -17,8 +18,7 @@ from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services.calls.reports import REPORTS
 from services.cli.output import Output, console, errors, show
-from services.cli.session import DataDir, Tenant, Trouble, reading, run
-from services.clock import SystemClock
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
 from services.commands import TYPES, Actor, encode
 from services.door import Door, Reply
 from services.notifications.heeding import HeedNotification
@@ -58,7 +58,9 @@ def list_notifications(
         async with reading(data_dir) as (_, rows):
             asked = _asked(gateway, status, since, until) | {"limit": [str(limit)]}
             return (
-                await answering.page(rows, QUERIES["notifications"], tenant, asked, now=SystemClock().now())
+                await answering.page(
+                    rows, QUERIES["notifications"], tenant, asked, now=clock_of(data_dir).now()
+                )
             )["items"]
 
     show(run(ask()), output, SHOWN)
@@ -78,7 +80,7 @@ def show_notification(
     async def ask() -> tuple[list[dict[str, Any]], bytes | None]:
         async with reading(data_dir) as (store, rows):
             found = await answering.one(
-                rows, QUERIES["notifications"], tenant, notification_id, now=SystemClock().now()
+                rows, QUERIES["notifications"], tenant, notification_id, now=clock_of(data_dir).now()
             )
             events = await store.read_stream(ids.stream(tenant, "inbox", notification_id))
             if found is None or not events:
@@ -117,8 +119,9 @@ def replay(
 
     async def ask() -> tuple[int, list[str]]:
         async with reading(data_dir) as (store, rows):
-            chosen = [row async for row in _chosen(rows, tenant, notification_ids, asked)]
-            return await _replay(store, tenant, chosen, Actor("USER", actor, ("OPERATOR",)))
+            now = clock_of(data_dir).now
+            chosen = [row async for row in _chosen(rows, tenant, notification_ids, asked, now())]
+            return await _replay(store, tenant, chosen, Actor("USER", actor, ("OPERATOR",)), now)
 
     done, refused = run(ask())
     console.print(f"{done} replayed, {len(refused)} refused")
@@ -128,10 +131,14 @@ def replay(
 
 
 async def _replay(
-    store: PostgresStore, tenant: str, chosen: Sequence[dict[str, Any]], actor: Actor
+    store: PostgresStore,
+    tenant: str,
+    chosen: Sequence[dict[str, Any]],
+    actor: Actor,
+    now: Callable[[], datetime],
 ) -> tuple[int, list[str]]:
     """How many were looked at again, and why the others were not."""
-    door, refused = Door(store, SystemClock().now), list[str]()
+    door, refused = Door(store, now), list[str]()
     listening = asyncio.create_task(door.run(), name="verdicts")
     try:
         for row in chosen:
@@ -156,16 +163,16 @@ def _refusal(reply: Reply) -> str:
 
 
 async def _chosen(
-    rows: PostgresRows, tenant: str, named: Sequence[str], asked: dict[str, list[str]]
+    rows: PostgresRows, tenant: str, named: Sequence[str], asked: dict[str, list[str]], now: datetime
 ) -> AsyncIterator[dict[str, Any]]:
     for id in named:
-        found = await answering.one(rows, QUERIES["notifications"], tenant, id, now=SystemClock().now())
+        found = await answering.one(rows, QUERIES["notifications"], tenant, id, now=now)
         if found is None:
             raise Trouble(f"{tenant} has no notification {id}")
         yield found
     while not named:
         page = await answering.page(
-            rows, QUERIES["notifications"], tenant, asked | {"limit": ["200"]}, now=SystemClock().now()
+            rows, QUERIES["notifications"], tenant, asked | {"limit": ["200"]}, now=now
         )
         for row in page["items"]:
             if row["status"] != "REJECTED":  # what was not believed is not looked at again

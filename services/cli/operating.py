@@ -9,8 +9,7 @@ from cyclopts import App, Parameter
 
 from projections.rebuild import rebuild
 from services.cli.output import Output, console, progress, show, tell_json
-from services.cli.session import DataDir, attached_store, reading, run
-from services.clock import SystemClock
+from services.cli.session import DataDir, attached_store, clock_of, reading, run
 from services.commands import Actor
 from services.documents import contracts
 from services.handler import Handler
@@ -128,7 +127,7 @@ def release_parked(home: Home, *, data_dir: DataDir = None, output: Output = "ta
 
     async def ask() -> dict[str, Any]:
         async with attached_store(data_dir) as (settings, store):
-            handler = Handler(store, SUBJECTS, SystemClock(), guard=joining.guard(settings))
+            handler = Handler(store, SUBJECTS, clock_of(data_dir), guard=joining.guard(settings))
             decided = await release(store, handler, home)
             return {"decided": decided, "still_parked": len(await store.parked_commands(home))}
 
@@ -155,7 +154,7 @@ def drop_parked(
 
     async def ask() -> None:
         async with attached_store(data_dir) as (_, store):
-            await drop(store, SystemClock(), home, command_id, Actor("USER", actor), reason)
+            await drop(store, clock_of(data_dir), home, command_id, Actor("USER", actor), reason)
 
     run(ask())
     console.print(f"dropped {command_id}")

@@ -28,13 +28,13 @@ from services.cli.session import (
     Trouble,
     Verdicts,
     attached_store,
+    clock_of,
     fail,
     reading,
     run,
     settings_of,
     verdicts_beside,
 )
-from services.clock import SystemClock
 from services.commands import Actor
 from services.importing import settlements, statements
 from services.importing.sending import Planned, Sender, sender
@@ -109,7 +109,7 @@ def import_report(
 
     async def do() -> tuple[Imported, int]:
         async with _session(data_dir, tenant) as session:
-            form = format or await _adapter(session.rows, tenant, gateway)
+            form = format or await _adapter(session.rows, tenant, gateway, clock_of(data_dir).now())
             try:
                 known = settlements.read(file, gateway, form)
             except (ValueError, OSError) as why:
@@ -158,7 +158,7 @@ def bank(
 
     async def do() -> tuple[Imported, int, int]:
         async with _session(data_dir, tenant) as session:
-            words = word or [await _adapter(session.rows, tenant, gateway)]
+            words = word or [await _adapter(session.rows, tenant, gateway, clock_of(data_dir).now())]
             try:
                 statement = statements.read(file, gateway, account, words, currency)
             except (ValueError, OSError) as why:
@@ -221,12 +221,12 @@ def show_payout(
 
     async def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         async with reading(data_dir) as (store, rows):
-            named = await _one(rows, tenant, payout)
+            named = await _one(rows, tenant, payout, clock_of(data_dir).now())
             events = await store.read_stream(ids.stream(tenant, "payout", named))
             facts = [told(event) for event in events if not event.topic.startswith("payout.line_counted")]
             asked = {"payout_id": [named], "limit": ["200"]}
             lines = await answering.page(
-                rows, QUERIES["payout-lines"], tenant, asked, now=SystemClock().now()
+                rows, QUERIES["payout-lines"], tenant, asked, now=clock_of(data_dir).now()
             )
             return facts, lines["items"]
 
@@ -262,7 +262,7 @@ def simulated(
     url = simulator_url(settings_of(data_dir))
     if url is None:
         fail("no simulator runs here: start it with `tender up`")
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    tomorrow = (clock_of(data_dir).now() + timedelta(days=1)).date().isoformat()
     asked = {"until": until or tomorrow, "rate": rate} | ({"paid_in": paid_in} if paid_in else {})
     answer = httpx.get(f"{url}/v1/settlement-report", params=asked, timeout=60)
     sys.stdout.write(answer.raise_for_status().text)
@@ -273,11 +273,12 @@ async def _page(
 ) -> list[dict[str, Any]]:
     async with reading(data_dir) as (_, rows):
         asked = {key: [value] for key, value in given.items() if value is not None}
-        return (await answering.page(rows, QUERIES[name], tenant, asked, now=SystemClock().now()))["items"]
+        return (await answering.page(rows, QUERIES[name], tenant, asked, now=clock_of(data_dir).now()))[
+            "items"
+        ]
 
 
-async def _one(rows: PostgresRows, tenant: str, payout: str) -> str:
-    now = SystemClock().now()
+async def _one(rows: PostgresRows, tenant: str, payout: str, now: datetime) -> str:
     if await answering.one(rows, QUERIES["payouts"], tenant, payout, now=now):
         return payout
     found = await answering.page(rows, QUERIES["payouts"], tenant, {"payout_ref": [payout]}, now=now)
@@ -286,8 +287,8 @@ async def _one(rows: PostgresRows, tenant: str, payout: str) -> str:
     return found["items"][0]["payout_id"]
 
 
-async def _adapter(rows: PostgresRows, tenant: str, gateway: str) -> str:
-    found = await answering.one(rows, QUERIES["gateways"], tenant, gateway, now=SystemClock().now())
+async def _adapter(rows: PostgresRows, tenant: str, gateway: str, now: datetime) -> str:
+    found = await answering.one(rows, QUERIES["gateways"], tenant, gateway, now=now)
     if found is None:
         raise Trouble(f"{tenant} has no gateway {gateway}")
     return found["adapter_key"] or found["provider_id"]

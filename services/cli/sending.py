@@ -79,6 +79,21 @@ def send(
     raise SystemExit(0 if answer.is_success else 1)
 
 
+def asked_over_http(method: str, path: str, data_dir: DataDir, body: Any = None) -> httpx.Response:
+    """Of the Tender that runs over the data folder; whoever is not signed in is told how."""
+    settings = settings_of(data_dir)
+    where = http_url(settings)
+    try:
+        answer = httpx.request(
+            method, f"{where}{path}", json=body, headers=credential(settings), timeout=SEND_SECONDS
+        )
+    except httpx.HTTPError as problem:
+        fail(f"{where} does not answer ({problem}): `tender up` starts one")
+    if answer.status_code == 401:
+        fail(f"{answer.json()['message']}. {_missing(settings)}")
+    return answer
+
+
 def credential(settings: Settings) -> dict[str, str]:
     """The header that signs in by what the environment, or a file that it names, holds."""
     shown = settings.shown()

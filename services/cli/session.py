@@ -20,6 +20,7 @@ from projections.models import TABLES
 from projections.rows import PostgresRows
 from services import bootstrap
 from services.cli.output import errors
+from services.clock import Clock
 from services.embedded import EmbeddedFailed, FolderInUse
 from services.errors import Rejected
 from services.running import loop
@@ -105,6 +106,11 @@ def said(trouble: BaseException) -> str:
     if isinstance(trouble, StoreUnavailable):
         return f"PostgreSQL does not answer: {trouble}"
     return str(trouble) or type(trouble).__name__
+
+
+def clock_of(data_dir: Path | None) -> Clock:
+    """The time of the Tender that runs over the data folder: it may have been moved."""
+    return bootstrap.clock(attached(settings_of(data_dir)))
 
 
 @asynccontextmanager

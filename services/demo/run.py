@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
@@ -72,7 +73,13 @@ class Outcome:
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
 
-async def run(sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str, int], Progress]) -> Outcome:
+async def run(
+    sender: Sender,
+    rows: PostgresRows,
+    seed: int,
+    step: Callable[[str, int], Progress],
+    now: Callable[[], datetime],
+) -> Outcome:
     """Send everything, in the order of the file, and wait until all money is where it goes.
 
     `step(name, of)` announces a step and gives what its progress is told to.
@@ -96,11 +103,11 @@ async def run(sender: Sender, rows: PostgresRows, seed: int, step: Callable[[str
     await _send(
         sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted"
     )
-    await settled(rows, step("money settles", 0))
+    await settled(rows, step("money settles", 0), now)
     reductions = await _reductions(rows, reading, seed)
     outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
     await _send(sender, [planned for planned, _ in reductions], outcome, step, "quantity reductions")
-    await settled(rows, step("refunds settle", 0))
+    await settled(rows, step("refunds settle", 0), now)
     return outcome
 
 
@@ -181,7 +188,7 @@ def _why(verdict: Verdict) -> str:
     return f"{said.get('code')}: {said.get('message')}"
 
 
-async def settled(rows: PostgresRows, tell: Progress) -> None:
+async def settled(rows: PostgresRows, tell: Progress, now: Callable[[], datetime]) -> None:
     """Wait until nothing is in flight and the read models have seen it; what is not by then is in doubt."""
     loop = asyncio.get_running_loop()
     deadline, quiet, most = loop.time() + SETTLE_SECONDS_MAX, 0, 0
@@ -194,8 +201,9 @@ async def settled(rows: PostgresRows, tell: Progress) -> None:
                 + (select count(*) from {schema}.refund_orchestrations where tenant_id = $1
                    and status in ('REQUESTED', 'WAITING_FOR_PAYMENT', 'PLANNED', 'REFUNDING')) as unsettled,
                 (select position from head) - (select position from read_progress where schema = '{schema}')
-                + (select count(*) from outbox_commands where due_at <= now()) as behind""",
+                + (select count(*) from outbox_commands where due_at <= $2) as behind""",
             TENANT,
+            now(),
         )
         most = max(most, row["unsettled"])
         tell(most - row["unsettled"], most)

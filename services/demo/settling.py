@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import httpx
 
@@ -27,9 +27,10 @@ async def paid_out(
     simulator_url: str,
     outcome: Outcome,
     step: Callable[[str, int], Progress],
+    now: Callable[[], datetime],
 ) -> None:
     """Every payout of the gateway, line by line; what is refused, or fits nothing, is told."""
-    file = await _report(simulator_url)
+    file = await _report(simulator_url, now())
     imported = await settlements.import_file(
         file, store, sender, TENANT, ACTOR, step("payout lines", len(file.report.lines))
     )
@@ -37,14 +38,14 @@ async def paid_out(
         (f"payout line {one.get('line')}", f"{one.get('code') or one.get('shown')}: {one.get('message')}")
         for one in imported.problems
     ]
-    await settled(rows, step("payouts settle", 0))
+    await settled(rows, step("payouts settle", 0), now)
     run = settlements.Run(store, sender, TENANT, ACTOR)
-    await run.decide([_bank_line(payout) for payout in file.report.payouts])
-    await settled(rows, step("the bank has them", 0))
+    await run.decide([_bank_line(payout, now().date()) for payout in file.report.payouts])
+    await settled(rows, step("the bank has them", 0), now)
 
 
-async def _report(simulator_url: str) -> settlements.File:
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+async def _report(simulator_url: str, now: datetime) -> settlements.File:
+    tomorrow = (now + timedelta(days=1)).date().isoformat()
     async with httpx.AsyncClient(timeout=60) as client:
         answer = await client.get(f"{simulator_url}/v1/settlement-report", params={"until": tomorrow})
     digest = hashlib.sha256(answer.raise_for_status().content).hexdigest()
@@ -52,8 +53,8 @@ async def _report(simulator_url: str) -> settlements.File:
     return settlements.File(GATEWAY, "simulator", "settlement-report", digest, report)
 
 
-def _bank_line(payout: settlements.Payout) -> Planned:
-    booked = payout.arrives_on or datetime.now(UTC).date()
+def _bank_line(payout: settlements.Payout, today: date) -> Planned:
+    booked = payout.arrives_on or today
     line = RecordBankLine(
         GATEWAY, BANK_ACCOUNT, payout.payout_ref, payout.amount, booked, f"SIMULATOR {payout.payout_ref}"
     )

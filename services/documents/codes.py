@@ -61,6 +61,8 @@ MEANINGS: dict[str, str] = {
     "OPERATION_IN_FLIGHT": "The same is being done at the gateway now",
     "PARKED": "An earlier command of this account is parked: this one waits behind it, and is not lost",
     "INVALID_STATE": "Not in this state; `details.allowed` has the states in which it works",
+    "CLOCK_BACKWARDS": "Time is never moved back: that instant is over",
+    "CLOCK_NOT_MOVABLE": "Time moves only on embedded servers, with no gateway but the simulator",
     "DEADLINE_EXCEEDED": "It came after its own deadline",
     "TARGET_NOT_POSTED": "The invoice is not posted",
     "PAYMENT_NOT_PROCESSED": "The payment has not arrived, or is gone",

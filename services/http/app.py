@@ -18,6 +18,7 @@ from projections.rows import PostgresRows
 from services.commands import Command
 from services.door import Door
 from services.errors import ReadModelBehind, Rejected, Undecodable
+from services.http.clock import ClockFace
 from services.http.gate import Gate
 from services.http.migrations import Migrations
 from services.http.notifications import Notifications
@@ -42,8 +43,9 @@ def create_app(
     wait_seconds: float,
     broker: Cluster,
     gate: Gate,
+    clock: ClockFace,
 ) -> Starlette:
-    reads, operations = Reads(store, rows, now, gate), Operations(rows, broker)
+    reads, operations = Reads(store, rows, now, gate), Operations(rows, broker, now, clock)
     sending = Sending(door, dry_run, wait_seconds, gate)
     read_models: Mapping[str, tuple[str, Endpoint]] = {
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
@@ -77,6 +79,9 @@ def create_app(
             methods=["POST"],
         ),
         *(Route(path, _counted(name, endpoint)) for path, (name, endpoint) in counted.items()),
+        Route("/v1/clock", _counted("clock", gate.operators(clock.show))),
+        Route("/v1/clock/advance", _counted("clock", gate.operators(clock.advance)), methods=["POST"]),
+        Route("/v1/clock/stop", _counted("clock", gate.operators(clock.stop)), methods=["POST"]),
         Route("/health", operations.health),
         Route("/ready", operations.ready),
         Route("/metrics", operations.metrics),

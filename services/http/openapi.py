@@ -48,7 +48,7 @@ def openapi() -> dict[str, Any]:
         paths[path] = {
             "get": {"summary": about, "parameters": parameters, "responses": _ok({"type": "object"})}
         }
-    paths |= _operations()
+    paths |= _operations() | _clock()
     return {
         "openapi": "3.1.0",
         "info": {"title": "Tender", "version": "1.0.0", "summary": "Payments and refunds"},
@@ -366,6 +366,47 @@ def _operations() -> dict[str, Any]:
             }
         },
     }
+
+
+def _clock() -> dict[str, Any]:
+    told = {"application/json": {"schema": _CLOCK}}
+    ok = {"200": {"description": "So it is", "content": told}}
+    refused = {"default": _problem("CLOCK_NOT_MOVABLE, CLOCK_BACKWARDS, or it is no time at all")}
+    moving = {"202": {"description": "It is on its way: ask where it has come to", "content": told}}
+    body = {"required": True, "content": {"application/json": {"schema": _ADVANCE}}}
+    return {
+        "/v1/clock": {"get": {"summary": "What time it is here", "responses": ok}},
+        "/v1/clock/advance": {
+            "post": {
+                "summary": "Move time ahead, from one due thing to the next: embedded servers only",
+                "requestBody": body,
+                "responses": moving | refused,
+            }
+        },
+        "/v1/clock/stop": {"post": {"summary": "Stay where time has come to", "responses": ok | refused}},
+    }
+
+
+_INSTANT = {"type": "string", "format": "date-time"}
+_CLOCK: dict[str, Any] = {
+    "type": "object",
+    "required": ["now", "ahead_seconds", "movable", "moving_to", "waits_for"],
+    "properties": {
+        "now": _INSTANT,
+        "ahead_seconds": {"type": "integer", "description": "Of the machine's time."},
+        "movable": {"type": "boolean"},
+        "moving_to": {**_INSTANT, "type": ["string", "null"]},
+        "waits_for": {"type": "object", "additionalProperties": {"type": "integer"}},
+    },
+}
+_ADVANCE: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "by": {"type": "string", "examples": ["3d", "12h", "2w1d"]},
+        "to": {"type": "string", "examples": ["2026-12-01", "2026-12-01T12:00:00Z"]},
+    },
+}
 
 
 def _so(media_type: str, type: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from projections.rows import PostgresRows
+from services.http.clock import ClockFace
 from services.http.openapi import openapi
 from services.http.page import page
 from services.http.reads import answer_json
@@ -26,12 +28,14 @@ Cluster = Callable[[], str | None]
 class Operations:
     """`cluster` says which broker answered last, if one does."""
 
-    def __init__(self, rows: PostgresRows, cluster: Cluster) -> None:
-        self._rows, self._cluster = rows, cluster
+    def __init__(
+        self, rows: PostgresRows, cluster: Cluster, now: Callable[[], datetime], clock: ClockFace
+    ) -> None:
+        self._rows, self._cluster, self._now, self._clock = rows, cluster, now, clock
 
     async def health(self, request: Request) -> Response:
         """The process is alive; whether what it needs is there is another question."""
-        return answer_json({"status": "ok"})
+        return answer_json({"status": "ok", "clock": self._clock.told()})
 
     async def ready(self, request: Request) -> Response:
         """503 while the store or the broker is away."""
@@ -58,12 +62,12 @@ class Operations:
     async def page(self, request: Request) -> Response:
         status = await self._status()
         tenants = await self._tenants() if status else []
-        return HTMLResponse(page(status, self._cluster(), tenants))
+        return HTMLResponse(page(status, self._cluster(), tenants, self._clock.told()))
 
     async def _status(self) -> Status | None:
         try:
             with availability():
-                return await observe(self._rows.pool, self._cluster())
+                return await observe(self._rows.pool, self._now(), self._cluster())
         except StoreUnavailable:
             return None
 

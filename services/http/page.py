@@ -16,11 +16,16 @@ from services.watching.observing import Status
 _STYLE = files("services.http").joinpath("page.css").read_text("utf-8")
 
 
-def page(status: Status | None, cluster: str | None, tenants: Sequence[Mapping[str, Any]]) -> str:
+def page(
+    status: Status | None,
+    cluster: str | None,
+    tenants: Sequence[Mapping[str, Any]],
+    clock: Mapping[str, Any],
+) -> str:
     body = [
         "<h1>Tender</h1>",
         "<p class=soft>Payments and refunds: commands in, money moved, every cent explained.</p>",
-        _state(status, cluster),
+        _state(status, cluster, clock),
         _tenants(tenants),
         _read_models(tenants[0]["tenant_id"] if tenants else "acme"),
         _why(tenants),
@@ -34,8 +39,8 @@ def page(status: Status | None, cluster: str | None, tenants: Sequence[Mapping[s
     )
 
 
-def _state(status: Status | None, cluster: str | None) -> str:
-    broker = _card("Kafka", "answers" if cluster else "away", cluster is not None)
+def _state(status: Status | None, cluster: str | None, clock: Mapping[str, Any]) -> str:
+    broker = _card("Kafka", "answers" if cluster else "away", cluster is not None) + _time(clock)
     if status is None:
         return f"<div class=cards>{_card('PostgreSQL', 'away', False)}{broker}</div>"
     behind = max(status.behind.values())
@@ -52,6 +57,15 @@ def _state(status: Status | None, cluster: str | None) -> str:
         _card("dead letters", f"{status.dead_letters:,}", status.dead_letters == 0),
     ]
     return f"<div class=cards>{''.join(cards)}</div>"
+
+
+def _time(clock: Mapping[str, Any]) -> str:
+    """Told only where it is not the time of everybody else."""
+    if not clock["ahead_seconds"]:
+        return ""
+    days = clock["ahead_seconds"] // 86_400
+    moving = f", on its way to {clock['moving_to'][:10]}" if clock["moving_to"] else ""
+    return _card(f"time here, {days:,} days ahead{moving}", clock["now"][:16].replace("T", " "))
 
 
 def _card(what: str, value: str, good: bool | None = None) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 import httpx
 import orjson
 
+from gateways.simulator.moved_time import MovedTime
 from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
 from services.embedded.broker import PARTITIONS
@@ -45,6 +46,10 @@ _HTTP_URL, _SIMULATOR_URL = "http-url", "simulator-url"
 
 class PortTaken(RuntimeError):
     """Another program listens where HTTP shall."""
+
+
+class TimeWasMoved(RuntimeError):
+    """The folder's time is ahead, and something of this Tender would not follow it."""
 
 
 @dataclass
@@ -82,6 +87,7 @@ async def running(
     async with AsyncExitStack() as stack:
         if "http" in groups:
             check_listening(settings)
+        settings = timed(settings)
         supervisor = Supervisor({}, settings.data_dir / "logs")
         settings, embedded = await _servers(settings, supervisor, stack, say)
         settings = _listening(settings) if "http" in groups else settings
@@ -191,8 +197,21 @@ def use(settings: Settings, database_url: str, bootstrap_servers: str) -> Settin
     return settings.model_copy(update=update)
 
 
+def timed(settings: Settings) -> Settings:
+    """With the file of its moved time, where servers and simulator are its own.  Raises `TimeWasMoved`."""
+    file = (settings.data_dir / "clock").absolute()
+    ours = settings.embedded_database and settings.embedded_broker and settings.simulator_url is None
+    if not ours and settings.embedded_database and file.exists() and MovedTime(file).ahead:
+        raise TimeWasMoved(
+            f"the time of {settings.data_dir} was moved ahead, to {MovedTime(file).now():%Y-%m-%d}: "
+            "it runs on with a broker and a simulator of its own only"
+        )
+    return settings.model_copy(update={"clock_file": file if ours else None})
+
+
 def attached(settings: Settings) -> Settings:
     """The settings of a Tender that runs already: the user's servers, or those over the data folder."""
+    settings = timed(settings)
     if settings.database_url and settings.kafka_bootstrap_servers:
         return settings
     endpoints = running_endpoints(settings.data_dir)
@@ -213,6 +232,7 @@ async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
         f"--seed={settings.simulator_seed}",
         f"--notify-to={settings.notifications_url}/",
         f"--mood={settings.simulator_mood}",
+        *([f"--clock={settings.clock_file}"] if settings.clock_file else []),
     ]
     await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
     return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})

@@ -57,10 +57,11 @@ CHANNEL = "tender_log"
 
 _LOG = (
     "position", "home", "stream", "version", "topic", "data", "command_id", "meta", "occurred_at",
-    "last_of_command",
+    "last_of_command", "recorded_at",
 )  # fmt: skip
 _VERDICTS = (
     "verdict_position", "command_id", "home", "type", "fingerprint", "status", "outcome", "position", "meta",
+    "recorded_at",
 )  # fmt: skip
 
 _LOST = (
@@ -85,8 +86,15 @@ async def _as_it_is(connection: object) -> None:
 class PostgresStore:
     """`Store` on an asyncpg pool; see `services.store.protocol` for what each question means."""
 
-    def __init__(self, pool: asyncpg.Pool, database_url: str, keys: KeyEncryption | None = None) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        database_url: str,
+        keys: KeyEncryption | None = None,
+        ahead: Callable[[], timedelta] = timedelta,
+    ) -> None:
         self._pool, self._database_url, self._subjects = pool, database_url, SubjectKeys(keys)
+        self._ahead = ahead
         self._moved = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
 
@@ -98,11 +106,13 @@ class PostgresStore:
         keys: KeyEncryption | None = None,
         connections_max: int = 8,
         durable: bool = True,
+        ahead: Callable[[], timedelta] = timedelta,
     ) -> PostgresStore:
         """Open the pool.  Raises `StoreUnavailable`.
 
         Without `keys`, personal data can neither be written nor read.
         Not `durable`: a crash of the server may forget the last commits, whole and in order.
+        `ahead`: how far our time is moved ahead of the server's.
         """
         settings = {
             "statement_timeout": f"{TRANSACTION_SECONDS_MAX}s",
@@ -119,7 +129,7 @@ class PostgresStore:
                 command_timeout=10,
                 reset=_as_it_is,
             )
-        return cls(pool, database_url, keys)
+        return cls(pool, database_url, keys, ahead)
 
     async def close(self) -> None:
         if self._listening:
@@ -135,7 +145,7 @@ class PostgresStore:
         with availability():
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    writing = _Writing(connection, batch, self._subjects)
+                    writing = _Writing(connection, batch, self._subjects, self._ahead)
                     appended = await writing.write()
                 self._subjects.keep(writing.sealing, batch.erased)
                 return appended
@@ -354,8 +364,11 @@ class PostgresStore:
 class _Writing:
     """One batch on its way into one transaction, in the one lock order."""
 
-    def __init__(self, connection: Any, batch: Batch, subjects: SubjectKeys) -> None:
+    def __init__(
+        self, connection: Any, batch: Batch, subjects: SubjectKeys, ahead: Callable[[], timedelta]
+    ) -> None:
         self._connection, self._batch, self._subjects = connection, batch, subjects
+        self._ahead = ahead
         self.sealing: dict[str, SubjectKey | None] = {}
         """The keys of those whose personal data this batch holds."""
 
@@ -418,14 +431,15 @@ class _Writing:
         if batch.unparked:
             await self._execute("replaced_verdicts", batch.unparked)
         head = await self._connection.fetchrow(SQL["take_head"], len(batch.events), len(batch.verdicts))
-        before = head["position"] - len(batch.events)
+        before, at = head["position"] - len(batch.events), head["at"] + self._ahead()
         if before > batch.known_position:
             await self._check_read_set(before)
         if batch.events:
-            await self._connection.copy_records_to_table("log", records=self._events(before), columns=_LOG)
+            records = self._events(before, at)
+            await self._connection.copy_records_to_table("log", records=records, columns=_LOG)
         if batch.verdicts:
             first = head["verdict_position"] - len(batch.verdicts)
-            records = self._verdicts(first, before)
+            records = self._verdicts(first, before, at)
             await self._connection.copy_records_to_table("verdicts", records=records, columns=_VERDICTS)
         return Appended(head["position"], head["verdict_position"], before + 1)
 
@@ -437,7 +451,7 @@ class _Writing:
         if moved & batch.read_streams or homes & batch.read_homes:
             raise ReadSetMoved(moved, homes, position)
 
-    def _events(self, position: int) -> Iterator[tuple[object, ...]]:
+    def _events(self, position: int, at: datetime) -> Iterator[tuple[object, ...]]:
         """Rows for COPY, each fact encoded only when its row is written."""
         for event in self._batch.events:
             position += 1
@@ -452,6 +466,7 @@ class _Writing:
                 event.meta,
                 event.occurred_at,
                 event.last_of_command,
+                at,
             )
 
     def _encoded(self, event: NewEvent) -> bytes:
@@ -459,7 +474,7 @@ class _Writing:
             return sealed(event.fact, self.sealing[event.home])
         return encode(event.fact)
 
-    def _verdicts(self, verdict_position: int, position: int) -> Iterator[tuple[object, ...]]:
+    def _verdicts(self, verdict_position: int, position: int, at: datetime) -> Iterator[tuple[object, ...]]:
         for verdict in self._batch.verdicts:
             verdict_position += 1
             position += verdict.events
@@ -473,6 +488,7 @@ class _Writing:
                 verdict.outcome,
                 position,
                 verdict.meta,
+                at,
             )
 
     async def _only_queues(self) -> Appended:

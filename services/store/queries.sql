@@ -32,7 +32,7 @@ select key, owner from claims where tenant = $1 and kind = $2 and key = any($3);
 
 -- name: take_head
 update head set position = position + $1, verdict_position = verdict_position + $2
-returning position, verdict_position, pg_notify('tender_log', '');
+returning position, verdict_position, clock_timestamp() as at, pg_notify('tender_log', '');
 
 -- name: moved_between
 select distinct home, stream from log where position > $1 and position <= $2;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -40,6 +41,7 @@ async def examine(settings: Settings) -> list[Finding]:
         return [*findings, Finding("a running Tender", False, "none", str(absent))]
     logs = settings.data_dir / "logs"
     findings += [finding async for finding in _store(there)]
+    findings.append(_time(there))
     findings.append(await _broker(there))
     findings.append(await _http(there))
     findings.append(await _sign_in(there))
@@ -109,9 +111,15 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
 async def _observed(settings: Settings) -> Status:
     connection = await asyncpg.connect(settings.database_url)
     try:
-        return await observe(connection)
+        return await observe(connection, bootstrap.clock(settings).now())
     finally:
         await connection.close()
+
+
+def _time(settings: Settings) -> Finding:
+    ahead, now = bootstrap.clock(settings).ahead, bootstrap.clock(settings).now()
+    moved = f"{round(ahead / timedelta(days=1)):,} days ahead of this machine: " if ahead else ""
+    return Finding("time", True, f"{moved}{now:%Y-%m-%d %H:%M:%S} UTC")
 
 
 async def _broker(settings: Settings) -> Finding:
@@ -132,7 +140,7 @@ async def _sign_in(settings: Settings) -> Finding:
     try:
         known = joining.principals(settings)
         async with httpx.AsyncClient() as client:
-            keys = await joining.provider_keys(settings, client, bootstrap.CLOCK.now)
+            keys = await joining.provider_keys(settings, client, bootstrap.clock(settings).now)
     except (OSError, ValueError, jwt.PyJWTError) as failure:
         return Finding("sign-in", False, str(failure), "deploy/sign-in.md tells the settings")
     people = "API keys" if keys is None else f"{keys} keys of {settings.oidc_issuer}"

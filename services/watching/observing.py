@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.store.queries import load
@@ -60,15 +61,15 @@ class Status:
         return sum(work.due for work in self.gateway_work.values() if work.oldest_seconds > OVERDUE_SECONDS)
 
 
-async def observe(connection: Any, cluster_id: str | None = None) -> Status:
+async def observe(connection: Any, now: datetime, cluster_id: str | None = None) -> Status:
     """`connection`: asyncpg's, or a pool.  Without a cluster, the relay's farthest place on any."""
     schema = await connection.fetchval("select active from read_models")
-    row = await connection.fetchrow(_SQL["status"], cluster_id)
-    work = await connection.fetch(_SQL["gateway_work"])
+    row = await connection.fetchrow(_SQL["status"], cluster_id, now)
+    work = await connection.fetch(_SQL["gateway_work"], now)
     return Status(
         **{name: value or 0 for name, value in row.items()},
         gateway_work={each["mode"]: GatewayWork(*tuple(each)[1:]) for each in work},
-        leases={each["name"]: each["held"] for each in await connection.fetch(_SQL["leases"])},
+        leases={each["name"]: each["held"] for each in await connection.fetch(_SQL["leases"], now)},
         exceptions={
             each["type"]: each["open"]
             for each in await connection.fetch(_SQL["exceptions"].format(schema=schema))

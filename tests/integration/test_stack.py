@@ -41,6 +41,7 @@ async def test_a_server_of_the_users_own_is_not_started_beside_it(tmp_path: Path
     own = settings(tmp_path).model_copy(update={"database_url": database_url})
     async with stack.running(own, groups={}) as running:
         assert running.settings.database_url == database_url
+        assert running.settings.clock_file is None  # its time is everybody's
         assert running.embedded is not None
         assert running.embedded.broker.pid
         assert not (tmp_path / "tender" / "postgres").exists()

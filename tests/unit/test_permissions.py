@@ -20,6 +20,7 @@ from services.commands import COMMANDS, decode
 from services.handler import Handler
 from services.hearing import Hearing
 from services.http.app import create_app
+from services.http.clock import ClockFace
 from services.http.gate import Gate
 from services.http.migrations import Migrations
 from services.http.notifications import Notifications
@@ -212,6 +213,7 @@ async def client(store: MemoryStore) -> AsyncIterator[httpx.AsyncClient]:
         wait_seconds=0,
         broker=lambda: None,
         gate=gate,
+        clock=ClockFace(Clock(), None),
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://tender") as asking:
         yield asking

@@ -32,7 +32,7 @@ class LineAmount:
     amount: Money
 
 
-@fact("credit_memo.drafted.v2")
+@fact("credit_memo.drafted.v3")
 class CreditMemoDrafted:
     credit_memo_id: str
     number: str
@@ -45,6 +45,9 @@ class CreditMemoDrafted:
     reason_code: str
     reference_invoice_id: str | None = None
     saved_payment_method_id: str | None = None
+    billing_profile_id: str | None = None
+    legal_entity_id: str | None = None
+    tax_strategy: str | None = None
 
 
 @upcasts("credit_memo.drafted.v1", to="credit_memo.drafted.v2")
@@ -53,7 +56,7 @@ def drafts_had_no_method(fact: dict[str, object]) -> dict[str, object]:
     return fact
 
 
-@fact("credit_memo.posted.v1")
+@fact("credit_memo.posted.v2")
 class CreditMemoPosted:
     credit_memo_id: str
     number: str
@@ -76,6 +79,18 @@ class CreditMemoPosted:
     source_invoice_id: str | None = None
     """The negative invoice that it was converted from."""
     saved_payment_method_id: str | None = None
+    billing_profile_id: str | None = None
+    legal_entity_id: str | None = None
+    """Whose books it is in."""
+    tax_strategy: str | None = None
+    """Where its tax comes from: IGNORE, MANUAL_OVERRIDE or COPY_FROM_INVOICE_LINE."""
+
+
+@upcasts("credit_memo.drafted.v2", to="credit_memo.drafted.v3")
+@upcasts("credit_memo.posted.v1", to="credit_memo.posted.v2")
+def without_entity(fact: dict[str, Any]) -> dict[str, Any]:
+    """It was not known whose books it is in, whom it is sent to, nor where its tax comes from."""
+    return fact
 
 
 @fact("credit_memo.applied.v1")

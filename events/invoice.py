@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.money import Money
 from events.shapes import Applied
@@ -52,6 +53,12 @@ class InvoiceLine:
     unit_price: str | None = None
     """A decimal string in major units; informational: `charge` is what counts."""
     reference: LineReference | None = None
+    service_start: date | None = None
+    """The first day of the service that it charges for."""
+    service_end: date | None = None
+    """The last one."""
+    reference_item: str | None = None
+    """The item of the order, or of the subscription, that it is about, by its owner's id."""
 
 
 @frozen
@@ -81,9 +88,10 @@ class DraftContent:
     reference_id: str | None = None
     saved_payment_method_id: str | None = None
     exclude_from_payments: bool = False
+    payment_exclusion_reason: str | None = None
 
 
-@fact("invoice.drafted.v1")
+@fact("invoice.drafted.v2")
 class InvoiceDrafted:
     """Written down, and nothing is owed yet: it is revised, given up, or posted."""
 
@@ -95,7 +103,7 @@ class InvoiceDrafted:
     """Without one, the day of its posting."""
 
 
-@fact("invoice.revised.v1")
+@fact("invoice.revised.v2")
 class InvoiceRevised:
     """A draft says something else from now on: all of it is said anew."""
 
@@ -108,7 +116,7 @@ class InvoiceDraftCanceled:
     reason: str | None = None
 
 
-@fact("invoice.posted.v1")
+@fact("invoice.posted.v2")
 class InvoicePosted:
     invoice_id: str
     external_id: str
@@ -136,6 +144,15 @@ class InvoicePosted:
     reference_id: str | None = None
     saved_payment_method_id: str | None = None
     exclude_from_payments: bool = False
+    payment_exclusion_reason: str | None = None
+
+
+@upcasts("invoice.posted.v1", to="invoice.posted.v2")
+@upcasts("invoice.drafted.v1", to="invoice.drafted.v2")
+@upcasts("invoice.revised.v1", to="invoice.revised.v2")
+def without_service_dates(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew neither when a line's service was, nor of which item, nor why nobody collects it."""
+    return fact
 
 
 @fact("invoice.excluded_from_payments.v1")

@@ -31,6 +31,7 @@ credit_memos = Table(
     columns=(
         *text("number", "account_id", "currency", "status", "category", "source_action", "reason_code"),
         *text("reference_invoice_id", "source_invoice_id", "locked_by", "debit_memo_id"),
+        *text("billing_profile_id", "legal_entity_id", "tax_strategy"),
         *money("total", "applied", "refunded", "refund_reserved", "balance"),
         Column("lines", JSON),
         Column("posted_at", INSTANT),
@@ -74,6 +75,9 @@ def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "source_action": fact.source_action,
             "reason_code": fact.reason_code,
             "reference_invoice_id": fact.reference_invoice_id,
+            "billing_profile_id": fact.billing_profile_id,
+            "legal_entity_id": fact.legal_entity_id,
+            "tax_strategy": fact.tax_strategy,
             "source_invoice_id": fact.source_invoice_id if is_posted else None,
             "total": fact.total.amount_minor,
             "balance": fact.total.amount_minor if is_posted else 0,

@@ -77,7 +77,7 @@ invoices = Table(
         Column("full_settlement_date", DAY),
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
         *text("payment_schedule_id", "schedule_skipped_reason"),
-        *text("legal_entity_id", "reference_type", "reference_id", "voided_by"),
+        *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
         Column("locked_since", INSTANT),
         Column("is_negative", FLAG, False),
         Column("has_negative_lines", FLAG, False),
@@ -122,6 +122,7 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
             "balance": fact.total.amount_minor,
             "lines": [_line(line_no, line) for line_no, line in enumerate(fact.lines, start=1)],
             **_references(fact),
+            "exclusion_reason": _exclusion(fact),
             "is_negative": fact.is_negative,
             "has_negative_lines": fact.has_negative_lines,
         },
@@ -138,6 +139,7 @@ def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Itera
         {
             **known,
             **_references(said),
+            "exclusion_reason": _exclusion(said),
             "number": said.number,
             "account_id": at.account_id,
             "currency": said.currency,
@@ -154,8 +156,12 @@ def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Itera
 
 
 def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
-    names = ("original_invoice_id", "legal_entity_id", "reference_type", "reference_id")
+    names = ("original_invoice_id", "profile_id", "legal_entity_id", "reference_type", "reference_id")
     return {name: getattr(said, name) for name in names}
+
+
+def _exclusion(said: DraftContent | InvoicePosted) -> str | None:
+    return (said.payment_exclusion_reason or "as it was posted") if said.exclude_from_payments else None
 
 
 @invoices.on(InvoiceDraftCanceled)
@@ -189,6 +195,9 @@ def _line(line_no: int, line: InvoiceLine, owed: bool = True) -> dict[str, Any]:
         "product": product.name or product.sku or product.id if product else None,
         "quantity": line.quantity,
         "unit_price": line.unit_price,
+        "service_start": line.service_start.isoformat() if line.service_start else None,
+        "service_end": line.service_end.isoformat() if line.service_end else None,
+        "reference_item": line.reference_item,
         "charge_minor": line.charge.amount_minor,
         "tax_minor": total - line.charge.amount_minor,
         "line_total_minor": total,

@@ -75,6 +75,9 @@ class CreditMemo:
     reference_invoice_id: str | None = None
     source_invoice_id: str | None = None
     saved_payment_method_id: str | None = None
+    billing_profile_id: str | None = None
+    legal_entity_id: str | None = None
+    tax_strategy: str | None = None
     locked_by: str | None = None
     posted_at: datetime | None = None
 
@@ -141,7 +144,8 @@ def _post(memo: CreditMemo, event: CreditMemoPosted | CreditMemoDrafted) -> None
         line.line_id: MemoLine(line, position, line.line_total.amount_minor)
         for position, line in enumerate(event.lines)
     }
-    memo.saved_payment_method_id = event.saved_payment_method_id
+    memo.saved_payment_method_id, memo.tax_strategy = event.saved_payment_method_id, event.tax_strategy
+    memo.billing_profile_id, memo.legal_entity_id = event.billing_profile_id, event.legal_entity_id
     memo.status = "DRAFT"
     if isinstance(event, CreditMemoPosted):
         memo.status, memo.posted_at = "POSTED", event.posted_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 from events.credit_memo import (
     CreditMemoCanceled,
@@ -51,6 +52,10 @@ class CreateCreditMemo:
     credit_memo_id: Id | None = None
     draft: bool = False
     saved_payment_method_id: Id | None = None
+    billing_profile_id: Id | None = None
+    legal_entity_id: Id | None = None
+    tax_strategy: Literal["IGNORE", "MANUAL_OVERRIDE"] = "MANUAL_OVERRIDE"
+    """IGNORE: it has no tax; MANUAL_OVERRIDE: each line says its own."""
 
 
 @command("payments.credit_memo.post.v1")
@@ -84,6 +89,8 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
     account.of(states, context)
     if command.credit_memo_id and states.get(CreditMemo, command.credit_memo_id).status:
         raise Rejected("CREDIT_MEMO_EXISTS", f"the credit memo {command.credit_memo_id} exists already")
+    if command.tax_strategy == "IGNORE" and any(line.taxes for line in command.lines):
+        raise Rejected("MALFORMED_REQUEST", "a memo that ignores tax has none", field="data.lines")
     lines = lines_of(command.lines, command.currency)
     id = command.credit_memo_id or context.new_id("memo")
     number, new = context.number("CM"), command.credit_memo_id is None
@@ -95,7 +102,7 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
             lines,
             total,
             command.reason_code,
-            saved_payment_method_id=command.saved_payment_method_id,
+            **head_of(command),
         )
         return [Change(CreditMemo, id, drafted, new)]
     posted = fact_of(
@@ -106,7 +113,7 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
         command.reason_code,
         "STANDALONE",
         context,
-        saved_payment_method_id=command.saved_payment_method_id,
+        **head_of(command),
     )
     return [Change(CreditMemo, id, posted, new)]
 
@@ -148,8 +155,8 @@ def fact_of(
     source_action: str,
     context: Context,
     reference_invoice_id: str | None = None,
-    saved_payment_method_id: str | None = None,
     category: str | None = None,
+    **head: str | None,
 ) -> CreditMemoPosted:
     charge = sum(line.charge.amount_minor for line in lines)
     total = sum(line.line_total.amount_minor for line in lines)
@@ -168,8 +175,18 @@ def fact_of(
         posted_at=context.now,
         effective_date=context.now.date(),
         reference_invoice_id=reference_invoice_id,
-        saved_payment_method_id=saved_payment_method_id,
+        **head,
     )
+
+
+def head_of(source: CreateCreditMemo | CreditMemo) -> dict[str, str | None]:
+    """What a memo keeps of who asked for it: how it is paid out, for whom, in whose books, taxed how."""
+    return {
+        "saved_payment_method_id": source.saved_payment_method_id,
+        "billing_profile_id": source.billing_profile_id,
+        "legal_entity_id": source.legal_entity_id,
+        "tax_strategy": source.tax_strategy,
+    }
 
 
 def _memo_needs(
@@ -195,7 +212,7 @@ def post(states: States, command: PostCreditMemo, context: Context) -> Changes:
         memo.reason_code,
         memo.source_action,
         context,
-        saved_payment_method_id=memo.saved_payment_method_id,
+        **head_of(memo),
     )
     return [Change(CreditMemo, command.credit_memo_id, posted)]
 

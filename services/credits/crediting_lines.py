@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from events.credit_memo import CreditMemoLine
 from events.frozen import frozen
-from events.invoice import Tax
-from events.money import Money
+from events.invoice import InvoiceLine, Tax
+from events.money import Money, allocate
 from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.applications.spreading import Share
@@ -35,6 +37,8 @@ class CreditInvoice:
     lines: tuple[CreditedLine, ...]
     reason_code: Text
     comments: FreeText | None = None
+    tax_strategy: Literal["IGNORE", "MANUAL_OVERRIDE", "COPY_FROM_INVOICE_LINE"] = "MANUAL_OVERRIDE"
+    """COPY_FROM_INVOICE_LINE: as much of the line's taxes as is credited of its charge."""
 
 
 def _credit_needs(states: States, command: CreditInvoice, context: Context) -> Needs:
@@ -52,7 +56,7 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
         raise Rejected("TOO_MANY_LINES", f"at most {crediting.LINES_MAX} lines", field="data.lines")
     if not command.lines or len({line.line_id for line in command.lines}) != len(command.lines):
         raise Rejected("MALFORMED_REQUEST", "at least one line, each once", field="data.lines")
-    lines = [_credited(invoice, line) for line in command.lines]
+    lines = [_credited(invoice, line, command.tax_strategy) for line in command.lines]
     total = Money(sum(line.line_total.amount_minor for line in lines), invoice.currency)
     guards.check_room(invoice, total, None)
     for line in lines:
@@ -68,6 +72,9 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
         "INVOICE",
         context,
         command.invoice_id,
+        billing_profile_id=invoice.profile_id,
+        legal_entity_id=invoice.legal_entity_id,
+        tax_strategy=command.tax_strategy,
     )
     draft = Draft(states, {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve})
     draft.record(CreditMemo, id, posted, new=True)
@@ -82,20 +89,19 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     return writing_off.with_small_balances(states, draft.changes, context)
 
 
-def _credited(invoice: Invoice, credited: CreditedLine) -> CreditMemoLine:
+def _credited(invoice: Invoice, credited: CreditedLine, strategy: str) -> CreditMemoLine:
     line = invoice.lines.get(credited.line_id)
     if line is None:
         raise not_found("INVOICE_LINE", credited.line_id)
-    tax = credited.tax or Money(0, invoice.currency)
-    for money in (credited.amount, tax):
+    taxes = _taxes(line.line, credited, strategy)
+    for money in (credited.amount, *(one.amount for one in taxes)):
         if money.currency != invoice.currency:
             raise currency_mismatch(invoice.currency, money.currency, f"invoice {invoice.number}")
         if money.amount_minor < 0:
             raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.lines")
-    total = credited.amount + tax
+    total = sum((one.amount for one in taxes), credited.amount)
     if total.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.lines")
-    taxes = (Tax(tax),) if tax.amount_minor else ()
     return CreditMemoLine(
         credited.line_id,
         credited.amount,
@@ -103,6 +109,24 @@ def _credited(invoice: Invoice, credited: CreditedLine) -> CreditMemoLine:
         taxes,
         line.line.product,
         reference_invoice_line_id=credited.line_id,
+    )
+
+
+def _taxes(line: InvoiceLine, credited: CreditedLine, strategy: str) -> tuple[Tax, ...]:
+    """What is credited besides the charge: as the command says, or in proportion to the line's own taxes."""
+    if strategy == "MANUAL_OVERRIDE":
+        return (Tax(credited.tax),) if credited.tax and credited.tax.amount_minor else ()
+    if credited.tax is not None:
+        message = f"line {credited.line_id}: a tax of its own is MANUAL_OVERRIDE, not {strategy}"
+        raise Rejected("MALFORMED_REQUEST", message, field="data.lines")
+    charge, part = line.charge.amount_minor, credited.amount.amount_minor
+    if strategy == "IGNORE" or not 0 < part <= charge:
+        return ()
+    shares = [allocate(tax.amount.amount_minor, (part, charge - part))[0] for tax in line.taxes]
+    return tuple(
+        Tax(Money(share, tax.amount.currency), tax.name, tax.code, tax.rate)
+        for share, tax in zip(shares, line.taxes, strict=True)
+        if share
     )
 
 

@@ -86,7 +86,17 @@ def credit_all(
     ]
     number, currency = context.number("CM"), invoice.currency
     posted = crediting.fact_of(
-        id, number, currency, lines, reason_code, source_action, context, invoice_id, category=category
+        id,
+        number,
+        currency,
+        lines,
+        reason_code,
+        source_action,
+        context,
+        invoice_id,
+        category,
+        billing_profile_id=invoice.profile_id,
+        legal_entity_id=invoice.legal_entity_id,
     )
     draft.record(CreditMemo, id, posted, new=True)
     draft.extend(application.place(draft.get(CreditMemo, id), invoice, shares, why, context))

@@ -141,6 +141,9 @@ def _convert_group(
         reference_invoice_id=original,
         source_invoice_id=invoice.invoice_id,
         saved_payment_method_id=invoice.saved_payment_method_id,
+        billing_profile_id=invoice.profile_id,
+        legal_entity_id=invoice.legal_entity_id,
+        tax_strategy="COPY_FROM_INVOICE_LINE",
     )
     draft.record(Invoice, invoice.invoice_id, converted)
     draft.record(CreditMemo, memo_id, posted, new=True)

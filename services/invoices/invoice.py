@@ -133,7 +133,6 @@ class Invoice:
     profile_id: str | None = None
     """The billing profile that it was sent to."""
     posted_date: date | None = None
-    invoice_date: date | None = None
     schedule_ids: set[str] = field(default_factory=set[str])
     """The payment schedules that collect it."""
     cut_at: datetime | None = None

@@ -25,7 +25,7 @@ from events.invoice import (
 from events.money import Money
 from services.accounts import account
 from services.applications import auto_applying
-from services.commands import Amount, Currency, Decimal6, Id, Text, command
+from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.credits import debit_memo, writing_off
 from services.credits.debit_memo import DebitMemo
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
@@ -85,6 +85,11 @@ class Line:
     uom: Text | None = None
     unit_price: Decimal6 | None = None
     reference: Original | None = None
+    service_start: date | None = None
+    service_end: date | None = None
+    """The last day of the service; not before `service_start`."""
+    reference_item: Id | None = None
+    """The item of the order, or of the subscription, that it charges for."""
 
 
 @frozen
@@ -106,6 +111,7 @@ class Content:
     reference_id: Id | None = None
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
+    payment_exclusion_reason: FreeText | None = None
 
 
 @command("payments.invoice.post.v1")
@@ -229,6 +235,9 @@ def check_lines(command: Content) -> None:
     if len({line.line_id for line in command.lines}) != len(command.lines):
         raise Rejected("MALFORMED_REQUEST", "two lines have the same line_id", field="data.lines")
     for line in command.lines:
+        if line.service_start and line.service_end and line.service_end < line.service_start:
+            message = f"line {line.line_id}: its service ends before it begins"
+            raise Rejected("DATE_INVALID", message, field="data.lines")
         for money in (line.charge, *[tax.amount for tax in line.taxes]):
             if money.currency != command.currency:
                 raise currency_mismatch(command.currency, money.currency, f"line {line.line_id}'s invoice")
@@ -291,6 +300,7 @@ def _content(command: Content, context: Context) -> dict[str, Any]:
         "reference_id": command.reference_id,
         "saved_payment_method_id": command.saved_payment_method_id,
         "exclude_from_payments": command.exclude_from_payments,
+        "payment_exclusion_reason": command.payment_exclusion_reason,
     }
 
 
@@ -320,6 +330,9 @@ def _line(line: Line, currency: str, context: Context) -> InvoiceLine:
         uom=line.uom,
         unit_price=line.unit_price,
         reference=_reference(line.reference, context),
+        service_start=line.service_start,
+        service_end=line.service_end,
+        reference_item=line.reference_item,
     )
 
 

@@ -136,7 +136,7 @@ def payout_method(method_id: str | None, memo: CreditMemo | None, owner: Account
     return (
         method_id
         or (memo.saved_payment_method_id if memo else None)
-        or (account.method_for(owner) if owner else None)
+        or (account.method_for(owner, memo.billing_profile_id if memo else None) if owner else None)
     )
 
 

@@ -49,7 +49,9 @@ from services.disputes.disputing import RecordDisputeOpened, SubmitDisputeEviden
 from services.documents import codes
 from services.errors import STATUS
 from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, PostInvoice
+from services.invoices.preparing import DraftInvoice
 from services.migrations.migrating import ImportTokenizedPaymentMethod
 from services.notifications.notification import ReplayNotification
 from services.orchestrations.canceling import CancelRefundOrchestration
@@ -175,6 +177,12 @@ def netted_at_invoice_level(j: Journey) -> object:
     inv = j.post("INV", line("1", 100), line("2", -30))
     j.pay("P", 10, inv)
     return j.when(ConvertNegativeInvoice(inv))
+
+
+def a_draft_paid(j: Journey) -> object:
+    j.when(DraftInvoice("INV", "USD", (line("1", 10),))).then_accepted()
+    j.pay("P", 10)
+    return j.apply("P", j.last_id(Invoice), 1)
 
 
 def converted_before(j: Journey) -> object:
@@ -311,6 +319,7 @@ WAYS: dict[str, Way] = {
     "INVOICE_LOCKED": lambda j: j.when(ConvertNegativeInvoice(orchestrated(j))),
     "CREDIT_MEMO_LOCKED": lambda j: j.when(VoidCreditMemo(live_orchestration(j))),
     "ALREADY_UNAPPLIED": unapplied_before,
+    "TARGET_NOT_POSTED": a_draft_paid,
     "LINE_ALREADY_CONVERTED": converted_before,
     "METHOD_IN_USE": used_in_flight,
     "ORCHESTRATION_EXISTS": lambda j: j.when(AutomateRefund(live_orchestration(j))),
@@ -437,7 +446,6 @@ ELSEWHERE: dict[str, str] = {
 
 UNREACHED = {
     "ALLOCATION_WEIGHTS_ZERO": "what is divided is never 0 where a command has passed its guards",
-    "TARGET_NOT_POSTED": "an invoice here is posted or unknown",
 }
 
 

@@ -1,5 +1,7 @@
 """From one command to its result on Kafka, at a steady rate; beside it, the bare round trip and a commit.
 
+Accounts begin one after the other, so that at any time the commands are those of the whole mix.
+
 Both in one run and on the same servers, one after the other: the bare one is a message to a topic,
 a one-row commit by whoever reads it, and a message back.
 """
@@ -11,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,10 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from services.bench.stage import Stage, staged
-from services.bench.stream import Made, measured
+from services.bench.stream import ACCEPTED, TURNING_ACCOUNTS, Made, turns
 from services.running import kafka_admin
 
 BARE_IN, BARE_OUT = "bare.in", "bare.out"
-ACCOUNTS = 50
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,14 @@ async def latency(folder: Path, rate: int = 200, seconds: int = 15) -> Latency:
     count = rate * seconds
     async with staged(folder) as stage:
         async with stage.roles():
-            await stage.prepare(ACCOUNTS)
-            stream = [made for made in measured(count // 95 + 1, ACCOUNTS) if made.expected == "ACCEPTED"]
-            of_spine = await _timed(stage, _distinct(stream)[:count], rate)
+            await stage.prepare(TURNING_ACCOUNTS)
+            stream = turns()
+            await stage.send([made for turn in islice(stream, ACCEPTED) for made in turn])
+            await stage.quiet()
+            of_spine = await _timed(stage, list(islice(chain.from_iterable(stream), count)), rate)
         async with _bare(stage):
             of_bare = await _round_trips(stage, count, rate)
         return Latency(sorted(of_spine), sorted(of_bare))
-
-
-def _distinct(stream: Sequence[Made]) -> list[Made]:
-    return list({made.command_id: made for made in stream}.values())
 
 
 async def _timed(stage: Stage, stream: Sequence[Made], rate: int) -> list[float]:

@@ -7,8 +7,9 @@ what must become of it.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, count
 from typing import NamedTuple
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSe
 
 TENANT = "bench"
 ACTOR = Actor("SYSTEM", "bench")
+TURNING_ACCOUNTS = 200
+"""Those of `turns`: enough that each is done before its turn comes again."""
 PER_HUNDRED = {"post": 25, "pay": 20, "outcome": 20, "apply": 20, "save": 5, "reduce": 5, "odd": 5}
 INVOICE_MINOR, REDUCTION_MINOR = 8_800, 1_000
 
@@ -70,6 +73,20 @@ def measured(hundreds: int, accounts: int) -> Iterator[Made]:
     for begin in range(0, hundreds, accounts):
         wave = [list(_hundred(h, h - begin)) for h in range(begin, min(begin + accounts, hundreds))]
         yield from chain.from_iterable(zip(*wave, strict=True))
+
+
+ACCEPTED = sum(PER_HUNDRED.values()) - PER_HUNDRED["odd"]
+
+
+def turns() -> Iterator[list[Made]]:
+    """Without end: in each turn one account begins its hundred, and all under way send their next.
+
+    From turn `ACCEPTED` on, the mix of each is that of the whole.  Nothing is rejected or repeated.
+    """
+    under_way = deque[Iterator[Made]](maxlen=ACCEPTED)
+    for h in count():
+        under_way.append(_hundred(h, h % TURNING_ACCOUNTS))
+        yield [next(hundred) for hundred in under_way]
 
 
 def expected_balances(hundreds: int) -> dict[str, int]:

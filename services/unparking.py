@@ -12,10 +12,11 @@ from pydantic import TypeAdapter
 
 from events import ids
 from events.operations import ParkedCommandDropped
+from services.attempt import ACTOR_HEADER
 from services.clock import Clock
 from services.commands import Actor, Command, decode
 from services.errors import Rejected
-from services.handler import ACTOR_HEADER, Handler
+from services.handler import Handler
 from services.store.protocol import Batch, NewEvent, NewVerdict, ParkedCommand, Store
 from services.tenants.parking import Parked
 

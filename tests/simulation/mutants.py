@@ -56,7 +56,7 @@ MUTANTS = (
     Mutant(
         "keep the cache after a failed append",
         "services/handler.py",
-        "            self._evict(attempt)\n            raise\n",
+        "            attempt.evict()\n            raise\n",
         "            raise\n",
     ),
     Mutant(

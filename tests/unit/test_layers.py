@@ -21,6 +21,7 @@ SHELL = {
     "hearing", "http", "importing", "intake", "keys", "lease", "moving_time", "prepare",
     "process_runner", "relay", "roles", "running", "settings", "signing_in", "store", "unparking", "watching",
     "workers",
+    "attempt", "loading",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services.bootstrap import all_topics, security
+from services.bootstrap import all_topics
 from services.running import kafka_admin
+from services.running.broker import security
 from services.settings import Settings
 from services.store import migrate
 

@@ -25,6 +25,7 @@ from services.demo import run as demo_run
 from services.demo.report import Check, Figure, pounds
 from services.demo.settling import paid_out
 from services.importing.sending import sender
+from services.running import broker
 from services.running.stack import Stack, is_free, running
 from services.settings import Settings
 
@@ -78,7 +79,7 @@ async def _demo(settings: Settings, seed: int, serve: bool, output: Output) -> i
             bootstrap.topics(stack.settings),
             demo_run.TENANT,
             demo_run.ACTOR,
-            **bootstrap.security(stack.settings),
+            **broker.security(stack.settings),
         ) as sending,
     ):
         with progress() as shown:

@@ -19,6 +19,7 @@ from services.commands import Actor
 from services.importing import files
 from services.importing.files import Invoice, ToImport
 from services.importing.sending import Verdict, chunks, said, said_before, sender
+from services.running import broker
 from services.signing_in import joining
 from services.store.postgres import PostgresStore
 
@@ -63,7 +64,7 @@ async def _import(file: Path, tenant: str, data_dir: Path | None, target: Path, 
         kafka, topics = settings.kafka_bootstrap_servers or "", bootstrap.topics(settings)
         known = await _known(store, found)
         seal = joining.seals(bootstrap.key_encryption(settings)).made
-        signing_in = bootstrap.security(settings)
+        signing_in = broker.security(settings)
         async with sender(store, kafka, topics, tenant, ACTOR, seal=seal, **signing_in) as sending:
             with progress() as shown, target.open("wb") as out:
                 step = steps(shown)("invoices", sum(map(len, found.waves)))

@@ -42,6 +42,7 @@ from services.importing.settlements import Imported, Run
 from services.payouts.banking import ReportPayoutNotPaidIn
 from services.payouts.payout import home_of
 from services.payouts.settling import ReportMissingSettlement
+from services.running import broker
 from services.running.stack import simulator_url
 from services.signing_in import joining
 from services.store.postgres import PostgresStore
@@ -73,7 +74,7 @@ async def _session(data_dir: Path | None, tenant: str) -> AsyncIterator[_Session
         seal = joining.seals(bootstrap.key_encryption(settings)).made
         async with (
             PostgresRows.connected(settings.database_url or "", TABLES) as rows,
-            sender(store, kafka, topics, tenant, ACTOR, seal=seal, **bootstrap.security(settings)) as sending,
+            sender(store, kafka, topics, tenant, ACTOR, seal=seal, **broker.security(settings)) as sending,
         ):
             yield _Session(store, rows, sending)
 

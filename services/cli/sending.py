@@ -20,6 +20,7 @@ from services import bootstrap
 from services.cli.output import Output, console, show, tell_json
 from services.cli.session import DataDir, Tenant, fail, run, settings_of
 from services.commands import COMMANDS
+from services.running import broker
 from services.running.stack import attached, http_url
 from services.settings import Settings
 
@@ -200,7 +201,7 @@ async def _listen(settings: Settings, results: bool, count: int, output: Output)
         topics.results if results else topics.events,
         bootstrap_servers=settings.kafka_bootstrap_servers or "",
         auto_offset_reset="latest",
-        **bootstrap.security(settings),
+        **broker.security(settings),
     )
     await consumer.start()
     try:

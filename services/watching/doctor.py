@@ -14,7 +14,7 @@ import jwt
 from aiokafka.errors import KafkaError
 
 from services import bootstrap
-from services.running import kafka_admin
+from services.running import broker, kafka_admin
 from services.running.stack import attached, http_url
 from services.settings import Settings
 from services.signing_in import joining
@@ -125,7 +125,7 @@ def _time(settings: Settings) -> Finding:
 async def _broker(settings: Settings) -> Finding:
     servers = settings.kafka_bootstrap_servers or ""
     try:
-        found = await kafka_admin.cluster_id(servers, **bootstrap.security(settings))
+        found = await kafka_admin.cluster_id(servers, **broker.security(settings))
     except (KafkaError, OSError, TimeoutError) as failure:
         return Finding(
             "Kafka", False, f"{servers}: {failure}", "see logs/broker.log, or TENDER_KAFKA_BOOTSTRAP_SERVERS"

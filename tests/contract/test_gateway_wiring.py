@@ -17,8 +17,9 @@ from events.gateway import (
     RawCodeMapPublished,
 )
 from events.mapper import encode, topic_of
-from services.bootstrap import Gateways, limits
 from services.calls.safety import Limits
+from services.clock import SystemClock
+from services.opening import Gateways, limits
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.fixtures.gateways.adyen import FakeAdyen
@@ -62,7 +63,7 @@ def registered(adapter_key: str, url: str | None) -> GatewayRegistered:
 
 
 def opened(*facts: Any) -> Gateways:
-    return Gateways(cast(PostgresStore, OneStream(*facts)), Settings())
+    return Gateways(cast(PostgresStore, OneStream(*facts)), Settings(), SystemClock())
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from services.commands import Actor, encode
 from services.payments.paying import ProcessPayment, RecordPaymentOutcome
 from services.prepare import prepare
 from services.refunds.refunding import IssueRefund
+from services.running import broker
 from services.settings import Settings
 from services.store.postgres import PostgresStore
 from tests.bad_input import BAD, CARD, DEAD, REJECTED
@@ -140,7 +141,7 @@ async def test_bad_records_become_dead_letters_or_verdicts_and_the_partition_flo
     verdicts = await store.read_verdicts(0, 100)
     codes = [orjson.loads(verdict.outcome).get("code") for verdict in verdicts]
     assert codes == [*(bad.code for bad in REJECTED), "PARTITION_KEY_MISMATCH", None]
-    cluster, topic = await bootstrap._cluster(settings), bootstrap.topics(settings).commands
+    cluster, topic = await broker.cluster_of(settings), bootstrap.topics(settings).commands
     assert await store.offset(cluster, topic, 0) == len(BAD) + 2
 
 

@@ -17,11 +17,10 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
-    "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door", "embedded", "handler",
-    "hearing", "http", "importing", "intake", "keys", "lease", "moving_time", "prepare",
-    "process_runner", "relay", "roles", "running", "settings", "signing_in", "store", "unparking", "watching",
-    "workers",
-    "attempt", "loading",
+    "attempt", "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door",
+    "embedded", "handler", "hearing", "http", "importing", "intake", "keys", "lease", "loading",
+    "moving_time", "opening", "prepare", "process_runner", "relay", "roles", "running", "settings",
+    "signing_in", "store", "unparking", "watching", "workers",
 }  # fmt: skip
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 

@@ -50,8 +50,8 @@ COMPUTES = {
     "__future__", "abc", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal",
     "enum", "fnmatch", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math",
     "operator", "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
-    "annotated_types", "base64", "cryptography", "eventsourcing", "msgspec", "orjson", "pydantic",
-    "pydantic_core", "typing_extensions",
+    "annotated_types", "base64", "cryptography", "dateutil", "eventsourcing", "holidays", "msgspec", "orjson",
+    "pydantic", "pydantic_core", "typing_extensions",
 }  # fmt: skip
 """Libraries that only compute: all that a pure module may import besides ours."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from hashlib import sha1, sha256
 from uuid import UUID
 
@@ -55,6 +56,12 @@ def invoice_id(tenant: str, external_id: str) -> str:
 def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprint: str) -> str:
     """One record per instrument, account and merchant account (domain 2.2, rule a)."""
     return _derived(_NAMESPACE, f"{tenant}/spm/{account_id}/{merchant_account_id}/{fingerprint}")
+
+
+def run_id(tenant: str, scheduler_id: str, planned_at: datetime) -> str:
+    """The run of a scheduler's firing: one, whichever machine fires it (domain 2.12)."""
+    instant = planned_at.astimezone(UTC).isoformat()
+    return _derived(_NAMESPACE, f"{tenant}/scheduler/{scheduler_id}/{instant}")
 
 
 def inbox_id(gateway_id: str, event_id: str) -> str:

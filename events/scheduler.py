@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
+from events.catalog import fact
+from events.criteria import Criteria
 from events.frozen import frozen
 
 
@@ -40,3 +42,75 @@ class Timing:
     """Whose holidays: a country's, or a part's of one (`DE`, `GB-SCT`), or a market's (`ECB`)."""
     excluded_day: str = "NEXT_BUSINESS_DAY"
     """What becomes of a day that is excluded: NEXT_BUSINESS_DAY, PREVIOUS_BUSINESS_DAY, or SKIP."""
+
+
+@fact("payment_scheduler.created.v1")
+class PaymentSchedulerCreated:
+    """A draft: it fires nothing before it is activated."""
+
+    scheduler_id: str
+    name: str
+    timing: Timing
+    created_at: datetime
+    criteria: Criteria = Criteria()
+    """Which of the items that are due its runs collect."""
+    max_items_per_run: int | None = None
+
+
+@fact("payment_scheduler.updated.v1")
+class PaymentSchedulerUpdated:
+    """As it is from now on, whole."""
+
+    name: str
+    timing: Timing
+    criteria: Criteria = Criteria()
+    max_items_per_run: int | None = None
+
+
+@fact("payment_scheduler.activated.v1")
+class PaymentSchedulerActivated:
+    next_run_at: datetime
+    slot: int
+    """Which of the tenant's places for active schedulers it has."""
+
+
+@fact("payment_scheduler.deactivated.v1")
+class PaymentSchedulerDeactivated:
+    """It rests: what would have been due meanwhile is not made up for."""
+
+    cause: str
+    """ASKED, or NO_MORE_RUNS: its last run was fired."""
+    reason: str | None = None
+
+
+@fact("payment_scheduler.canceled.v1")
+class PaymentSchedulerCanceled:
+    """It has ended, for ever."""
+
+    reason: str | None = None
+
+
+@fact("payment_scheduler.fired.v1")
+class PaymentSchedulerFired:
+    run_id: str
+    """It follows from the scheduler and `planned_at`: a firing has one run, whoever starts it."""
+    planned_at: datetime
+    run_date: date
+    """Items whose date is this or earlier are collected; in the scheduler's time zone."""
+    next_run_at: datetime | None = None
+    late: bool = False
+    """It fired later than planned: something was down."""
+    missed: int = 0
+    """Earlier firings that were missed, for which this one stands, too."""
+    cause: str = "PLANNED"
+    """PLANNED, or ASKED: somebody wanted a run now, and what is planned stays so."""
+
+
+PaymentSchedulerEvent = (
+    PaymentSchedulerCreated
+    | PaymentSchedulerUpdated
+    | PaymentSchedulerActivated
+    | PaymentSchedulerDeactivated
+    | PaymentSchedulerCanceled
+    | PaymentSchedulerFired
+)

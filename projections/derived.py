@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from projections import access, accounts, credits, invoices, operations, payments, refunds
+from projections import (
+    access,
+    accounts,
+    credits,
+    invoices,
+    operations,
+    payments,
+    refunds,
+    runs,
+    schedulers,
+)
 from projections.table import Column, Table
 
 Row = Mapping[str, Any]
@@ -168,6 +178,16 @@ def _account(column: str) -> Derived:
     return Derived("text", sql, None, elsewhere)
 
 
+def _last_run(column: str) -> Derived:
+    def elsewhere(row: Row, now: datetime, rows: Rows) -> Any:
+        found = rows.get(runs.payment_batch_runs, {}).get((row["tenant_id"], row["last_run_id"]))
+        return found[column] if found else None
+
+    same = "(o.tenant_id, o.run_id) = (t.tenant_id, t.last_run_id)"
+    sql = f"(select o.{column} from {S}.payment_batch_runs o where {same})"
+    return Derived("text", sql, None, elsewhere)
+
+
 def _key_status(row: Row, now: datetime, rows: Rows) -> str:
     if row["revoked_at"] is not None:
         return "REVOKED"
@@ -242,6 +262,7 @@ DERIVED: dict[str, dict[str, Derived]] = {
     refunds.refunds.name: {"age_days": _days_since("requested_at")},
     refunds.orchestrations.name: {"age_days": _days_since("requested_at")},
     access.api_keys.name: {"status": Derived("text", _KEY_STATUS_SQL, _key_status)},
+    schedulers.payment_schedulers.name: {"last_run_status": _last_run("status")},
     operations.exceptions.name: {"age_days": _days_since("raised_at")},
 }
 """By table, then by field."""

@@ -18,7 +18,7 @@ from projections.words import sentence
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
     "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
-    "ps", "promise", "pspolicy", "dm", "period",
+    "ps", "promise", "pspolicy", "scheduler", "run", "dm", "period",
 )  # fmt: skip
 
 _RELATED = {
@@ -33,6 +33,8 @@ _RELATED = {
     "bank_line_id": "bankline",
     "payment_schedule_id": "ps",
     "debit_memo_id": "dm",
+    "scheduler_id": "scheduler",
+    "run_id": "run",
 }
 """Fields of facts that name other aggregates, with the kind of stream."""
 

@@ -19,6 +19,7 @@ from projections import (
     refunds,
     runs,
     schedule_policies,
+    schedulers,
     schedules,
     transfers,
 )
@@ -33,6 +34,7 @@ TABLES: tuple[Table, ...] = (
     *disputes.TABLES,
     *schedules.TABLES,
     *schedule_policies.TABLES,
+    *schedulers.TABLES,
     *runs.TABLES,
     *operations.TABLES,
     *notifications.TABLES,

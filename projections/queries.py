@@ -19,6 +19,7 @@ from projections import (
     refunds,
     runs,
     schedule_policies,
+    schedulers,
     schedules,
 )
 from projections.asking import Query
@@ -199,6 +200,15 @@ QUERIES: dict[str, Query] = {
             schedule_policies.schedule_policies,
             "How posted invoices are cut into payments",
             ("status", "is_default"),
+        ),
+        Query(
+            "payment-schedulers",
+            schedulers.payment_schedulers,
+            "When batch runs start by themselves",
+            ("status", "cadence", "last_run_id", "last_run_status"),
+            ("next_run_at", "created_at"),
+            ("next_run_at", "created_at"),
+            text=("name",),
         ),
         Query(
             "payment-batch-runs",

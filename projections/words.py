@@ -18,8 +18,10 @@ from events import payout as po
 from events import period as per
 from events import refund as ref
 from events import schedule as ps
+from events import scheduler as sch
 from events import transfer as tra
 from events.money import Money
+from projections.schedulers import in_words
 
 Words = Callable[[Any], str]
 
@@ -111,6 +113,15 @@ def _unknown(what: str) -> Words:
         f"No answer about the {what} ({_plain(fact.reason)}): nothing is sent again, the gateway is asked "
         f"at {fact.next_query_at:%H:%M:%S}"
     )
+
+
+def _fired(fact: sch.PaymentSchedulerFired) -> str:
+    asked = "asked for" if fact.cause == "ASKED" else "planned"
+    at = f"{fact.planned_at:%Y-%m-%d %H:%M} UTC"
+    said = f"Run {fact.run_id} for what is due by {fact.run_date}, {asked} at {at}"
+    if fact.late:
+        said += f", late{f', and for {fact.missed} that were missed' if fact.missed else ''}"
+    return said + (f"; then {fact.next_run_at:%Y-%m-%d %H:%M} UTC" if fact.next_run_at else "; the last one")
 
 
 def _credited(fact: cm.CreditMemoPosted) -> str:
@@ -302,6 +313,16 @@ _SAID: dict[type[Any], Words] = {
     ),
     ps.PaymentScheduleItemCanceled: lambda f: f"{f.canceled} is not collected: {_plain(f.reason)}",
     ps.PaymentScheduleItemSkipped: lambda f: f"Left out until {f.until}: {f.reason}",
+    sch.PaymentSchedulerCreated: lambda f: f"Scheduler {f.name} made: {in_words(f.timing)}",
+    sch.PaymentSchedulerUpdated: lambda f: f"Scheduler {f.name} changed: {in_words(f.timing)}",
+    sch.PaymentSchedulerActivated: lambda f: f"Active: it fires at {f.next_run_at:%Y-%m-%d %H:%M} UTC",
+    sch.PaymentSchedulerDeactivated: lambda f: (
+        "It rests: it has no run to come"
+        if f.cause == "NO_MORE_RUNS"
+        else f"It rests{f': {f.reason}' if f.reason else ''}"
+    ),
+    sch.PaymentSchedulerCanceled: lambda f: f"Ended{f': {f.reason}' if f.reason else ''}",
+    sch.PaymentSchedulerFired: _fired,
     ro.RefundOrchestrationCompleted: lambda f: (
         f"{_plain(f.status).capitalize()}: {f.refunded} refunded, {f.open_credit} open credit"
     ),

@@ -23,9 +23,12 @@ STATUS: dict[str, int] = {
             ALLOCATION_WEIGHTS_ZERO
             AMOUNT_NOT_POSITIVE
             AS_OF_SCOPE_REQUIRED
+            CADENCE_FIELD_MISSING
             CARD_DATA_FORBIDDEN
+            CRITERIA_REQUIRED
             CURRENCY_UNKNOWN
             DATE_INVALID
+            END_BEFORE_START
             LINE_AMOUNTS_DIFFER
             MALFORMED_REQUEST
             MINOR_UNITS_INVALID
@@ -75,6 +78,7 @@ STATUS: dict[str, int] = {
             PAYOUT_NOT_FOUND
             PROMISE_NOT_FOUND
             REFUND_NOT_FOUND
+            SCHEDULER_NOT_FOUND
             SCHEDULE_NOT_FOUND
             SCHEDULE_POLICY_NOT_FOUND
             SETTLEMENT_REPORT_NOT_FOUND
@@ -108,6 +112,7 @@ STATUS: dict[str, int] = {
             PROMISE_EXISTS
             REFUND_EXISTS
             RUN_EXISTS
+            SCHEDULER_EXISTS
             SCHEDULE_EXISTS
             SCHEDULE_POLICY_EXISTS
             SETTLEMENT_REPORT_EXISTS
@@ -168,6 +173,9 @@ STATUS: dict[str, int] = {
             REFUND_EXCEEDS_UNAPPLIED
             REFUND_WINDOW_EXPIRED
             REVERSAL_EXCEEDS_AUTHORIZATION
+            SCHEDULER_HAS_NO_RUNS
+            SCHEDULER_LIMIT_REACHED
+            SCHEDULER_TERMINAL
             SCHEDULE_AMOUNT_EXCEEDED
             SCHEDULE_EXCEEDS_BALANCE
             SETTLEMENT_LEVEL_MISMATCH

@@ -24,6 +24,7 @@ from services.orchestrations import canceling, falling_back, orchestrating, orch
 from services.payments import drafting, paying, payment, payment_group, returning
 from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
+from services.processes import firing as firing_process
 from services.processes import refunding as refunding_process
 from services.processes import scheduling as scheduling_process
 from services.processes import settling as settling_process
@@ -31,6 +32,7 @@ from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
 from services.runs import batch_run
+from services.schedulers import firing, planning, scheduler
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
 from services.tenants import exceptions, parking, periods, tenant_settings
 from services.transfers import receiving, transferring
@@ -109,6 +111,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payout.PayoutLine, payout.evolve_line, reporting.LINE_RULES),
     Subject(payout.BankLine, payout.evolve_bank_line, banking.BANK_LINE_RULES),
     batch_run.SUBJECT,
+    Subject(scheduler.PaymentScheduler, scheduler.evolve, (*planning.RULES, *firing.RULES)),
     policy.DEFAULT,
     policy.SUBJECT,
     promising.SUBJECT,
@@ -130,4 +133,5 @@ PROCESSES: tuple[Process, ...] = (
     transferring_process.PROCESS,
     settling_process.PROCESS,
     scheduling_process.PROCESS,
+    firing_process.PROCESS,
 )

@@ -154,7 +154,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Schedulers, batch runs",
         "W | W | R | - | R | R | - | R | W",
         "payment_scheduler.* payment_batch_run.*",
-        "payment-schedulers payment-batch-runs",
+        "payment-schedulers next-runs payment-batch-runs",
     ),
     _row(
         "Authorize, capture, reverse, sale",
@@ -307,7 +307,8 @@ CAPABILITIES: tuple[Capability, ...] = (
         "authorization.record_reversal_outcome authorization.expire payment_method.expire "
         "payment.receive_transfer payment.expire_transfer payment.give_transfer_back "
         "payment.record_transfer_outcome payment_method.record_tokenization_outcome "
-        "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use",
+        "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use "
+        "payment_scheduler.fire",
         added=True,
     ),
 )

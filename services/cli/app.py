@@ -16,6 +16,7 @@ from services.cli.migrations import migrations
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 from services.cli.payouts import payouts
+from services.cli.schedulers import schedulers
 
 app = App(
     name="tender", help="Payments and refunds, event by event.", help_format="markdown", version="0.1.0"
@@ -23,7 +24,8 @@ app = App(
 
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
-    clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, keys, bench,
+    clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, schedulers,
+    keys, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

@@ -18,8 +18,8 @@ _UNRECORDED = frozenset({"STORE_UNAVAILABLE", "READ_MODEL_BEHIND"})
 _OF_THE_MOMENT = frozenset(
     """
     ACCOUNT_ON_HOLD CREDIT_MEMO_LOCKED GATEWAY_CIRCUIT_OPEN GATEWAY_INACTIVE INVOICE_LOCKED METHOD_IN_USE
-    OPERATION_IN_FLIGHT ORCHESTRATION_EXISTS PAYMENT_DISPUTED PAYMENT_NOT_PROCESSED TARGET_NOT_POSTED
-    VERSION_CONFLICT
+    OPERATION_IN_FLIGHT ORCHESTRATION_EXISTS PAYMENT_DISPUTED PAYMENT_NOT_PROCESSED SCHEDULER_LIMIT_REACHED
+    TARGET_NOT_POSTED VERSION_CONFLICT
     """.split()
 )
 """What is in the way now may be out of it later: a rejection is final for its identity, a new one is not."""
@@ -95,7 +95,8 @@ MEANINGS: dict[str, str] = {
     "SCHEDULE_EXCEEDS_BALANCE": "The schedule is for more than the invoice owes",
     "NO_ACTIVE_TREATMENT": "No active treatment is for this invoice",
     "PROMISE_TOO_MANY_PARTS": "A promise has at most three parts",
-    "SCHEDULER_LIMIT_REACHED": "The tenant has as many schedulers as it may have",
+    "SCHEDULER_LIMIT_REACHED": "As many schedulers are active as the tenant may have; `details.limit`",
+    "SCHEDULER_HAS_NO_RUNS": "Its timing has no run to come: its dates are over, or nothing fits them",
     "ACCOUNTING_PERIOD_CLOSED": "Its effective day lies in a closed accounting period",
     "ACCOUNT_ON_HOLD": "Nobody collects from the account now",
     "ACCOUNT_HAS_BALANCE": "Something of the account is owed, owned or in flight",

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
 from services.commands import COMMANDS, Body
+from services.schedulers.preview import COUNT_MAX
 
 _TYPES: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
@@ -43,8 +44,7 @@ def openapi() -> dict[str, Any]:
     paths["/v1/{tenant}/gateways/{gateway_id}/notifications"] = _NOTIFICATIONS_PATH
     paths["/v1/{tenant}/token-migrations"] |= _MIGRATION
     for path, about in _WHYS.items():
-        related = [_parameter("related", {"type": "boolean"}, "And of what it touched.")]
-        parameters = [_TENANT, _ID, *(related if "explain" in path else [])]
+        parameters = [_TENANT, _ID, *_asked_with(path)]
         paths[path] = {
             "get": {"summary": about, "parameters": parameters, "responses": _ok({"type": "object"})}
         }
@@ -116,11 +116,21 @@ _MIN_POSITION = {
     "description": "Wait up to 2 s until the read models have reached this position; else READ_MODEL_BEHIND.",
     "schema": {"type": "integer"},
 }
+_NEXT_RUNS = "/v1/{tenant}/payment-schedulers/{id}/next-runs"
 _WHYS = {
+    _NEXT_RUNS: "When a scheduler fires next; one that rests, if it was activated now",
     "/v1/{tenant}/invoices/{id}/why-balance": "Why an invoice's balance is what it is",
     "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": "Why a refund comes from these payments",
     "/v1/{tenant}/explain/{id}": "Every fact about whatever the id names",
 }
+
+
+def _asked_with(path: str) -> list[dict[str, Any]]:
+    if path == _NEXT_RUNS:
+        schema = {"type": "integer", "minimum": 1, "maximum": COUNT_MAX, "default": 10}
+        return [_parameter("count", schema, "How many.")]
+    related = [_parameter("related", {"type": "boolean"}, "And of what it touched.")]
+    return related if "explain" in path else []
 
 
 def _problem(about: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from projections import answering, as_of
 from projections.asking import Asked, BadQuery, Query, as_of_of, fields_of, value
 from projections.explain import explain, why_balance, why_this_payment
 from projections.feed import feed
+from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from projections.sight import Sight
 from projections.statement import statement
@@ -22,6 +23,7 @@ from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
 from services.http.gate import Endpoint, Gate
 from services.http.sending import verdict_json
+from services.schedulers import preview
 from services.store.postgres import PostgresStore
 
 MIN_POSITION_SECONDS = 2.0
@@ -111,6 +113,20 @@ class Reads:
             raise Rejected("NOT_FOUND", f"nothing is called {id}")
         return answer_json({"id": id, "facts": facts})
 
+    async def next_runs(self, request: Request) -> Response:
+        """When a scheduler fires next; one that rests, if it was activated now."""
+        tenant, id = request.path_params["tenant"], request.path_params["id"]
+        asked = await self._asked(request, {"count"})
+        count = value("int", asked["count"][-1], "count") if "count" in asked else 10
+        if not 1 <= count <= preview.COUNT_MAX:
+            raise BadQuery("count", f"from 1 to {preview.COUNT_MAX}")
+        query, now = QUERIES["payment-schedulers"], self._now()
+        row = await answering.one(self._rows, query, tenant, id, now=now, log=self._store)
+        if row is None:
+            raise not_found("SCHEDULER", id)
+        told = {name: row[name] for name in ("scheduler_id", "status", "cadence_in_words")}
+        return answer_json({**told, "items": preview.next_runs(tenant, row, now, count)})
+
     async def why_balance(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
         answer = await why_balance(self._store, tenant, id, _sight(request))
@@ -170,6 +186,7 @@ _NOT_FOUND = {
     "payout-lines": "PAYOUT_LINE",
     "bank-lines": "BANK_LINE",
     "settlement-reports": "SETTLEMENT_REPORT",
+    "payment-schedulers": "SCHEDULER",
 }
 
 

@@ -24,6 +24,9 @@ FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
 
 APPLICATION_RULES = ("MATCH_ID", "MATCH_BALANCE", "OLDEST_INVOICE", "HIGHEST_BALANCE")
 
+ACTIVE_SCHEDULERS_MAX = 1_000
+"""However many a tenant wants to be active at once."""
+
 DEFAULTS: dict[str, Any] = {
     "application_level": "INVOICE_LINE",
     "convert_negative_lines": False,
@@ -44,6 +47,7 @@ DEFAULTS: dict[str, Any] = {
     "reduced_balance_policy": "CANCEL_ITEM",
     "schedule_cut_time": "23:00",
     "time_zone": "UTC",
+    "active_schedulers_max": 30,
     "auto_promote_backup": False,
     "allow_cross_account": False,
     "level2_level3_data": False,
@@ -54,7 +58,8 @@ DEFAULTS: dict[str, Any] = {
 there is a `refund_approval_threshold`, refunds in other currencies than its own need an approval too, and so
 does the word of payment operations on what became of a call.  Business dates are in `time_zone` (IANA),
 `schedule_cut_time` is HH:MM there.  `small_balance_write_off` has an amount for a currency: what an
-application leaves below it is written off."""
+application leaves below it is written off.  `active_schedulers_max` is how many payment schedulers are
+active at once."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -104,6 +109,10 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"([01][0-9]|2[0-3]):[0-5][0-9]", value) is not None
 
 
+def _is_count_of_schedulers(value: Any) -> bool:
+    return type(value) is int and 0 < value <= ACTIVE_SCHEDULERS_MAX
+
+
 def _is_zone(value: Any) -> bool:
     return value in zoneinfo.available_timezones()
 
@@ -129,6 +138,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "reduced_balance_policy": _one_of("CANCEL_ITEM", "REDUCE_ITEM"),
     "schedule_cut_time": _is_time,
     "time_zone": _is_zone,
+    "active_schedulers_max": _is_count_of_schedulers,
     "application_rules": _some_of(*APPLICATION_RULES),
     "refund_failure_fallback": _some_of(*FALLBACKS),
     "small_balance_write_off": _are_thresholds,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from itertools import takewhile
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +16,14 @@ from events.access import AccessDenied
 from events.log import Recorded
 from events.mapper import decode
 from events.operations import ExceptionRaised
+from events.run import PaymentBatchRunCreated
+from events.scheduler import (
+    PaymentSchedulerActivated,
+    PaymentSchedulerCreated,
+    PaymentSchedulerFired,
+    PaymentSchedulerUpdated,
+    Timing,
+)
 from gateways.simulator.behaviour import REFUNDS
 from projections.accounts import account_balances
 from projections.cash_flow import cash_flow
@@ -29,6 +39,8 @@ from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import ENDED, RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
+from services.schedulers.recurrence import firings
+from services.schedulers.scheduler import PaymentScheduler
 from services.schedules.schedule import PaymentSchedule
 from services.store.memory import MemoryStore
 from tests.simulation.bank import Bank, key_of
@@ -37,14 +49,48 @@ from tests.simulation.watch import Broken, Watch
 
 def nothing_left_over(watch: Watch) -> None:
     """Everything has ended: outcomes are known, orchestrations over, and nothing is held for nobody."""
-    for kind in ("payment", "refund", "auth", "cm", "invoice", "ro", "dispute", "ps"):
+    for kind in ("payment", "refund", "auth", "cm", "invoice", "ro", "dispute", "ps", "scheduler"):
         for state in watch.of[kind].values():
             if not _has_ended(state):
                 raise Broken(f"left over: {state}")
 
 
+def schedulers_fired(log: Sequence[Recorded]) -> None:
+    """Every instant that was planned while a scheduler was active was fired once; each firing is a run."""
+    timings, active, runs = dict[str, Timing](), dict[str, datetime](), Counter[str]()
+    fired: list[PaymentSchedulerFired] = []
+    for event in log:
+        id, fact = ids.parts(event.stream)[2], decode(event.topic, event.data)
+        match fact:
+            case PaymentSchedulerCreated() | PaymentSchedulerUpdated():
+                timings[id] = fact.timing
+            case PaymentSchedulerActivated():
+                active[id] = event.occurred_at
+            case PaymentSchedulerFired():
+                fired.append(fact)
+                if fact.cause == "PLANNED":
+                    _check_firing(timings[id], active[id], fact)
+                    active[id] = fact.planned_at
+            case PaymentBatchRunCreated():
+                runs[fact.run_id] += 1
+            case _:
+                pass
+    if len({one.run_id for one in fired}) != len(fired):
+        raise Broken("a planned instant was fired twice")
+    if without := [one for one in fired if runs[one.run_id] != 1]:
+        raise Broken(f"fired without a run of its own: {without}")
+
+
+def _check_firing(timing: Timing, after: datetime, fired: PaymentSchedulerFired) -> None:
+    planned = [one.at for one in takewhile(lambda one: one.at <= fired.planned_at, firings(timing, after))]
+    if not planned or planned[-1] != fired.planned_at or len(planned) != 1 + fired.missed:
+        raise Broken(f"planned {planned}, and fired {fired}")
+
+
 def _has_ended(state: Any) -> bool:
     match state:
+        case PaymentScheduler():
+            return state.status != "ACTIVE"
         case Payment():
             going = any(transfer.phase != "SENT" for transfer in state.transfers.values())
             return not (state.in_flight or state.cancellation_key or state.reservations or going)

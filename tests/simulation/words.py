@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from tests.simulation import batches, clerks, collectors, mistakes, operators, settlements, wallets, workload
+from tests.simulation import (
+    batches,
+    clerks,
+    collectors,
+    mistakes,
+    operators,
+    planners,
+    settlements,
+    wallets,
+    workload,
+)
 
 SPEAKERS = (
     workload,
@@ -12,6 +22,7 @@ SPEAKERS = (
     clerks,
     collectors,
     batches,
+    planners,
     mistakes,
 )
 WORDS = workload.WORDS

@@ -52,6 +52,8 @@ QUIET_SECONDS = 30.0
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
+RUNNERS = 2
+"""Of processes: one works, and the other takes over when it is gone."""
 HEEDLESS_EVERY = 3
 """Every so many seeds, the gateway knows no idempotency keys and refuses no refund."""
 RESTART_SECONDS = 0.5
@@ -111,11 +113,11 @@ class World:
     def _role(self, name: str, holder: str) -> Coroutine[Any, Any, None]:
         if name.startswith("worker"):
             return self._worker(name)
+        if name.startswith("processes"):
+            return ProcessRunner(self.store, PROCESSES, SUBJECTS, self.clock, holder).run()
         match name:
             case "relay":
                 return self._relay(holder).run()
-            case "processes":
-                return ProcessRunner(self.store, PROCESSES, SUBJECTS, self.clock, holder).run()
             case "gateway":
                 return self._gateway_worker(holder).run()
             case _:
@@ -195,7 +197,8 @@ class World:
     # -- the story
 
     async def live(self) -> Told:
-        names = [*(f"worker{n}" for n in range(WORKERS)), "relay", "processes", "gateway", "projector"]
+        names = [*(f"worker{n}" for n in range(WORKERS)), "relay", *(f"processes{n}" for n in range(RUNNERS))]
+        names += ["gateway", "projector"]
         for name in names:
             self.start(name)
         for said in setup(self.bank):
@@ -378,6 +381,7 @@ class World:
         checks.denials_are_kept(self.memory, log)
         checks.verdicts_are_true(self.memory, self._sent)
         checks.nothing_left_over(self.watch)
+        checks.schedulers_fired(log)
         checks.gateway_agrees(self.watch, log, self.bank)
         checks.payouts_add_up(self.watch)
         checks.projections_agree(log, self.rows.rows)

@@ -53,6 +53,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "reduced_balance_policy": "CANCEL_ITEM",
         "schedule_cut_time": "23:00",
         "time_zone": "UTC",
+        "active_schedulers_max": 30,
         "auto_promote_backup": False,
         "allow_cross_account": False,
         "level2_level3_data": False,

@@ -98,13 +98,17 @@ class Stage:
         """A past: events of other accounts in the log, which the followers have passed already."""
         position = await self.connection.fetchval("select position from head")
         await self.connection.execute(_PAST, position, events, accounts)
+        await self.pass_over(events)
+        await self.connection.execute("analyze log")
+
+    async def pass_over(self, events: int) -> None:
+        """So many events were put into the log by hand: everybody who follows it has seen them."""
         await self.connection.execute("update head set position = position + $1", events)
         await self.connection.execute("update read_progress set position = position + $1", events)
         await self.connection.execute(
             "update tracking set position = position + $1 where name = 'processes' or name like '%:events'",
             events,
         )
-        await self.connection.execute("analyze log")
 
     async def quiet(self) -> float:
         """When everything sent was decided, and all that follows from it: projected, reacted, published."""

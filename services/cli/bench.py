@@ -12,6 +12,7 @@ import orjson
 from cyclopts import App
 
 from services.bench.gateway import gateway as measure_gateway
+from services.bench.idle import idle as measure_idle
 from services.bench.importing import importing as measure_importing
 from services.bench.latency import latency as measure_latency
 from services.bench.reading import reading as measure_reading
@@ -79,6 +80,20 @@ def bulk_import(*, rows: int = 100_000, accounts: int = 10_000, output: Output =
     if any(told.wrong.values()):
         console.print(f"[red]wrong: {told.wrong}[/red]")
         raise SystemExit(1)
+
+
+@bench.command
+def idle(
+    *, items: int = 1_000_000, schedulers: int = 200, seconds: int = 20, output: Output = "table"
+) -> None:
+    """What a service uses while nothing is due: with nothing planned, and with items and timers to come."""
+    told = _on_a_stack(lambda folder: measure_idle(folder, items, schedulers, seconds))
+    _tell(told, output)
+    if output == "table":
+        console.print(
+            f"planned: {told.items} items, {told.timers} timers, {told.schedulers} active schedulers; "
+            f"measured for {told.seconds} s each"
+        )
 
 
 def _on_a_stack(measure: Callable[[Path], Awaitable[T]]) -> T:

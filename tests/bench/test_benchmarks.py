@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.bench.gateway import gateway
+from services.bench.idle import ROLES, idle
 from services.bench.importing import importing
 from services.bench.latency import latency
 from services.bench.reading import reading
@@ -59,3 +60,10 @@ async def test_a_gateway_worker_hands_back_what_it_has_called(tmp_path: Path) ->
     assert min(told.calls_a_second, told.bare_calls_a_second) > 0
     assert set(told.cpu_microseconds) == {"worker", "the gateway", "PostgreSQL"}
     assert len(told.table) == 4
+
+
+async def test_what_is_planned_is_there_while_nothing_is_due(tmp_path: Path) -> None:
+    told = await idle(tmp_path, items=2_000, schedulers=5, seconds=1)
+    assert (told.items, told.timers, told.schedulers) == (2_001, 2_005, 5)
+    assert set(told.full) == set(told.empty) == {*ROLES, "PostgreSQL", "the broker"}
+    assert len(told.table) == len(told.full) + 1

@@ -34,6 +34,13 @@ class PaymentRequested:
     """The item of a payment schedule that it collects."""
 
 
+@fact("payment.begun_by_link.v1")
+class PaymentBegunByLink:
+    """Whoever holds the link pays, with a method of his own."""
+
+    payment_link_id: str
+
+
 @fact("payment.processed.v1")
 class PaymentProcessed:
     """The money arrived."""
@@ -304,6 +311,7 @@ class PaymentCanceled:
 
 PaymentEvent = (
     PaymentRequested
+    | PaymentBegunByLink
     | PaymentProcessed
     | PaymentPending
     | PaymentActionRequired

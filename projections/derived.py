@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from projections import (
@@ -21,6 +21,7 @@ from projections import (
     refunds,
     runs,
     schedulers,
+    schedules,
 )
 from projections.table import Column, Table
 
@@ -151,6 +152,14 @@ def _next_due(row: Row, now: datetime, rows: Rows) -> Any:
     return min((day for day in due if day >= today), default=None)
 
 
+def _next_scheduled(row: Row, now: datetime, rows: Rows) -> Any:
+    """The first day on which something that is ready may be collected; that of one overdue is over."""
+    mine = _mine(schedules.schedule_items, row, rows)
+    ready = [each for each in mine if each["status"] == "READY"]
+    days: list[date] = [max(e["target_processing_date"], e["skipped_until"] or date.min) for e in ready]
+    return min(days, default=None)
+
+
 def _pending_refunds(row: Row, now: datetime, rows: Rows) -> int:
     return sum(each["amount"] for each in _mine(refunds.refunds, row, rows) if each["status"] in _UNDER_WAY)
 
@@ -219,6 +228,13 @@ _ACCOUNT_BALANCE: dict[str, Derived] = {
         f"where {_SAME} and o.balance > 0 and o.due_date >= {_TODAY})",
         None,
         _next_due,
+    ),
+    "next_scheduled_collection": Derived(
+        "date",
+        f"(select min(greatest(o.target_processing_date, o.skipped_until)) from {S}.schedule_items o "
+        f"where {_SAME} and o.status = 'READY')",
+        None,
+        _next_scheduled,
     ),
     "pending_refunds": Derived(
         "bigint",

@@ -18,7 +18,7 @@ from projections.words import sentence
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
     "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
-    "ps", "promise", "pspolicy", "scheduler", "run", "dm", "period",
+    "ps", "promise", "paylink", "pspolicy", "scheduler", "run", "dm", "period",
 )  # fmt: skip
 
 _RELATED = {
@@ -32,6 +32,7 @@ _RELATED = {
     "line_id": "payoutline",
     "bank_line_id": "bankline",
     "payment_schedule_id": "ps",
+    "payment_link_id": "paylink",
     "debit_memo_id": "dm",
     "scheduler_id": "scheduler",
     "run_id": "run",

@@ -18,6 +18,7 @@ from events.payment import (
     ExternalPaymentRecorded,
     PaymentActionRequired,
     PaymentApplied,
+    PaymentBegunByLink,
     PaymentCanceled,
     PaymentFailed,
     PaymentHeldForReview,
@@ -64,7 +65,7 @@ payments = Table(
         Column("intended", JSON),
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
-        *text("operation_key", "payout_id", "settlement_currency"),
+        *text("operation_key", "payout_id", "settlement_currency", "payment_link_id"),
         *money("settled", "settled_excess", "taken_back_by_gateway"),
         *money("settlement_amount", "gateway_fee", currency="settlement_currency"),
         Column("version", "int", 0),
@@ -122,6 +123,11 @@ def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
             "operation_key": fact.gateway_idempotency_key,
         },
     )
+
+
+@payments.on(PaymentBegunByLink)
+def begun_by_link(fact: PaymentBegunByLink, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"payment_link_id": fact.payment_link_id})
 
 
 @payments.on(ExternalPaymentRecorded)

@@ -14,6 +14,7 @@ from events import debit_memo as dm
 from events import invoice as inv
 from events import orchestration as ro
 from events import payment as pay
+from events import payment_link as link
 from events import payout as po
 from events import period as per
 from events import refund as ref
@@ -323,6 +324,17 @@ _SAID: dict[type[Any], Words] = {
     ),
     sch.PaymentSchedulerCanceled: lambda f: f"Ended{f': {f.reason}' if f.reason else ''}",
     sch.PaymentSchedulerFired: _fired,
+    link.PaymentLinkCreated: lambda f: (
+        f"A link for {f'up to {f.amount}' if f.amount else 'what is owed'} was made, "
+        f"{'for one use' if f.single_use else 'for any number of payments'}"
+        f"{f', until {f.expires_at:%Y-%m-%d %H:%M}' if f.expires_at else ''}"
+    ),
+    link.PaymentLinkOpened: lambda f: "Somebody opened the link",
+    link.PaymentLinkPaymentBegun: lambda f: f"A guest pays {f.amount} by the link",
+    link.PaymentLinkPaymentFailed: lambda f: f"The guest's payment failed: {f.result_code}",
+    link.PaymentLinkPaid: lambda f: f"{f.amount} came by the link{'; it is used up' if f.used_up else ''}",
+    link.PaymentLinkExpired: lambda f: f"The link is over: {_plain(f.reason)}",
+    pay.PaymentBegunByLink: lambda f: f"A guest pays by the link {f.payment_link_id}",
     ro.RefundOrchestrationCompleted: lambda f: (
         f"{_plain(f.status).capitalize()}: {f.refunded} refunded, {f.open_credit} open credit"
     ),

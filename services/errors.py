@@ -73,6 +73,7 @@ STATUS: dict[str, int] = {
             OPERATION_NOT_FOUND
             ORCHESTRATION_NOT_FOUND
             PAYMENT_GROUP_NOT_FOUND
+            PAYMENT_LINK_NOT_FOUND
             PAYMENT_NOT_FOUND
             PAYOUT_LINE_NOT_FOUND
             PAYOUT_NOT_FOUND
@@ -107,6 +108,7 @@ STATUS: dict[str, int] = {
             ORCHESTRATION_TOO_LATE
             PARKED
             PAYMENT_EXISTS
+            PAYMENT_LINK_EXISTS
             PAYOUT_EXISTS
             PAYOUT_LINE_EXISTS
             PROMISE_EXISTS
@@ -161,6 +163,7 @@ STATUS: dict[str, int] = {
             PAYMENT_BALANCE_EXCEEDED
             PAYMENT_DISPUTED
             PAYMENT_HAS_SETTLEMENTS
+            PAYMENT_LINK_EXPIRED
             PAYMENT_NOT_GATEWAY_LINKED
             PAYMENT_NOT_PROCESSED
             PAYMENT_NOT_VOIDABLE

@@ -21,10 +21,11 @@ from services.invoices import converting, invoice, posting, preparing, standing,
 from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
-from services.payments import drafting, paying, payment, payment_group, returning
+from services.payments import drafting, linking, paying, payment, payment_group, returning
 from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
 from services.processes import firing as firing_process
+from services.processes import linking as linking_process
 from services.processes import refunding as refunding_process
 from services.processes import scheduling as scheduling_process
 from services.processes import settling as settling_process
@@ -57,6 +58,7 @@ SUBJECTS: tuple[Subject, ...] = (
     calling.SUBJECT,
     authorizing.SUBJECT,
     payment_group.SUBJECT,
+    linking.SUBJECT,
     exceptions.SUBJECT,
     Subject(notification.Inbox, notification.evolve, (*notification.RULES, *heeding.RULES)),
     parking.SUBJECT,
@@ -128,6 +130,7 @@ RULES = {rule.command: rule for subject in SUBJECTS for rule in subject.rules}
 PROCESSES: tuple[Process, ...] = (
     refunding_process.PROCESS,
     expiring.PROCESS,
+    linking_process.PROCESS,
     promoting.PROCESS,
     notifying.PROCESS,
     transferring_process.PROCESS,

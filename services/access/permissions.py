@@ -59,6 +59,7 @@ CELLS = {
         Cell("R own", reads=True, own=True, hides=2),
         Cell("own", reads=True, sends=ANY, own=True, hides=2),
         Cell("sale on own invoices", reads=True, sends=("payment.process",), own=True, hides=2),
+        Cell("open, pay", reads=True, sends=("*.open", "*.pay"), own=True, hides=2),
         Cell("W (promises)", reads=True, sends=("promise.*",)),
         Cell("W (memo driven)", reads=True, sends=("refund.apply",), by_memo=True),
         Cell("W (second person above threshold)", reads=True, sends=ANY, second_person=True),
@@ -245,6 +246,13 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Accounts: register, profiles, holds, close",
         "W | W | W | - | W | - | - | R | W",
         "account.*",
+        added=True,
+    ),
+    _row(
+        "Payment links",
+        "W | W | R | - | R | R | open, pay | R | W",
+        "payment_link.*",
+        "payment-links",
         added=True,
     ),
     _row(

@@ -41,7 +41,7 @@ from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state, not_found
 from services.payments import payment_group
-from services.payments.paying import OneTimeMethod
+from services.payments.asking import OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.tenants import exceptions

@@ -67,6 +67,7 @@ MEANINGS: dict[str, str] = {
     "TARGET_NOT_POSTED": "The invoice is not posted",
     "PAYMENT_NOT_PROCESSED": "The payment has not arrived, or is gone",
     "PAYMENT_HAS_SETTLEMENTS": "Something of the payment is applied, refunded, reserved or transferred",
+    "PAYMENT_LINK_EXPIRED": "The link's time is over, or somebody ended it: make another",
     "PAYMENT_NOT_VOIDABLE": "Its gateway knows no void, or it is another account's money",
     "PAYMENT_NOT_GATEWAY_LINKED": "It came by no gateway, so none can give it back",
     "PAYMENT_DISPUTED": "The payment has an open dispute",

@@ -27,6 +27,7 @@ _CELLS = {
     "R own": "what is of its own accounts",
     "own": "everything, on its own accounts",
     "sale on own invoices": "`payment.process`, on its own accounts, and their payments",
+    "open, pay": "open and pay, what is the account's own",
     "W (promises)": "its read models, and promises",
     "W (memo driven)": "its read models, and `refund.apply` for a credit memo",
     "W (second person above threshold)": "everything; above it, once a second person says the same",

@@ -182,6 +182,7 @@ _NOT_FOUND = {
     "gateways": "GATEWAY",
     "token-migrations": "TOKEN_MIGRATION",
     "exceptions": "EXCEPTION",
+    "payment-links": "PAYMENT_LINK",
     "payouts": "PAYOUT",
     "payout-lines": "PAYOUT_LINE",
     "bank-lines": "BANK_LINE",

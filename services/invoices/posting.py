@@ -33,7 +33,7 @@ from services.errors import Rejected, currency_mismatch
 from services.invoices import subscription
 from services.invoices.converting import convert, evolve_posting
 from services.invoices.invoice import Invoice
-from services.schedules import cutting
+from services.schedules import collected, cutting
 from services.schedules.dates import month_end
 from services.tenants import periods, tenant_settings
 
@@ -107,7 +107,9 @@ class Content:
     original_external_id: Id | None = None
     profile_id: Id | None = None
     legal_entity_id: Id | None = None
-    reference_type: Literal["ORDER", "CREDIT_MEMO", "DEBIT_MEMO", "SUBSCRIPTION"] | None = None
+    reference_type: (
+        Literal["ORDER", "QUOTE", "CONTRACT", "CREDIT_MEMO", "DEBIT_MEMO", "SUBSCRIPTION"] | None
+    ) = None
     reference_id: Id | None = None
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
@@ -147,6 +149,7 @@ def needed(
         yield subscription.needed(content.reference_id, context)
     elif content.reference_id and content.reference_type == "DEBIT_MEMO":
         yield Need(DebitMemo, content.reference_id)
+    yield from collected.needed(states, content.reference_type, content.reference_id, context)
     settings = states.find(tenant_settings.TenantSettings, context.tenant)
     if settings:
         yield from auto_applying.needed_on_posting(states, settings, context)
@@ -183,13 +186,15 @@ def carry_out(
     settles = posted.total.amount_minor > 0 and auto_applying.applies(settings)
     schedules = settings["create_payment_schedules"]
     marks = _marks(states, posted, memo, context)
-    if not converts and not settles and not schedules:
+    waiting = collected.waiting(states, posted.reference_type, posted.reference_id, context)
+    if not converts and not settles and not schedules and not waiting:
         return [Change(Invoice, invoice_id, posted), *marks]
     draft = evolve_posting(states)
     draft.record(Invoice, invoice_id, posted)
     draft.changes += marks
     if converts:
         convert(draft, invoice_id, None, context, settings)
+    collected.apply(draft, waiting, invoice_id, settings["application_level"], context)
     if settles:
         auto_applying.on_posting(draft, states, invoice_id, settings, context)
     writing_off.small_balances(draft, states, context)

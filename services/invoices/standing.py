@@ -15,6 +15,7 @@ from services.commands import FreeText, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
+from services.schedules.moving import due_later, schedules_needed
 
 PERSON = "USER"
 """The type of an actor who is no process: what a process locks, no person moves."""
@@ -51,10 +52,15 @@ class UnlockInvoice:
 
 def _needs(
     states: States,
-    command: ExcludeInvoiceFromPayments | ExtendDueDate | LockInvoice | UnlockInvoice,
+    command: ExcludeInvoiceFromPayments | LockInvoice | UnlockInvoice,
     context: Context,
 ) -> Needs:
     yield Need(Invoice, command.invoice_id)
+
+
+def _extend_needs(states: States, command: ExtendDueDate, context: Context) -> Needs:
+    yield Need(Invoice, command.invoice_id)
+    yield from schedules_needed(states, command.invoice_id)
 
 
 def posted(states: States, invoice_id: str, context: Context) -> Invoice:
@@ -81,7 +87,7 @@ def extend(states: States, command: ExtendDueDate, context: Context) -> Changes:
     if command.due_date <= invoice.due_date:
         raise Rejected("DATE_INVALID", f"it is due on {invoice.due_date} already", field="data.due_date")
     extended = InvoiceDueDateExtended(invoice.due_date, command.due_date, command.reason)
-    return [Change(Invoice, command.invoice_id, extended)]
+    return due_later(states, command.invoice_id, extended)
 
 
 def lock(states: States, command: LockInvoice, context: Context) -> Changes:
@@ -111,7 +117,7 @@ def _check_process(context: Context) -> None:
 
 RULES = (
     Rule(ExcludeInvoiceFromPayments, _needs, exclude),
-    Rule(ExtendDueDate, _needs, extend),
+    Rule(ExtendDueDate, _extend_needs, extend),
     Rule(LockInvoice, _needs, lock),
     Rule(UnlockInvoice, _needs, unlock),
 )

@@ -13,9 +13,10 @@ from events.money import Money
 from events.payment import PaymentRequested
 from events.shapes import Intended, Method, ScheduleItemRef
 from services.accounts.account import Account
+from services.accounts.payment_method import MethodType
 from services.calls import calling
 from services.calls.gateway import Gateway, check_accepts
-from services.commands import Amount, Id
+from services.commands import Amount, Id, Text, Token
 from services.decision import Change, Context, Need, Needs, States
 from services.invoices.invoice import Invoice
 from services.payments import enhancing
@@ -34,6 +35,17 @@ class ApplyTo:
     invoice_id: Id
     amount: Amount | None = None
     line_id: Id | None = None
+
+
+@frozen
+class OneTimeMethod:
+    """An instrument used once: its token, never its number."""
+
+    type: MethodType
+    token_ref: Token
+    gateway_reference: Token | None = None
+    network: Text | None = None
+    last4: Text | None = None
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,6 @@ from datetime import date
 from typing import Literal
 
 from events.authorization import AuthorizationCaptureFailed
-from events.frozen import frozen
 from events.money import Money
 from events.payment import (
     ExternalPaymentDrafted,
@@ -31,7 +30,7 @@ from events.payment import (
 from events.shapes import Intended, Method, Outcome
 from services.accounts import account, payment_method
 from services.accounts.account import Account
-from services.accounts.payment_method import MethodType, SavedMethod
+from services.accounts.payment_method import SavedMethod
 from services.applications import application, guards
 from services.applications.application import Why
 from services.authorizations import authorization
@@ -46,11 +45,12 @@ from services.decision import Change, Changes, Claiming, Context, Draft, Need, N
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.payments import asking, payment_group
+from services.payments import asking, linking, payment_group
 from services.payments import payment as payments
-from services.payments.asking import ApplyTo, Asked
+from services.payments.asking import ApplyTo, Asked, OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
+from services.payments.payment_link import PaymentLink
 from services.schedules import outcomes
 from services.tenants import exceptions, periods, tenant_settings
 
@@ -59,17 +59,6 @@ EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
 Instrument = Literal["CASH", "CHECK", "WIRE", "OTHER"]
 """How money arrives outside any gateway."""
-
-
-@frozen
-class OneTimeMethod:
-    """An instrument used once: its token, never its number."""
-
-    type: MethodType
-    token_ref: Token
-    gateway_reference: Token | None = None
-    network: Text | None = None
-    last4: Text | None = None
 
 
 @command("payments.payment.process.v1")
@@ -253,6 +242,8 @@ def _target_needs(states: States, payment_id: str, context: Context) -> Needs:
     if payment is None:
         return
     yield from outcomes.needed(states, payment)
+    if payment.payment_link_id:
+        yield Need(PaymentLink, payment.payment_link_id)
     if payment.authorization_id:
         yield Need(Authorization, payment.authorization_id)
     if payment.method and payment.method.method_id:
@@ -270,8 +261,9 @@ def record_outcome(states: States, command: RecordPaymentOutcome, context: Conte
     if planned.operation == "VOID":
         return [*settled.changes, *_voided(payment, settled, context)]
     received = _received(states, payment, settled, command, context)
-    of_item = outcomes.heard(states, payment, settled.verdict, settled.outcome, received, context)
-    return [*settled.changes, *received, *of_item]
+    heard = settled.verdict, settled.outcome, received, context
+    of_item = outcomes.heard(states, payment, *heard)
+    return [*settled.changes, *received, *of_item, *linking.heard(states, payment, *heard)]
 
 
 def _received(

@@ -23,6 +23,7 @@ from events.payment import (
     PaymentActionRequired,
     PaymentApplicationFailed,
     PaymentApplied,
+    PaymentBegunByLink,
     PaymentCanceled,
     PaymentCancellationFailed,
     PaymentCancellationRequested,
@@ -125,6 +126,8 @@ class Payment:
     operation_key: str = ""
     """The gateway idempotency key of its latest operation: the sale or capture, later the void."""
     intended: tuple[Intended, ...] = ()
+    payment_link_id: str | None = None
+    """The link by which a guest has begun it."""
     schedule_item: ScheduleItemRef | None = None
     """The item that it collects, if it was asked for by a payment schedule."""
     applications: dict[str, PaymentApplication] = field(default_factory=dict[str, PaymentApplication])
@@ -219,6 +222,8 @@ def evolve(
     match event:
         case PaymentRequested():
             _request(payment, event)
+        case PaymentBegunByLink():
+            payment.payment_link_id = event.payment_link_id
         case PaymentProcessed():
             payment.status, payment.amount = "PROCESSED", event.processed_amount.amount_minor
             payment.gateway_ref, payment.gateway_date = event.gateway_ref, event.gateway_date

@@ -19,6 +19,7 @@ from services.accounts.payment_method import SavedMethod
 from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.commands import Id, command
+from services.credits import writing_off
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
@@ -151,6 +152,7 @@ def _targets(item: Item) -> tuple[ApplyTo, ...]:
 def _application_needs(states: States, command: RetryApplication, context: Context) -> Needs:
     yield from outcomes.whole(states, command.payment_schedule_id)
     yield tenant_settings.needed(context)
+    yield from writing_off.small_needed(states, context)
     schedule = states.find(PaymentSchedule, command.payment_schedule_id)
     item = schedule.items.get(command.item_id) if schedule else None
     if item and item.payment_id:
@@ -174,7 +176,7 @@ def retry_application(states: States, command: RetryApplication, context: Contex
     fact = PaymentScheduleItemApplied(command.item_id, item.payment_id, money, rest)
     draft.record(PaymentSchedule, command.payment_schedule_id, fact)
     finish(draft, command.payment_schedule_id)
-    return draft.changes
+    return writing_off.with_small_balances(states, draft.changes, context)
 
 
 def _apply(draft: Draft, payment_id: str, invoice_id: str, wanted: int, level: str, context: Context) -> int:

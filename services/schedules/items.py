@@ -175,15 +175,14 @@ def change_item(states: States, command: ChangeScheduleItem, context: Context) -
     amount = command.amount or Money(item.requested, schedule.currency)
     _check_amount(schedule, amount, item.requested)
     plan = replace(
-        item.plan,
+        item.now(schedule.currency),
         requested=amount,
-        status=item.status,
         shares=_resized(schedule, item, amount),
         target_processing_date=command.target_processing_date or item.plan.target_processing_date,
         method_id=command.method_id or item.plan.method_id,
         matching_value=command.matching_value or item.plan.matching_value,
     )
-    if plan == replace(item.plan, requested=_asked(schedule, item), status=item.status, shares=item.shares):
+    if plan == item.now(schedule.currency):
         raise Rejected("NOTHING_TO_CHANGE", "the item is like this already")
     draft = Draft(states, EVOLVE)
     changed = PaymentScheduleItemChanged(plan, _asked(schedule, item), command.reason)

@@ -7,7 +7,7 @@ live claim (S2) and one successful payment (S3); everything is in one currency (
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar
 
@@ -63,6 +63,14 @@ class Item:
     def live(self) -> int:
         """What is still to be collected with it."""
         return self.requested if self.status in ("DRAFT", "READY", "PROCESSING", "FAILED") else 0
+
+    def now(self, currency: str) -> ScheduleItem:
+        """Its plan, with what has become of it since."""
+        warning = self.plan.warning if self.status == "DRAFT" else None
+        requested = Money(self.requested, currency)
+        return replace(
+            self.plan, requested=requested, status=self.status, shares=self.shares, warning=warning
+        )
 
     def meant_for(self, invoice_id: str) -> int:
         return sum(share.amount.amount_minor for share in self.shares if share.invoice_id == invoice_id)

@@ -297,3 +297,24 @@ def test_the_page_shows_what_is_here_and_every_link_of_it_answers(shop: Shop) ->
     assert len(links) > 20
     for link in links:
         assert httpx.get(f"{shop.tender.url}{link}").status_code == 200, link
+
+
+def test_a_guest_pays_by_a_link(shop: Shop) -> None:
+    invoice = shop.invoice_id(shop.post("INV-1", 9_000))
+    made = shop.accepted("payment_link.create", {"invoice_id": invoice})
+    link = next(iter(made["streams"])).partition("paylink-")[2]
+    shop.accepted("payment_link.open", {"payment_link_id": link})
+    method = {"type": "card", "token_ref": "tok_soft_funds+prompt", "last4": "0002"}
+    pays = {"payment_link_id": link, "gateway_id": "gw", "method": method, "save_method": True}
+    shop.accepted("payment_link.pay", pays)
+    _until(lambda: shop.get(f"payment-links/{link}")["failures"] == 1)
+    shop.accepted("payment_link.pay", pays | {"method": {**method, "token_ref": "tok_ok+prompt"}})
+    _until(lambda: shop.get(f"payment-links/{link}")["status"] == "PAID")
+    told = shop.get(f"payment-links/{link}")
+    assert (told["paid"], told["amount"], told["payments"]) == (usd(9_000), None, 1)
+    (paid,) = shop.get("payments", status="PROCESSED")["items"]
+    assert (paid["payment_link_id"], paid["initiation"], paid["account_id"]) == (link, "PAY_LINK", "A-1")
+    assert shop.get(f"invoices/{invoice}")["settlement_status"] == "SETTLED"
+    _until(lambda: [m["last4"] for m in shop.get("payment-methods")["items"]] == ["0002"])
+    refused = shop.send("payment_link.pay", pays)
+    assert refused.json()["code"] == "INVALID_STATE"

@@ -50,7 +50,7 @@ from services.authorizations.authorizing import (
 )
 from services.calls.calling import GatewayCall
 from services.calls.gateway import DeactivateGateway, RegisterGateway
-from services.payments.paying import OneTimeMethod
+from services.payments.asking import OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from tests.journey import CARD_CLOSED, EVERYTHING, SOFT, SUCCESS, Journey, line, money

@@ -11,6 +11,7 @@ from events.schedule import PaymentScheduleItemCanceled, PaymentScheduleItemRele
 from services.accounts.account import PlacePaymentHold
 from services.accounts.billing_profile import DefineBillingProfile
 from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaultPaymentMethod
+from services.applications.applying import UnapplyPayment
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
@@ -213,6 +214,20 @@ def test_what_no_invoice_takes_stays_on_the_payment_and_is_applied_later() -> No
     assert journey.payment(payment)["unapplied"] == "100.00"
     again = RetryApplication("S", item_ids(journey)[0])
     journey.when(again).then_rejected("TARGET_NOT_POSTED")
+
+
+def test_a_small_rest_is_written_off_after_a_second_application_too() -> None:
+    journey = by_hand("99.50", small_balance_write_off=(money("1"),))
+    invoice = journey.ids(Invoice)[0]
+    collect(journey).then_accepted()
+    journey.cheque("C", "100.00", invoice)
+    journey.settle(journey.ids(Payment)[0], SUCCESS).then_accepted()
+    [application_id] = journey.state(Payment, "C").applications
+    journey.when(UnapplyPayment("C", application_id)).then_accepted()
+    journey.when(RetryApplication("S", item_ids(journey)[0])).then_accepted()
+    assert statuses(journey) == [("APPLIED", 9950)]
+    assert journey.balances(invoice)["status"] == "SETTLED"
+    assert sum(journey.state(Invoice, invoice).written_off.values()) == 50
 
 
 def test_a_failed_item_keeps_what_was_said_of_it() -> None:

@@ -316,7 +316,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "payment.receive_transfer payment.expire_transfer payment.give_transfer_back "
         "payment.record_transfer_outcome payment_method.record_tokenization_outcome "
         "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use "
-        "payment_scheduler.fire",
+        "payment_scheduler.fire payment_link.keep_method",
         added=True,
     ),
 )

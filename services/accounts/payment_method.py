@@ -351,7 +351,7 @@ def _saved_id(states: States, command: SavePaymentMethod, merchant: str, context
     return ids.method_id(context.tenant, context.account_id, merchant, mark)
 
 
-def _save_needs(states: States, command: SavePaymentMethod, context: Context) -> Needs:
+def save_needs(states: States, command: SavePaymentMethod, context: Context) -> Needs:
     yield Need(Gateway, command.gateway_id)
     yield account.needed(context)
     gateway = states.find(Gateway, command.gateway_id)
@@ -439,4 +439,4 @@ def cleared_default(owner: Account, method: SavedMethod, context: Context, reaso
     return [account.changed(context, DefaultPaymentMethodCleared(method.method_id, reason))]
 
 
-RULES = (Rule(SavePaymentMethod, _save_needs, save),)
+RULES = (Rule(SavePaymentMethod, save_needs, save),)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import cast
 
 from events.money import Money
 from events.payment import PaymentBegunByLink
@@ -19,7 +20,8 @@ from events.payment_link import (
     PaymentLinkPaymentFailed,
 )
 from events.shapes import Method, Outcome
-from services.accounts import account
+from services.accounts import account, payment_method
+from services.accounts.payment_method import MethodType, SavePaymentMethod
 from services.applications import guards
 from services.commands import Amount, FreeText, Id, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States, Subject
@@ -74,6 +76,14 @@ class ExpirePaymentLink:
     reason: FreeText | None = None
     due: bool = False
     """Only if its time is over; else nothing happens."""
+
+
+@command("payments.payment_link.keep_method.v1")
+class KeepGuestMethod:
+    """Tender's own: the method of a guest who wanted that is kept for the account."""
+
+    payment_link_id: Id
+    payment_id: Id
 
 
 # -- made
@@ -226,6 +236,38 @@ def _settles(states: States, link: PaymentLink, changes: Changes) -> bool:
     return draft.get(Invoice, link.invoice_id).balance <= 0
 
 
+# -- kept
+
+
+def _keep_needs(states: States, command: KeepGuestMethod, context: Context) -> Needs:
+    yield Need(PaymentLink, command.payment_link_id)
+    yield Need(Payment, command.payment_id)
+    payment = states.find(Payment, command.payment_id)
+    if payment and payment.method:
+        yield from payment_method.save_needs(states, _saving(payment.method), context)
+
+
+def keep(states: States, command: KeepGuestMethod, context: Context) -> Changes:
+    payment_link.of(states, command.payment_link_id, context)
+    payment = states.get(Payment, command.payment_id)
+    guards.check_payment(payment, command.payment_id, context)
+    guards.check_processed(payment)
+    if payment.payment_link_id != command.payment_link_id or payment.method is None:
+        raise Rejected("REFERENCE_MISMATCH", "the payment was not begun by this link")
+    return payment_method.save(states, _saving(payment.method), context)
+
+
+def _saving(method: Method) -> SavePaymentMethod:
+    return SavePaymentMethod(
+        method.gateway_id,
+        method.token_ref,
+        cast("MethodType", method.type),
+        gateway_reference=method.gateway_reference,
+        network=method.network,
+        last4=method.last4,
+    )
+
+
 # -- over
 
 
@@ -250,6 +292,7 @@ SUBJECT = Subject(
         Rule(CreatePaymentLink, _create_needs, create),
         Rule(OpenPaymentLink, _open_needs, open_link),
         Rule(PayByLink, _pay_needs, pay),
+        Rule(KeepGuestMethod, _keep_needs, keep),
         Rule(ExpirePaymentLink, _expire_needs, expire),
     ),
 )

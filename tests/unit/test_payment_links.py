@@ -18,7 +18,13 @@ from services.accounts.payment_method import SavedMethod
 from services.credits.writing_off import WriteOffInvoice
 from services.invoices.invoice import Invoice
 from services.payments.asking import OneTimeMethod
-from services.payments.linking import CreatePaymentLink, ExpirePaymentLink, OpenPaymentLink, PayByLink
+from services.payments.linking import (
+    CreatePaymentLink,
+    ExpirePaymentLink,
+    KeepGuestMethod,
+    OpenPaymentLink,
+    PayByLink,
+)
 from services.payments.payment import Payment
 from services.payments.payment_link import PaymentLink
 from tests.journey import SOFT, SUCCESS, Journey, line, money
@@ -152,6 +158,13 @@ def test_the_guest_s_method_is_kept_only_if_he_wants_it_and_it_paid() -> None:
         shown = [(m.account_id, m.token_ref, m.last4, m.network) for m in kept]
         expected = [(j.account, "tok_guest", "1881", "visa")] if wanted and outcome is SUCCESS else []
         assert shown == expected
+
+
+def test_a_method_is_kept_of_a_payment_by_its_own_link_only() -> None:
+    j = linked()
+    j.pay("P", 10)
+    j.when(KeepGuestMethod("L", "P")).then_rejected("REFERENCE_MISMATCH")
+    j.when(KeepGuestMethod("L", "none")).then_rejected("PAYMENT_NOT_FOUND")
 
 
 def test_only_tokens_are_taken_and_only_links_of_the_account() -> None:

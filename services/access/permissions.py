@@ -314,9 +314,10 @@ CAPABILITIES: tuple[Capability, ...] = (
         "payment.record_outcome refund.record_outcome authorization.record_outcome "
         "authorization.record_reversal_outcome authorization.expire payment_method.expire "
         "payment.receive_transfer payment.expire_transfer payment.give_transfer_back "
+        "payment_link.keep_method "
         "payment.record_transfer_outcome payment_method.record_tokenization_outcome "
         "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use "
-        "payment_scheduler.fire payment_link.keep_method",
+        "payment_scheduler.fire",
         added=True,
     ),
 )

@@ -9,7 +9,7 @@ from events.personal import Personal
 from events.shapes import Address
 
 
-@fact("payment_method.saved.v3")
+@fact("payment_method.saved.v4")
 class PaymentMethodSaved:
     """An instrument, tokenized by its gateway, was stored for an account."""
 
@@ -54,6 +54,7 @@ class PaymentMethodSaved:
     """A network token: other gateways take it too."""
     moto: bool = False
     """The payer gave it by mail or telephone."""
+    saved_at: datetime | None = None
 
 
 @upcasts("payment_method.saved.v1", to="payment_method.saved.v2")
@@ -69,7 +70,13 @@ def banks_and_contacts_were_not_told(fact: dict[str, object]) -> dict[str, objec
     return fact
 
 
-@fact("payment_method.imported.v1")
+@upcasts("payment_method.saved.v3", to="payment_method.saved.v4")
+def time_was_not_told(fact: dict[str, object]) -> dict[str, object]:
+    """Version 3 did not say when a method was saved: it counts as older than any that does."""
+    return fact
+
+
+@fact("payment_method.imported.v2")
 class PaymentMethodImported:
     """A token that came from elsewhere was taken over for an account: usable at once."""
 
@@ -101,6 +108,13 @@ class PaymentMethodImported:
     mandate_reference: str | None = None
     mandate_accepted_at: datetime | None = None
     network_transaction_id: str | None = None
+    saved_at: datetime | None = None
+
+
+@upcasts("payment_method.imported.v1", to="payment_method.imported.v2")
+def import_time_was_not_told(fact: dict[str, object]) -> dict[str, object]:
+    """Version 1 did not say when a method was taken over: it counts as older than any that does."""
+    return fact
 
 
 @fact("payment_method.tokenization_requested.v1")

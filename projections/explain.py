@@ -18,7 +18,7 @@ from projections.words import sentence
 KINDS = (
     "invoice", "payment", "cm", "refund", "ro", "auth", "account", "spm", "gw", "gwcall",
     "exception", "inbox", "settings", "dispute", "payout", "payoutline", "bankline", "settlereport",
-    "ps", "promise", "paylink", "pspolicy", "scheduler", "run", "dm", "period",
+    "ps", "promise", "paylink", "pspolicy", "scheduler", "run", "dm", "period", "retryset", "retrysets",
 )  # fmt: skip
 
 _RELATED = {

@@ -48,6 +48,16 @@ from projections.table import (
 
 Own = Mapping[str, Any]
 
+RETRY_COLUMNS = (
+    Column("next_retry_at", INSTANT),
+    *text("retry_method_id", "retry_cause", "retry_ended", "rule_set_id", "rule_number", "error_gateway_id"),
+    *(Column(name, "int") for name in ("retry", "retries_max", "definition_version", "match_level")),
+    Column("retry_is_alternate", FLAG),
+    Column("retry_why", JSON),
+    Column("first_failed_at", INSTANT),
+)
+"""What follows an item's failures: `retries` fills them."""
+
 payment_schedules = Table(
     "payment_schedules",
     key=(TENANT, Column("payment_schedule_id", TEXT)),
@@ -78,6 +88,7 @@ schedule_items = Table(
         Column("outcome_unknown", FLAG, False),
         Column("skipped_until", DAY),
         *text("error_category", "error_code", "processing_message", "reason"),
+        *RETRY_COLUMNS,
     ),
     indexes=(
         ("tenant_id", "status", "target_processing_date"),

@@ -18,6 +18,7 @@ from events import payment_link as link
 from events import payout as po
 from events import period as per
 from events import refund as ref
+from events import retry, retrying
 from events import schedule as ps
 from events import scheduler as sch
 from events import transfer as tra
@@ -184,6 +185,55 @@ def _completed(fact: po.PayoutCompleted) -> str:
 def _paid_in(fact: po.PayoutPaidIn) -> str:
     differs = f", {fact.difference} off" if fact.difference.amount_minor else ""
     return f"The bank has it: {fact.amount} on {fact.booked_on}{differs}"
+
+
+def _intervals(intervals: retry.RetryIntervals) -> str:
+    values = ", ".join(f"{value}" for value in intervals.values)
+    unit = intervals.unit.lower().removesuffix("s" if intervals.values == (1,) else "")
+    how = "every" if intervals.type == "FIXED" else "after"
+    return f"{how} {values} {unit}, at most {intervals.attempts} times"
+
+
+def _rules(definition: retry.RetryDefinition) -> str:
+    """What a rule set says, rule by rule."""
+    said = [
+        f"{' / '.join(filter(None, (rule.category, rule.gateway_id, rule.raw_code)))} "
+        f"{_intervals(rule.intervals)}"
+        for rule in definition.rules
+    ]
+    last = "; the last time with another method" if definition.use_alternate_method else ""
+    return "; ".join([*said, f"everything else {_intervals(definition.intervals)}"]) + last
+
+
+def _new_default(fact: retry.DefaultRetryRuleSetChanged) -> str:
+    before = f" (was {fact.previous})" if fact.previous else ""
+    if fact.rule_set_id is None:
+        return f"Failed collections have no default rule set any more{before}"
+    return f"Failed collections are tried again by the rule set {fact.rule_set_id}{before}"
+
+
+def _retry_planned(fact: retrying.ItemRetryScheduled) -> str:
+    by = f"rule {fact.rule.number}" if fact.rule.number else f"rule set {fact.rule.rule_set_id}"
+    other = ", another than the one that failed" if fact.is_alternate else ""
+    why = "; ".join(fact.why)
+    return (
+        f"Tried again at {fact.at:%Y-%m-%d %H:%M:%S} with method {fact.method_id}{other}: attempt "
+        f"{fact.attempt} of {fact.max} by {by} (level {fact.rule.match_level}); {why}"
+    )
+
+
+def _noticed(fact: retrying.DunningNoticed) -> str:
+    last = ", which is the last attempt" if fact.stage == "LAST_ATTEMPT_NEXT" else ""
+    return (
+        f"{fact.amount} could not be collected ({_plain(fact.category)}), to be told to the customer "
+        f"({_plain(fact.hint)}): tried again at {fact.next_attempt_at:%Y-%m-%d %H:%M}{last}"
+    )
+
+
+def _recovered(fact: retrying.CollectionRecovered) -> str:
+    by = "by an automatic retry" if fact.by == "RETRY" else "by hand, or by news that came late"
+    since = f"{fact.first_failed_at:%Y-%m-%d}"
+    return f"{fact.amount} recovered {by}, after {fact.attempts} attempts since {since}"
 
 
 _SAID: dict[type[Any], Words] = {
@@ -372,6 +422,28 @@ _SAID: dict[type[Any], Words] = {
     po.RefundSettledByGateway: lambda f: (
         f"Its gateway has {'taken' if f.amount.amount_minor > 0 else 'given back'} "
         f"{f.amount if f.amount.amount_minor > 0 else -f.amount}, with payout {f.payout_id}"
+    ),
+    retry.RetryRuleSetCreated: lambda f: f"Rule set {f.name} drafted: {_rules(f.definition)}",
+    retry.RetryRulesDefined: lambda f: f"Version {f.definition_version}: {_rules(f.definition)}",
+    retry.RetryRuleSetActivated: lambda f: "The rule set can be used",
+    retry.RetryRuleSetDeactivated: lambda f: (
+        f"No new collection is tried again by it{f': {f.reason}' if f.reason else ''}"
+    ),
+    retry.DefaultRetryRuleSetChanged: _new_default,
+    retrying.ItemRetryScheduled: _retry_planned,
+    retrying.ItemRetryPostponed: lambda f: (
+        f"Attempt {f.attempt} waits{f' until {f.at:%Y-%m-%d %H:%M}' if f.at else ''}: {_plain(f.reason)}"
+    ),
+    retrying.ItemRetrySkipped: lambda f: f"Attempt {f.attempt} left out: {f.reason}",
+    retrying.ItemRetriesExtended: lambda f: f"{f.attempts} more attempts allowed: {f.reason}",
+    retrying.ItemRetriesStopped: lambda f: f"Not tried again: {f.reason}",
+    retrying.ItemRetriesExhausted: lambda f: (
+        f"No attempt left after {f.attempts} ({_plain(f.reason)}): {'; '.join(f.why)}"
+    ),
+    retrying.DunningNoticed: _noticed,
+    retrying.CollectionRecovered: _recovered,
+    retrying.CollectionFailed: lambda f: (
+        f"{f.amount} given up after {f.attempts} attempts, {_plain(f.reason)}: what it is for may be withheld"
     ),
 }  # fmt: skip
 

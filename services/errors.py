@@ -36,6 +36,9 @@ STATUS: dict[str, int] = {
             PARTITION_KEY_MISMATCH
             PAYMENT_GROUP_AMBIGUOUS
             PERCENTAGES_NOT_100
+            RETRY_INTERVAL_INVALID
+            RETRY_MAX_INVALID
+            STAGGER_NOT_ASCENDING
             UNKNOWN_FIELD
             UNKNOWN_TYPE
             UNSUPPORTED_VERSION
@@ -80,6 +83,7 @@ STATUS: dict[str, int] = {
             PROMISE_NOT_FOUND
             REFUND_NOT_FOUND
             SCHEDULER_NOT_FOUND
+            RULE_SET_NOT_FOUND
             SCHEDULE_NOT_FOUND
             SCHEDULE_POLICY_NOT_FOUND
             SETTLEMENT_REPORT_NOT_FOUND
@@ -115,6 +119,8 @@ STATUS: dict[str, int] = {
             REFUND_EXISTS
             RUN_EXISTS
             SCHEDULER_EXISTS
+            RETRY_RULE_DUPLICATE
+            RULE_SET_EXISTS
             SCHEDULE_EXISTS
             SCHEDULE_POLICY_EXISTS
             SETTLEMENT_REPORT_EXISTS
@@ -137,6 +143,7 @@ STATUS: dict[str, int] = {
             CREDIT_MEMO_HAS_SETTLEMENTS
             CURRENCY_MISMATCH
             DEADLINE_EXCEEDED
+            DEFAULT_RULE_SET_REQUIRED
             GATEWAY_AMOUNT_GRANULARITY
             GATEWAY_CAPABILITY_MISSING
             GATEWAY_CURRENCY_UNSUPPORTED
@@ -175,6 +182,7 @@ STATUS: dict[str, int] = {
             REFUND_EXCEEDS_REFUNDABLE
             REFUND_EXCEEDS_UNAPPLIED
             REFUND_WINDOW_EXPIRED
+            RETRY_NOT_POSSIBLE
             REVERSAL_EXCEEDS_AUTHORIZATION
             SCHEDULER_HAS_NO_RUNS
             SCHEDULER_LIMIT_REACHED

@@ -27,11 +27,13 @@ from services.processes import expiring, notifying, promoting
 from services.processes import firing as firing_process
 from services.processes import linking as linking_process
 from services.processes import refunding as refunding_process
+from services.processes import retrying as retrying_process
 from services.processes import scheduling as scheduling_process
 from services.processes import settling as settling_process
 from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
+from services.retries import defining, retrying
 from services.runs import batch_run
 from services.schedulers import firing, planning, scheduler
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
@@ -53,6 +55,8 @@ SUBJECTS: tuple[Subject, ...] = (
         token_migration.evolve,
         (*token_migration.RULES, *migrating.RULES),
     ),
+    defining.SUBJECT,
+    defining.SETS,
     gateway.PROVIDER,
     gateway.SUBJECT,
     calling.SUBJECT,
@@ -120,7 +124,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         schedule.PaymentSchedule,
         schedule.evolve,
-        (*scheduling.RULES, *cutting.RULES, *following.RULES, *collecting.RULES),
+        (*scheduling.RULES, *cutting.RULES, *following.RULES, *collecting.RULES, *retrying.RULES),
     ),
 )
 
@@ -133,6 +137,7 @@ PROCESSES: tuple[Process, ...] = (
     linking_process.PROCESS,
     promoting.PROCESS,
     notifying.PROCESS,
+    retrying_process.PROCESS,
     transferring_process.PROCESS,
     settling_process.PROCESS,
     scheduling_process.PROCESS,

@@ -134,6 +134,9 @@ class SavedMethod:
     billing_address: Address | None = None
     nickname: str | None = None
     consecutive_failures: int = 0
+    hard_blocked: str | None = None
+    """The code of a hard decline, which its latest failure was: it stands in for no other method."""
+    saved_at: datetime | None = None
     attempt_no: int = 0
     """Of its tokenizations."""
     operation_key: str = ""
@@ -196,11 +199,13 @@ def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
             method.mandate_reference = method.mandate_accepted_at = None
         case PaymentMethodDetailsUpdated():
             method.status = "ACTIVE" if method.status in ("EXPIRED", "ERRORED") else method.status
+            method.hard_blocked = None
             for name in _DETAILS:
                 if getattr(event, name) is not None:
                     setattr(method, name, getattr(event, name))
         case PaymentMethodHealthChanged():
             method.consecutive_failures = event.consecutive_failures
+            method.hard_blocked = event.hard_blocked_reason
         case PaymentMethodExpired():
             method.status = "EXPIRED"
         case PaymentMethodRevoked():
@@ -230,10 +235,12 @@ def _begin(method: SavedMethod, event: _Begun, status: str) -> None:
     method.billing_address, method.nickname = event.billing_address, event.nickname
     method.mandate_reference, method.mandate_accepted_at = event.mandate_reference, event.mandate_accepted_at
     if isinstance(event, PaymentMethodTokenizationRequested):
-        method.token_ref = event.handle
+        method.token_ref, method.saved_at = event.handle, event.requested_at
     else:
+        method.saved_at = event.saved_at
         method.token_ref, method.network_transaction_id = event.token_ref, event.network_transaction_id
     method.consecutive_failures, method.operation_key, method.awaits = 0, "", None
+    method.hard_blocked = None
 
 
 @command("payments.payment_method.save.v1")
@@ -385,6 +392,7 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         account_id=context.account_id,
         merchant_account_id=gateway.merchant_account_id,
         fingerprint=fingerprint,
+        saved_at=context.now,
         **given,
     )
     return [claiming(saved, command.token_ref, ""), Change(SavedMethod, method_id, saved)]

@@ -148,7 +148,7 @@ async def _until(stage: Stage, topic: str) -> None:
 async def _wrong(stage: Stage, rows: int) -> dict[str, int]:
     """Each row has its verdict, its fact, and its claim."""
     counted = {
-        "facts": "select count(distinct stream) from log where topic = 'payment_method.imported.v1'",
+        "facts": "select count(distinct stream) from log where topic = 'payment_method.imported.v2'",
         "claims": "select count(*) from claims where key like 'm1/%' and owner like 'A%'",
     }
     found = {name: await stage.connection.fetchval(query) for name, query in counted.items()}

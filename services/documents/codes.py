@@ -85,6 +85,7 @@ MEANINGS: dict[str, str] = {
     "STAGGER_NOT_ASCENDING": "Staggered intervals grow from one to the next",
     "RETRY_INTERVAL_INVALID": "An interval between retries is out of its range",
     "RETRY_MAX_INVALID": "The number of retries is out of its range",
+    "RETRY_NOT_POSSIBLE": "Retries are off, no method may be tried, or a card network allows no attempt yet",
     "PERCENTAGES_NOT_100": "The percentages of the parts do not add up to 100",
     "OFFSET_POSITIVE_FORBIDDEN": "An item may be due on or before its anchor, not after it",
     "RETRY_RULE_DUPLICATE": "Two rules of the set are for the same failure",

@@ -238,6 +238,7 @@ def _imported(
         fingerprint=key.rpartition("/")[2],
         job_id=terms.job_id,
         row_no=row_no,
+        saved_at=context.now,
         **given,
     )
     return [

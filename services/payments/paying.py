@@ -233,15 +233,15 @@ def _outcome_needs(states: States, command: RecordPaymentOutcome, context: Conte
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
-        yield from _target_needs(states, call.planned.target_id, context)
+        yield from _target_needs(states, call.planned.target_id, command.result, context)
 
 
-def _target_needs(states: States, payment_id: str, context: Context) -> Needs:
+def _target_needs(states: States, payment_id: str, outcome: Outcome | None, context: Context) -> Needs:
     yield Need(Payment, payment_id)
     payment = states.find(Payment, payment_id)
     if payment is None:
         return
-    yield from outcomes.needed(states, payment)
+    yield from outcomes.needed(states, payment, outcome, context)
     if payment.payment_link_id:
         yield Need(PaymentLink, payment.payment_link_id)
     if payment.authorization_id:
@@ -443,7 +443,7 @@ def _room(invoice: Invoice, line_id: str | None) -> int:
 def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
     yield account.needed(context)
-    yield from _target_needs(states, command.payment_id, context)
+    yield from _target_needs(states, command.payment_id, None, context)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.operation_key:
         yield from calling.needed(states, payment.operation_key, context)

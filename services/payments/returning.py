@@ -70,7 +70,7 @@ def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Ne
     if payment and payment.method and payment.method.method_id:
         yield Need(SavedMethod, payment.method.method_id)
     if payment:
-        yield from outcomes.needed(states, payment)
+        yield from outcomes.needed(states, payment, None, context)
 
 
 def record_return(states: States, command: RecordPaymentReturn, context: Context) -> Changes:
@@ -104,7 +104,7 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
     draft.record(Payment, id, returned)
     outcome = _outcome(command, meaning)
     _blame(draft, states, payment, outcome, context)
-    draft.changes += outcomes.returned(states, payment, outcome, context)
+    draft.changes += outcomes.returned(states, payment, outcome, tuple(draft.changes), context)
     if given_back:
         owed = Money(given_back, payment.currency)
         message = f"{owed} of it were refunded, or on their way back: the customer owes them"

@@ -6,7 +6,7 @@ attempt, so an attempt that is sent twice is charged once.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -30,10 +30,10 @@ from services.payments.payment import Payment
 from services.schedules import following, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
-from services.schedules.schedule import Item, PaymentSchedule
+from services.schedules.schedule import Item, PaymentSchedule, method_id_of
 from services.tenants import tenant_settings
 
-_EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
+EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
 
 
 @command("payments.payment_schedule.collect_item.v1")
@@ -59,13 +59,6 @@ class RetryApplication:
     item_id: Id
 
 
-def method_id_of(states: States, schedule: PaymentSchedule, item: Item, owner: Account) -> str | None:
-    """An item's own method always wins; a change later affects only later payments (domain 2.9)."""
-    invoice = states.find(Invoice, item.shares[0].invoice_id) if item.shares else None
-    named = item.plan.method_id or schedule.default_method_id
-    return named or account.method_for(owner, invoice.profile_id if invoice else None)
-
-
 def _needs(states: States, command: CollectScheduleItem, context: Context) -> Needs:
     yield from outcomes.whole(states, command.payment_schedule_id)
     yield account.needed(context)
@@ -86,23 +79,34 @@ def collect(states: States, command: CollectScheduleItem, context: Context) -> C
     item = schedules.item_of(schedule, command.item_id)
     if command.attempt_no is not None and item.attempts + 1 != command.attempt_no:
         return []
-    _check_collectable(schedule, item)
+    check_collectable(schedule, item)
     owner = account.of(states, context)
     account.check_collectable(owner, context)
-    for share in item.shares:
-        guards.check_unlocked(states.get(Invoice, share.invoice_id))
-    draft, settings = Draft(states, _EVOLVE), tenant_settings.of(states, context)
-    rooms = following.room_now(states, item)
-    following.fit(draft, command.payment_schedule_id, command.item_id, rooms, settings, context)
-    fitted = draft.get(PaymentSchedule, command.payment_schedule_id).items[command.item_id]
-    if fitted.status == "CANCELED":
-        finish(draft, command.payment_schedule_id)
-        return draft.changes
-    _ask(draft, states, command, fitted, owner, context)
+    check_unlocked(states, item)
+    draft = Draft(states, EVOLVE)
+    if fits(draft, states, command.payment_schedule_id, command.item_id, context):
+        method_id = method_id_of(states, schedule, item, owner)
+        if method_id is None:
+            raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+        attempt = Attempt(
+            command.payment_schedule_id, command.item_id, method_id, command.cause, command.run_id
+        )
+        begin(draft, states, attempt, context)
     return draft.changes
 
 
-def _check_collectable(schedule: PaymentSchedule, item: Item) -> None:
+def fits(draft: Draft, states: States, payment_schedule_id: str, item_id: str, context: Context) -> bool:
+    """Cut an item to what its invoices take now; False where they take nothing and it was canceled."""
+    item = draft.get(PaymentSchedule, payment_schedule_id).items[item_id]
+    settings = tenant_settings.of(states, context)
+    following.fit(draft, payment_schedule_id, item_id, following.room_now(states, item), settings, context)
+    if draft.get(PaymentSchedule, payment_schedule_id).items[item_id].status != "CANCELED":
+        return True
+    finish(draft, payment_schedule_id)
+    return False
+
+
+def check_collectable(schedule: PaymentSchedule, item: Item) -> None:
     if schedule.status != "OPEN":
         raise invalid_state("payment schedule", schedule.status, ["OPEN"])
     if item.status == "PROCESSING":
@@ -111,37 +115,49 @@ def _check_collectable(schedule: PaymentSchedule, item: Item) -> None:
         raise invalid_state("item", item.status, ["READY", "FAILED"])
 
 
-def _ask(
-    draft: Draft, states: States, command: CollectScheduleItem, item: Item, owner: Account, context: Context
-) -> None:
-    schedule = draft.get(PaymentSchedule, command.payment_schedule_id)
-    method_id = method_id_of(states, schedule, item, owner)
-    if method_id is None:
-        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
-    method = states.get(SavedMethod, method_id)
-    payment_method.check_usable(method, method_id, context)
+def check_unlocked(states: States, item: Item) -> None:
+    for share in item.shares:
+        guards.check_unlocked(states.get(Invoice, share.invoice_id))
+
+
+class Attempt(NamedTuple):
+    """One attempt at an item, to be begun."""
+
+    payment_schedule_id: str
+    item_id: str
+    method_id: str
+    cause: str
+    """RUN, RETRY or NOW."""
+    run_id: str | None = None
+
+
+def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> None:
+    """Claim the item, and ask for it.  Raises what a method or a gateway that cannot be charged does."""
+    schedule = draft.get(PaymentSchedule, attempt.payment_schedule_id)
+    item, method = schedule.items[attempt.item_id], states.get(SavedMethod, attempt.method_id)
+    payment_method.check_chargeable(method, attempt.method_id, context)
     snapshot, amount = payment_method.snapshot(method), Money(item.requested, schedule.currency)
     asked = Asked(
         context.new_id("payment"),
         amount,
         snapshot,
         _targets(item),
-        "BATCH_RUN" if command.cause != "NOW" else "AD_HOC",
+        "AD_HOC" if attempt.cause == "NOW" else "BATCH_RUN",
         new=True,
-        item=ScheduleItemRef(command.payment_schedule_id, command.item_id),
+        item=ScheduleItemRef(attempt.payment_schedule_id, attempt.item_id),
         attempt_no=item.attempts + 1,
     )
     claimed = PaymentScheduleItemClaimed(
-        item_id=command.item_id,
+        item_id=attempt.item_id,
         payment_id=asked.payment_id,
         attempt_no=asked.attempt_no,
         amount=amount,
-        method_id=method_id,
+        method_id=attempt.method_id,
         gateway_id=snapshot.gateway_id,
-        cause=command.cause,
-        run_id=command.run_id,
+        cause=attempt.cause,
+        run_id=attempt.run_id,
     )
-    draft.record(PaymentSchedule, command.payment_schedule_id, claimed)
+    draft.record(PaymentSchedule, attempt.payment_schedule_id, claimed)
     draft.changes += asking.ask(states, asked, context)
 
 
@@ -164,7 +180,7 @@ def retry_application(states: States, command: RetryApplication, context: Contex
     item = schedules.item_of(schedule, command.item_id)
     if item.status != "APPLY_FAILED" or item.payment_id is None:
         raise invalid_state("item", item.status, ["APPLY_FAILED"])
-    draft, level = Draft(states, _EVOLVE), tenant_settings.of(states, context)["application_level"]
+    draft, level = Draft(states, EVOLVE), tenant_settings.of(states, context)["application_level"]
     applied = sum(
         _apply(draft, item.payment_id, share.invoice_id, share.amount.amount_minor, level, context)
         for share in item.shares

@@ -29,6 +29,7 @@ from services.decision import Change, Changes, Context, Draft, Need, Needs, Stat
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
+from services.retries import failing
 from services.schedules import promise
 from services.schedules import schedule as schedules
 from services.schedules.promise import Promise
@@ -39,9 +40,14 @@ EVOLVE = {PaymentSchedule: schedules.evolve, Invoice: invoices.evolve, Promise: 
 UNDECIDED = frozenset({"UNKNOWN", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW"})
 
 
-def needed(states: States, payment: Payment) -> Needs:
-    if payment.schedule_item:
-        yield from whole(states, payment.schedule_item.payment_schedule_id)
+def needed(states: States, payment: Payment, outcome: Outcome | None, context: Context) -> Needs:
+    """What an outcome of a payment means for its item; a failure, for what follows it too."""
+    item = payment.schedule_item
+    if item is None:
+        return
+    yield from whole(states, item.payment_schedule_id)
+    if outcome is None or outcome.result_code != "Success":
+        yield from failing.needed(states, item.payment_schedule_id, item.item_id, context)
 
 
 def whole(states: States, payment_schedule_id: str) -> Needs:
@@ -70,12 +76,15 @@ def heard(
     item = draft.get(PaymentSchedule, id).items[item_id]
     if item.payment_id not in (None, payment.payment_id):
         return []
+    changes, before = list(changes), item.retry
     if verdict in ("PROCESSED", "LATE_SUCCESS"):
         facts = [change.fact for change in changes if isinstance(change, Change)]
         _succeeded(draft, payment, item, facts, verdict == "LATE_SUCCESS", outcome)
+        failing.after_success(draft, id, item_id, before, verdict == "LATE_SUCCESS")
     elif verdict == "FAILED":
         draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
         _broken(draft, id, item_id, outcome)
+        failing.after_failure(draft, states, id, item_id, changes, context)
     elif verdict in UNDECIDED and not item.unknown:
         unknown = PaymentScheduleItemOutcomeUnknown(item_id, payment.payment_id, verdict)
         draft.record(PaymentSchedule, id, unknown)
@@ -124,7 +133,13 @@ def _failed(payment: Payment, item: Item, outcome: Outcome, at: datetime) -> Pay
     )
 
 
-def returned(states: States, payment: Payment, outcome: Outcome, context: Context) -> Changes:
+def returned(
+    states: States,
+    payment: Payment,
+    outcome: Outcome,
+    just_now: Changes,
+    context: Context,
+) -> Changes:
     """A bank took back what an item had collected: it is to be collected again (domain 3.9)."""
     if payment.schedule_item is None:
         return []
@@ -136,6 +151,7 @@ def returned(states: States, payment: Payment, outcome: Outcome, context: Contex
         return []
     draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
     _broken(draft, id, item_id, outcome)
+    failing.after_failure(draft, states, id, item_id, just_now, context)
     if schedule.status == "COMPLETED":
         draft.record(PaymentSchedule, id, PaymentScheduleOpened())
         for invoice_id in schedule.invoice_ids:

@@ -12,6 +12,7 @@ from datetime import date
 from typing import ClassVar
 
 from events.money import Money
+from events.retrying import RetryingEvent
 from events.schedule import (
     InvoiceShare,
     PaymentScheduleCanceled,
@@ -33,8 +34,13 @@ from events.schedule import (
     PaymentScheduleOpened,
     ScheduleItem,
 )
+from services.accounts import account
+from services.accounts.account import Account
 from services.decision import Context, States
 from services.errors import Rejected, not_found
+from services.invoices.invoice import Invoice
+from services.retries import cycle as cycles
+from services.retries.cycle import NONE_BEGUN, Cycle
 
 CHANGEABLE = frozenset({"DRAFT", "READY"})
 CANCELABLE = frozenset({"DRAFT", "READY", "FAILED", "APPLY_FAILED"})
@@ -58,6 +64,8 @@ class Item:
     unknown: bool = False
     """Its outcome is not known: it is PROCESSING until it is."""
     skipped_until: date | None = None
+    retry: Cycle = NONE_BEGUN
+    """What follows its failures."""
 
     @property
     def live(self) -> int:
@@ -112,7 +120,7 @@ class PaymentSchedule:
         return sum(item.meant_for(invoice_id) for item in self.items.values() if item.live)
 
 
-def evolve(schedule: PaymentSchedule, event: PaymentScheduleEvent) -> None:
+def evolve(schedule: PaymentSchedule, event: PaymentScheduleEvent | RetryingEvent) -> None:
     match event:
         case PaymentScheduleCreated():
             _create(schedule, event)
@@ -130,7 +138,10 @@ def evolve(schedule: PaymentSchedule, event: PaymentScheduleEvent) -> None:
         case PaymentScheduleItemResized() | PaymentScheduleItemSkipped() | PaymentScheduleItemReleased():
             _evolve_plan(schedule.items[event.item_id], event)
         case _:
-            _evolve_attempt(schedule.items[event.item_id], event)
+            item = schedule.items[event.item_id]
+            item.retry = cycles.evolve(item.retry, event, item.requested)
+            if not isinstance(event, RetryingEvent):
+                _evolve_attempt(item, event)
 
 
 def _create(schedule: PaymentSchedule, event: PaymentScheduleCreated) -> None:
@@ -195,6 +206,13 @@ def item_of(schedule: PaymentSchedule, item_id: str) -> Item:
     if item_id not in schedule.items:
         raise not_found("ITEM", item_id)
     return schedule.items[item_id]
+
+
+def method_id_of(states: States, schedule: PaymentSchedule, item: Item, owner: Account) -> str | None:
+    """An item's own method always wins; a change later affects only later payments (domain 2.9)."""
+    invoice = states.find(Invoice, item.shares[0].invoice_id) if item.shares else None
+    named = item.plan.method_id or schedule.default_method_id
+    return named or account.method_for(owner, invoice.profile_id if invoice else None)
 
 
 def fitted(shares: Iterable[InvoiceShare], amount: int, currency: str) -> tuple[InvoiceShare, ...]:

@@ -18,6 +18,8 @@ from events.settings import TenantSettingsChanged
 from services.commands import Amount, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected
+from services.retries import caps, recommended
+from services.retries.rule_set import RetryRuleSets
 from services.schedules import policy
 
 FALLBACKS = ("RETRY", "OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT")
@@ -52,6 +54,11 @@ DEFAULTS: dict[str, Any] = {
     "allow_cross_account": False,
     "level2_level3_data": False,
     "share_payment_data_by_account": False,
+    "retry_failed_payments": False,
+    "stagger_basis": "FIRST_FAILURE",
+    "hard_decline_policy": "SKIP_TO_ALTERNATE",
+    "never_retry_override": None,
+    "card_network_caps": caps.AS_NETWORKS_COUNT,
     "production": False,
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
@@ -70,6 +77,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "issue_refunds_and_settle_balances": True,
         "auto_apply_credits_to_posted_invoices": True,
         "level2_level3_data": True,
+        "retry_failed_payments": True,
     },
 }
 
@@ -125,6 +133,20 @@ def _are_thresholds(value: Any) -> bool:
     return len({one.currency for one in listed}) == len(listed)
 
 
+def _are_caps(value: Any) -> bool:
+    given = _listed(value)
+    return (
+        given is not None
+        and len(given) <= 20
+        and all(isinstance(text, str) and caps.parsed(text) is not None for text in given)
+    )
+
+
+def _is_note(value: Any) -> bool:
+    """Who allows what networks forbid says why, in words that can be read at an audit."""
+    return value is None or (isinstance(value, str) and 10 <= len(value.strip()) <= 1000)
+
+
 def _listed(value: Any) -> list[Any] | None:
     return list(cast("Sequence[Any]", value)) if isinstance(value, list | tuple) else None
 
@@ -144,6 +166,10 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "small_balance_write_off": _are_thresholds,
     "refund_approval_threshold": _is_threshold,
     "unknown_outcome_poll": _are_delays,
+    "stagger_basis": _one_of("FIRST_FAILURE", "PREVIOUS_ATTEMPT"),
+    "hard_decline_policy": _one_of("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"),
+    "never_retry_override": _is_note,
+    "card_network_caps": _are_caps,
 }
 assert _VALID.keys() == DEFAULTS.keys()
 
@@ -179,7 +205,10 @@ class ChangeTenantSettings:
 
 @command("payments.tenant_settings.apply_preset.v1")
 class ApplySettingsPreset:
-    """`bare` resets everything; `recommended` switches on what most tenants want."""
+    """`bare` resets everything; `recommended` switches on what most tenants want.
+
+    Retries need a default rule set: a tenant that has none is given one.
+    """
 
     name: Literal["bare", "recommended"]
 
@@ -204,6 +233,7 @@ def threshold_below(states: States, amount: Money, context: Context) -> Money | 
 
 def _needs(states: States, command: object, context: Context) -> Needs:
     yield needed(context)
+    yield from recommended.needed(context)
     yield from policy.first_needed(context)
 
 
@@ -216,6 +246,7 @@ def change(states: States, command: ChangeTenantSettings, context: Context) -> C
                 "MALFORMED_REQUEST", f"{value!r} is no value of {name}", field=f"data.changes.{name}"
             )
     _check_rules(states, command, context)
+    _check_retries(states, command, context)
     return _changed(states, context, dict(command.changes), None)
 
 
@@ -229,8 +260,19 @@ def _check_rules(states: States, command: ChangeTenantSettings, context: Context
         )
 
 
+def _check_retries(states: States, command: ChangeTenantSettings, context: Context) -> None:
+    wanted = command.changes.get("retry_failed_payments", False)
+    if wanted and states.get(RetryRuleSets, context.tenant).default_id is None:
+        raise Rejected(
+            "DEFAULT_RULE_SET_REQUIRED",
+            "failed payments are retried by an active default rule set: choose one first",
+            field="data.changes.retry_failed_payments",
+        )
+
+
 def apply_preset(states: States, command: ApplySettingsPreset, context: Context) -> Changes:
-    return _changed(states, context, PRESETS[command.name], command.name)
+    first = recommended.adopted(states, context) if command.name == "recommended" else []
+    return [*first, *_changed(states, context, PRESETS[command.name], command.name)]
 
 
 def _changed(states: States, context: Context, changes: dict[str, Any], preset: str | None) -> Changes:

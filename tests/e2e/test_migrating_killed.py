@@ -17,7 +17,7 @@ from tests.fixtures.tender import Tender
 
 ROWS = 8_000
 WAIT_SECONDS = 120.0
-IMPORTED = "select count(*) from log where home = $1 and topic = 'payment_method.imported.v1'"
+IMPORTED = "select count(*) from log where home = $1 and topic = 'payment_method.imported.v2'"
 
 
 def a_file(folder: Path, account: str) -> Path:

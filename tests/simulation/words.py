@@ -10,6 +10,7 @@ from tests.simulation import (
     mistakes,
     operators,
     planners,
+    retriers,
     settlements,
     wallets,
     workload,
@@ -25,6 +26,7 @@ SPEAKERS = (
     guests,
     batches,
     planners,
+    retriers,
     mistakes,
 )
 WORDS = workload.WORDS

@@ -15,7 +15,7 @@ from tests.simulation.dictation import command_of, dictation
 from tests.spec import Spec
 
 COMMANDS = 250
-NUMBER = re.compile(rb'"(number|merchant_reference|request_digest)":"[^"]*"')
+NUMBER = re.compile(rb'"(number|merchant_reference|reference_id|invoice_number|request_digest)":"[^"]*"')
 """What numbers leave in facts: they may have gaps, where a decision was made anew with more at hand."""
 
 

@@ -267,7 +267,7 @@ def test_what_was_interrupted_is_taken_up_where_it_was() -> None:
     done = migrate(j, rows)
     assert verdicts(done.rows) == [("IMPORTED", None)] * MANY
     assert done.status == "COMPLETED"
-    imported = [event for event in j.events() if event.topic == "payment_method.imported.v1"]
+    imported = [event for event in j.events() if event.topic == "payment_method.imported.v2"]
     assert len(imported) == MANY
     assert before < {event.stream for event in j.events()}
 
@@ -314,7 +314,7 @@ def test_a_chunk_that_comes_twice_is_decided_once_and_answered_twice() -> None:
 
     asyncio.run(twice())
     assert j.state(TokenMigrationJob, "J").status == "COMPLETED"
-    assert len([e for e in j.events() if e.topic == "payment_method.imported.v1"]) == 3
+    assert len([e for e in j.events() if e.topic == "payment_method.imported.v2"]) == 3
     assert len(line.answered) == 2
     assert all(orjson.loads(message.value)["replayed"] for message in line.answered)
 
@@ -335,7 +335,7 @@ def test_a_row_is_decided_once_in_whatever_chunk_it_comes() -> None:
     ]
     j.when(ImportRows("J", 3, (), (Refused(4, "E4", "UNKNOWN_FIELD", "x"),))).then_accepted()
     assert j.state(TokenMigrationJob, "J").status == "COMPLETED_WITH_ERRORS"
-    assert len([e for e in j.events() if e.topic == "payment_method.imported.v1"]) == 1
+    assert len([e for e in j.events() if e.topic == "payment_method.imported.v2"]) == 1
     j.when(ImportRows("J", 3, ())).then_nothing()
 
 
@@ -350,8 +350,8 @@ def test_a_chunks_facts_are_at_home_with_their_accounts() -> None:
     j.when(ImportRows("J", 1, (a_row(1, "A", "tok_1"), a_row(2, "B", "tok_2")))).then_accepted()
     homes = [(event.topic, event.home) for event in j.events()[-4:]]
     assert homes == [
-        ("payment_method.imported.v1", "t/A"),
-        ("payment_method.imported.v1", "t/B"),
+        ("payment_method.imported.v2", "t/A"),
+        ("payment_method.imported.v2", "t/B"),
         ("token_migration.rows_decided.v1", "t/~token_migration/J"),
         ("token_migration.completed.v1", "t/~token_migration/J"),
     ]

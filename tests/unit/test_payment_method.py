@@ -34,6 +34,7 @@ from services.calls.gateway import DeactivateGateway, RegisterGateway
 from services.payments.paying import ProcessPayment
 from services.payments.payment import Payment
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, money
+from tests.spec import NOW
 
 VISA = SavePaymentMethod(
     "gw",
@@ -63,6 +64,7 @@ SAVED = PaymentMethodSaved(
     expiry_year=2029,
     holder_name="Ada L",
     billing_address=Address(city="Oslo"),
+    saved_at=NOW,
 )
 STOLEN = Outcome("PermanentFail", "Security", hard=True, never_retry=True, raw_code="stolen_card")
 

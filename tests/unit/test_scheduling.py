@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from events.schedule import PaymentScheduleItemCanceled, PaymentScheduleItemReleased
+from events.schedule import (
+    PaymentScheduleItemCanceled,
+    PaymentScheduleItemPaymentFailed,
+    PaymentScheduleItemReleased,
+)
 from services.accounts.account import PlacePaymentHold
 from services.accounts.billing_profile import DefineBillingProfile
 from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaultPaymentMethod
@@ -234,7 +238,7 @@ def test_a_failed_item_keeps_what_was_said_of_it() -> None:
     journey = by_hand("60")
     collect(journey).then_accepted()
     journey.settle(journey.ids(Payment)[-1], SOFT).then_accepted()
-    _, _, failed = journey.facts()[-1]
+    [failed] = [fact for _, _, fact in journey.facts() if isinstance(fact, PaymentScheduleItemPaymentFailed)]
     assert (failed.category, failed.raw_code, failed.attempt_no) == ("CardLimit", "insufficient_funds", 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from events.retry import DefaultRetryRuleSetChanged, RetryRuleSetActivated, RetryRuleSetCreated
 from events.schedule_policy import (
     DefaultSchedulePolicyChanged,
     SchedulePolicyActivated,
@@ -58,6 +59,11 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "allow_cross_account": False,
         "level2_level3_data": False,
         "share_payment_data_by_account": False,
+        "retry_failed_payments": False,
+        "stagger_basis": "FIRST_FAILURE",
+        "hard_decline_policy": "SKIP_TO_ALTERNATE",
+        "never_retry_override": None,
+        "card_network_caps": ("visa 15/30d", "mastercard 10/24h", "mastercard 35/30d"),
         "production": False,
     }
 
@@ -101,6 +107,12 @@ def test_an_unknown_setting_is_an_unknown_field() -> None:
         ("unknown_outcome_poll", "30"),
         ("refund_failure_fallback", ("PRAYER",)),
         ("refund_failure_fallback", ("RETRY", "RETRY")),
+        ("stagger_basis", "LAST_FAILURE"),
+        ("hard_decline_policy", "PRAY"),
+        ("never_retry_override", True),
+        ("never_retry_override", "yes"),
+        ("card_network_caps", ("visa 15 in 30 days",)),
+        ("card_network_caps", "visa 15/30d"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_malformed(name: str, value: Value) -> None:
@@ -118,6 +130,9 @@ def test_the_recommended_preset_switches_on_what_most_tenants_want() -> None:
         Spec()
         .when(ApplySettingsPreset("recommended"))
         .then_types(
+            RetryRuleSetCreated,
+            RetryRuleSetActivated,
+            DefaultRetryRuleSetChanged,
             SchedulePolicyCreated,
             TreatmentAdded,
             TreatmentDetailAdded,

@@ -1,0 +1,202 @@
+"""What follows the failures of a schedule's item (on its stream, `ps-{id}`): attempts to come, and dunning.
+
+Dunning facts are for those who write to customers, or suspend what they buy: Tender itself does neither.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.frozen import frozen
+from events.money import Money
+
+
+@frozen
+class MatchedRule:
+    """The rule that a failure met, in the version of its set that the cycle keeps to."""
+
+    rule_set_id: str
+    definition_version: int
+    number: str | None
+    """None where the set's own intervals were used."""
+    match_level: int
+    """1: category, gateway and code; 2: category and gateway; 3: category and code; 4: category; 5: none."""
+
+
+@frozen
+class RetryTerms:
+    """Settings as they were when the cycle began."""
+
+    interval_basis: str
+    """FIRST_FAILURE or PREVIOUS_ATTEMPT."""
+    hard_decline_policy: str
+    """SKIP_TO_ALTERNATE, FOLLOW_RULES or FAIL."""
+    allows_never_retry: bool
+
+
+@frozen
+class PreviousFailure:
+    category: str
+    raw_code: str | None
+    hard: bool
+    gateway_id: str
+
+
+@fact("payment_schedule.item_retry_scheduled.v1")
+class ItemRetryScheduled:
+    """A failed item will be tried again."""
+
+    item_id: str
+    cycle_no: int
+    """A cycle is what follows one first failure: a bank's return begins the next."""
+    attempt: int
+    """Of the cycle's retries, from 1 on."""
+    max: int
+    at: datetime
+    rule: MatchedRule
+    terms: RetryTerms
+    method_id: str
+    is_alternate: bool
+    previous: PreviousFailure
+    first_failed_at: datetime
+    cause: str
+    """AUTOMATIC, EXTENDED, or REARMED: outside the cap."""
+    after_hard_decline: bool
+    """If this attempt fails there is no other."""
+    why: tuple[str, ...]
+
+
+@fact("payment_schedule.item_retry_postponed.v1")
+class ItemRetryPostponed:
+    """It was due, and could not be made: the account or an invoice is held, or a gateway is silent."""
+
+    item_id: str
+    attempt: int
+    at: datetime | None
+    """None: once the account's hold is released."""
+    reason: str
+
+
+@fact("payment_schedule.item_retry_skipped.v1")
+class ItemRetrySkipped:
+    """A person left out the attempt that was next; it counts as made."""
+
+    item_id: str
+    attempt: int
+    reason: str
+
+
+@fact("payment_schedule.item_retries_extended.v1")
+class ItemRetriesExtended:
+    """A person allowed more attempts than the rules do."""
+
+    item_id: str
+    attempts: int
+    reason: str
+
+
+@fact("payment_schedule.item_retries_stopped.v1")
+class ItemRetriesStopped:
+    """A person ended it."""
+
+    item_id: str
+    reason: str
+
+
+@fact("payment_schedule.item_retries_exhausted.v1")
+class ItemRetriesExhausted:
+    """There is no automatic attempt left."""
+
+    item_id: str
+    cycle_no: int
+    attempts: int
+    """Automatic retries that were made."""
+    reason: str
+    """EXHAUSTED, HARD_DECLINE, NEVER_RETRY, VALIDATION_FAILURE or NO_USABLE_METHOD."""
+    rule: MatchedRule
+    terms: RetryTerms
+    why: tuple[str, ...]
+
+
+@fact("dunning.noticed.v1")
+class DunningNoticed:
+    """A collection failed and will be tried again."""
+
+    account_id: str
+    payment_schedule_id: str
+    item_id: str
+    invoice_ids: tuple[str, ...]
+    amount: Money
+    stage: str
+    """FIRST_FAILURE, RETRY_FAILED, or LAST_ATTEMPT_NEXT."""
+    hint: str
+    """REMIND or WARN: how urgently the customer should hear of it."""
+    attempts: int
+    """Made so far, the first and those by hand among them."""
+    retries: int
+    """Automatic ones of this cycle, made so far."""
+    next_attempt_at: datetime
+    category: str
+    raw_code: str | None
+    gateway_id: str
+    rule_set_id: str
+    rule_number: str | None
+
+
+@fact("collection.recovered.v1")
+class CollectionRecovered:
+    """What had failed before was collected."""
+
+    account_id: str
+    payment_schedule_id: str
+    item_id: str
+    invoice_ids: tuple[str, ...]
+    amount: Money
+    payment_id: str
+    attempts: int
+    retries: int
+    """Automatic ones, of this cycle."""
+    by: str
+    """RETRY, or HAND: an attempt that a person asked for, or a success that came late."""
+    first_failed_at: datetime
+    category: str
+    """Of the last failure before it."""
+    gateway_id: str
+    rule_set_id: str | None
+    rule_number: str | None
+
+
+@fact("collection.failed.v1")
+class CollectionFailed:
+    """Nothing more is done about it unless somebody does something."""
+
+    account_id: str
+    payment_schedule_id: str
+    item_id: str
+    invoice_ids: tuple[str, ...]
+    amount: Money
+    attempts: int
+    retries: int
+    reason: str
+    """Of `ItemRetriesExhausted`, or RETRIES_OFF or STOPPED."""
+    hint: str
+    """SUSPEND: what was not paid for may be withheld."""
+    category: str
+    raw_code: str | None
+    gateway_id: str
+    rule_set_id: str | None
+    rule_number: str | None
+
+
+RetryingEvent = (
+    ItemRetryScheduled
+    | ItemRetryPostponed
+    | ItemRetrySkipped
+    | ItemRetriesExtended
+    | ItemRetriesStopped
+    | ItemRetriesExhausted
+    | DunningNoticed
+    | CollectionRecovered
+    | CollectionFailed
+)

@@ -1,0 +1,211 @@
+"""Retries: what rule sets say, what is planned for each failed item and why, and what was recovered by it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from events.retry import (
+    DefaultRetryRuleSetChanged,
+    RetryDefinition,
+    RetryIntervals,
+    RetryRulesDefined,
+    RetryRuleSetActivated,
+    RetryRuleSetCreated,
+    RetryRuleSetDeactivated,
+)
+from events.retrying import (
+    CollectionFailed,
+    CollectionRecovered,
+    DunningNoticed,
+    ItemRetriesExhausted,
+    ItemRetriesExtended,
+    ItemRetriesStopped,
+    ItemRetryPostponed,
+    ItemRetryScheduled,
+    ItemRetrySkipped,
+)
+from projections.schedules import schedule_items
+from projections.table import (
+    FLAG,
+    INSTANT,
+    JSON,
+    TENANT,
+    TEXT,
+    Add,
+    Column,
+    Place,
+    Row,
+    Table,
+    money,
+    text,
+)
+
+Own = Mapping[str, Any]
+
+rule_sets = Table(
+    "retry_rule_sets",
+    key=(TENANT, Column("rule_set_id", TEXT)),
+    columns=(
+        *text("name", "description", "status"),
+        Column("is_default", FLAG, False),
+        Column("use_alternate_method", FLAG, False),
+        Column("intervals", JSON),
+        Column("rules", JSON),
+        Column("window_of_day", JSON),
+        Column("definition_version", "int", 0),
+        Column("created_at", INSTANT),
+        Column("version", "int", 0),
+    ),
+    kind="retryset",
+)
+
+
+@rule_sets.on(RetryRuleSetCreated)
+def created(fact: RetryRuleSetCreated, at: Place, own: Own) -> Iterable[Row]:
+    known = {"name": fact.name, "description": fact.description, "status": "DRAFT", "created_at": at.time}
+    yield Row((at.tenant, at.id), {**known, **_defined(fact.definition, 1)})
+
+
+@rule_sets.on(RetryRulesDefined)
+def defined(fact: RetryRulesDefined, at: Place, own: Own) -> Iterable[Row]:
+    changes = _defined(fact.definition, fact.definition_version)
+    yield Row((at.tenant, at.id), {**changes})
+
+
+@rule_sets.on(RetryRuleSetActivated, RetryRuleSetDeactivated)
+def switched(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    status = "ACTIVE" if isinstance(fact, RetryRuleSetActivated) else "DRAFT"
+    yield Row((at.tenant, at.id), {"status": status})
+
+
+@rule_sets.on(DefaultRetryRuleSetChanged)
+def default_changed(fact: DefaultRetryRuleSetChanged, at: Place, own: Own) -> Iterable[Row]:
+    if fact.previous is not None:
+        yield Row((at.tenant, fact.previous), {"is_default": False})
+    if fact.rule_set_id is not None:
+        yield Row((at.tenant, fact.rule_set_id), {"is_default": True})
+
+
+def _defined(definition: RetryDefinition, version: int) -> dict[str, Any]:
+    return {
+        "use_alternate_method": definition.use_alternate_method,
+        "intervals": _intervals(definition.intervals),
+        "rules": [
+            {
+                **{name: getattr(rule, name) for name in ("number", "category", "gateway_id", "raw_code")},
+                "intervals": _intervals(rule.intervals),
+                "own": list(rule.own),
+            }
+            for rule in definition.rules
+        ],
+        "window_of_day": dict(vars(definition.window)) if definition.window else None,
+        "definition_version": version,
+    }
+
+
+def _intervals(intervals: RetryIntervals) -> dict[str, Any]:
+    """As they are in effect."""
+    return {**vars(intervals), "values": list(intervals.values)}
+
+
+# -- what is planned for an item
+
+
+@schedule_items.on(ItemRetryScheduled)
+def scheduled(fact: ItemRetryScheduled, at: Place, own: Own) -> Iterable[Row]:
+    rule = fact.rule
+    yield Row(
+        (at.tenant, fact.item_id),
+        {
+            "next_retry_at": fact.at,
+            "retry": fact.attempt,
+            "retries_max": fact.max,
+            "retry_method_id": fact.method_id,
+            "retry_is_alternate": fact.is_alternate,
+            "retry_cause": fact.cause,
+            "retry_why": list(fact.why),
+            "retry_ended": None,
+            "rule_set_id": rule.rule_set_id,
+            "definition_version": rule.definition_version,
+            "rule_number": rule.number,
+            "match_level": rule.match_level,
+            "first_failed_at": fact.first_failed_at,
+            "error_gateway_id": fact.previous.gateway_id,
+        },
+    )
+
+
+@schedule_items.on(ItemRetryPostponed)
+def postponed(fact: ItemRetryPostponed, at: Place, own: Own) -> Iterable[Row]:
+    until = {"next_retry_at": fact.at} if fact.at else {}
+    yield Row((at.tenant, fact.item_id), {**until, "reason": fact.reason})
+
+
+@schedule_items.on(ItemRetrySkipped, ItemRetriesExtended, ItemRetriesStopped)
+def decided(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, fact.item_id), {"reason": fact.reason})
+
+
+@schedule_items.on(ItemRetriesExhausted)
+def exhausted(fact: ItemRetriesExhausted, at: Place, own: Own) -> Iterable[Row]:
+    rule = fact.rule
+    met = {"rule_set_id": rule.rule_set_id, "definition_version": rule.definition_version}
+    more = {"rule_number": rule.number, "match_level": rule.match_level, "retry_why": list(fact.why)}
+    yield Row((at.tenant, fact.item_id), {**met, **more})
+
+
+@schedule_items.on(CollectionFailed)
+def given_up(fact: CollectionFailed, at: Place, own: Own) -> Iterable[Row]:
+    ended = {"next_retry_at": None, "retry_ended": fact.reason, "error_gateway_id": fact.gateway_id}
+    yield Row((at.tenant, fact.item_id), ended)
+
+
+@schedule_items.on(CollectionRecovered)
+def recovered(fact: CollectionRecovered, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, fact.item_id), {"next_retry_at": None, "retry_ended": "RECOVERED"})
+
+
+# -- what was recovered
+
+performance = Table(
+    "collection_performance",
+    key=(
+        TENANT,
+        Column("retries", "int"),
+        *text("currency", "category", "gateway_id", "rule_set_id", "rule_number"),
+    ),
+    columns=(
+        *(Column(name, "bigint", 0) for name in ("failures", "recovered", "recovered_by_hand", "given_up")),
+        *money("failed_amount", "recovered_amount", "given_up_amount"),
+    ),
+)
+
+
+@performance.on(DunningNoticed)
+def noticed(fact: DunningNoticed, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    yield Row(_measured(fact, at), {"failures": Add(1), "failed_amount": Add(amount)})
+
+
+@performance.on(CollectionFailed)
+def lost(fact: CollectionFailed, at: Place, own: Own) -> Iterable[Row]:
+    amount = fact.amount.amount_minor
+    failure = {"failures": Add(1), "failed_amount": Add(amount)}
+    yield Row(_measured(fact, at), {**failure, "given_up": Add(1), "given_up_amount": Add(amount)})
+
+
+@performance.on(CollectionRecovered)
+def won(fact: CollectionRecovered, at: Place, own: Own) -> Iterable[Row]:
+    by_hand = {"recovered_by_hand": Add(1)} if fact.by == "HAND" else {}
+    amount = fact.amount.amount_minor
+    yield Row(_measured(fact, at), {"recovered": Add(1), "recovered_amount": Add(amount), **by_hand})
+
+
+def _measured(fact: DunningNoticed | CollectionFailed | CollectionRecovered, at: Place) -> tuple[Any, ...]:
+    """By what failed, the rule that it met, and how many retries there had been."""
+    rule = fact.rule_set_id or "", fact.rule_number or ""
+    return at.tenant, fact.retries, fact.amount.currency, fact.category, fact.gateway_id, *rule
+
+
+TABLES = (rule_sets, performance)

@@ -1,0 +1,172 @@
+"""Defining rule sets: each definition is a version, and one set is the default.
+
+All sets of a tenant have one home, so that one command can put another default in the old one's place.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from events.ids import tenant_home
+from events.retry import (
+    DefaultRetryRuleSetChanged,
+    RetryDefinition,
+    RetryRulesDefined,
+    RetryRuleSetActivated,
+    RetryRuleSetCreated,
+    RetryRuleSetDeactivated,
+)
+from services.commands import FreeText, Id, command
+from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
+from services.errors import Rejected, invalid_state, not_found
+from services.retries.making import Intervals, Making, Rules, Window, about, as_given, window_of
+from services.retries.rule_set import RetryRuleSet, RetryRuleSets, evolve, evolve_sets, sets_needed
+from services.tenants import tenant_settings
+
+
+@command("payments.retry_rule_set.create.v1")
+class CreateRetryRuleSet:
+    """A draft: nothing is tried again by it until it is active and the default."""
+
+    name: FreeText
+    intervals: Intervals
+    rule_set_id: Id | None = None
+    description: FreeText | None = None
+    use_alternate_method: bool = False
+    rules: Rules = ()
+    window: Window | None = None
+
+
+@command("payments.retry_rule_set.define_rules.v1")
+class DefineRetryRules:
+    """A new version of a set; what is left out stays as it is.
+
+    With `add`, the rules come to those that are there, each in the place of one about the same failures.
+    """
+
+    rule_set_id: Id
+    rules: Rules | None = None
+    add: bool = False
+    intervals: Intervals | None = None
+    use_alternate_method: bool | None = None
+    window: Window | None = None
+
+
+@command("payments.retry_rule_set.activate.v1")
+class ActivateRetryRuleSet:
+    rule_set_id: Id
+
+
+@command("payments.retry_rule_set.set_default.v1")
+class SetDefaultRetryRuleSet:
+    """New cycles begin under this set; the default before it is one no longer."""
+
+    rule_set_id: Id
+
+
+@command("payments.retry_rule_set.deactivate.v1")
+class DeactivateRetryRuleSet:
+    rule_set_id: Id
+    reason: FreeText | None = None
+
+
+def create(states: States, command: CreateRetryRuleSet, context: Context) -> Changes:
+    id = command.rule_set_id or context.new_id("retryset")
+    if states.get(RetryRuleSet, id).status:
+        raise Rejected("RULE_SET_EXISTS", f"the rule set {id} exists already")
+    made = Making(context, tenant_settings.of(states, context)["stagger_basis"])
+    intervals = made.intervals(command.intervals, "data.intervals")
+    rules = made.rules(command.rules, intervals, ())
+    definition = RetryDefinition(intervals, command.use_alternate_method, rules, window_of(command.window))
+    created = RetryRuleSetCreated(id, command.name, definition, command.description)
+    return [Change(RetryRuleSet, id, created)]
+
+
+def define(states: States, command: DefineRetryRules, context: Context) -> Changes:
+    rule_set = _known(states, command.rule_set_id)
+    before = rule_set.definition
+    made = Making(context, tenant_settings.of(states, context)["stagger_basis"])
+    intervals = made.intervals(command.intervals, "data.intervals") if command.intervals else before.intervals
+    given = tuple(as_given(rule) for rule in before.rules)
+    if command.rules is not None:
+        fresh = {about(rule) for rule in command.rules}
+        kept = [rule for rule in given if about(rule) not in fresh] if command.add else []
+        given = (*kept, *command.rules)
+    alternate = command.use_alternate_method
+    after = RetryDefinition(
+        intervals,
+        before.use_alternate_method if alternate is None else alternate,
+        made.rules(given, intervals, before.rules),
+        window_of(command.window) or before.window,
+    )
+    if after == before:
+        return []
+    return [Change(RetryRuleSet, command.rule_set_id, RetryRulesDefined(rule_set.latest + 1, after))]
+
+
+def activate(states: States, command: ActivateRetryRuleSet, context: Context) -> Changes:
+    if _known(states, command.rule_set_id).status == "ACTIVE":
+        return []
+    return [Change(RetryRuleSet, command.rule_set_id, RetryRuleSetActivated())]
+
+
+def set_default(states: States, command: SetDefaultRetryRuleSet, context: Context) -> Changes:
+    rule_set = _known(states, command.rule_set_id)
+    if rule_set.status != "ACTIVE":
+        raise invalid_state("rule set", rule_set.status, ["ACTIVE"])
+    before = states.get(RetryRuleSets, context.tenant).default_id
+    if before == command.rule_set_id:
+        return []
+    return [_default(context, command.rule_set_id, before, "ASKED")]
+
+
+def deactivate(states: States, command: DeactivateRetryRuleSet, context: Context) -> Changes:
+    rule_set, id = _known(states, command.rule_set_id), command.rule_set_id
+    if rule_set.status == "DRAFT":
+        return []
+    is_default = states.get(RetryRuleSets, context.tenant).default_id == id
+    if is_default and tenant_settings.of(states, context)["retry_failed_payments"]:
+        raise Rejected(
+            "DEFAULT_RULE_SET_REQUIRED", "failed payments are retried by it: choose another default first"
+        )
+    off = Change(RetryRuleSet, id, RetryRuleSetDeactivated(command.reason))
+    return [off, _default(context, None, id, "DEACTIVATED")] if is_default else [off]
+
+
+def _default(context: Context, id: str | None, before: str | None, cause: str) -> Change:
+    return Change(RetryRuleSets, context.tenant, DefaultRetryRuleSetChanged(id, before, cause))
+
+
+def _known(states: States, rule_set_id: str) -> RetryRuleSet:
+    rule_set = states.get(RetryRuleSet, rule_set_id)
+    if not rule_set.status:
+        raise not_found("RULE_SET", rule_set_id)
+    return rule_set
+
+
+# -- needs and homes
+
+
+def _needs(states: States, command: Any, context: Context) -> Needs:
+    yield Need(RetryRuleSet, command.rule_set_id or context.new_id("retryset"))
+    yield sets_needed(context)
+    yield tenant_settings.needed(context)
+
+
+def home(command: object, tenant: str) -> str:
+    """That of the settings: a preset brings a rule set and switches retries on in one decision."""
+    return tenant_home("settings", tenant)
+
+
+SUBJECT = Subject(
+    RetryRuleSet,
+    evolve,
+    (
+        Rule(CreateRetryRuleSet, _needs, create, home),
+        Rule(DefineRetryRules, _needs, define, home),
+        Rule(ActivateRetryRuleSet, _needs, activate, home),
+        Rule(SetDefaultRetryRuleSet, _needs, set_default, home),
+        Rule(DeactivateRetryRuleSet, _needs, deactivate, home),
+    ),
+)
+SETS = Subject(RetryRuleSets, evolve_sets)

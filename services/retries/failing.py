@@ -1,0 +1,306 @@
+"""An item's attempt has failed: in the same decision the next one is planned, or it is given up.
+
+Invariant (domain 3.3): only what is known to have failed is tried again; whatever is decided is a fact,
+with the rule, the version of its set and the reasons.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from events.money import Money
+from events.retrying import (
+    CollectionFailed,
+    CollectionRecovered,
+    DunningNoticed,
+    ItemRetriesExhausted,
+    ItemRetryScheduled,
+    MatchedRule,
+    PreviousFailure,
+    RetryTerms,
+)
+from services.accounts.account import Account
+from services.decision import Changes, Context, Draft, Need, Needs, States
+from services.retries import wallet as wallets
+from services.retries.cycle import Cycle
+from services.retries.deciding import Failure, GiveUp, Next, Progress, RetryAt, Terms, decide_next
+from services.retries.resolving import Resolved
+from services.retries.rule_set import RetryRuleSet, RetryRuleSets, sets_needed
+from services.schedules.schedule import Item, PaymentSchedule, method_id_of
+from services.tenants import tenant_settings
+
+
+def needed(states: States, payment_schedule_id: str, item_id: str, context: Context) -> Needs:
+    """What decides about a failure of an item: its cycle's rule set, or the default, and the methods."""
+    yield tenant_settings.needed(context)
+    yield sets_needed(context)
+    yield from wallets.needed(states, context)
+    schedule, sets = (
+        states.find(PaymentSchedule, payment_schedule_id),
+        states.find(RetryRuleSets, context.tenant),
+    )
+    item = schedule.items.get(item_id) if schedule else None
+    if item and item.retry.rule:
+        yield Need(RetryRuleSet, item.retry.rule.rule_set_id)
+    if sets and sets.default_id:
+        yield Need(RetryRuleSet, sets.default_id)
+
+
+def after_failure(
+    draft: Draft,
+    states: States,
+    payment_schedule_id: str,
+    item_id: str,
+    just_now: Changes,
+    context: Context,
+) -> None:
+    """Once the failure is recorded on the draft: what follows it.  `just_now` is what was decided with it."""
+    cycle = draft.get(PaymentSchedule, payment_schedule_id).items[item_id].retry
+    if cycle.ended is not None:
+        return  # a person tried again what was given up: it stays so
+    following = Following(draft, states, payment_schedule_id, item_id, context)
+    following.carry_on(just_now=just_now)
+
+
+def after_success(draft: Draft, payment_schedule_id: str, item_id: str, before: Cycle, late: bool) -> None:
+    """Once the success is recorded on the draft: it is told where something had failed before it."""
+    schedule = draft.get(PaymentSchedule, payment_schedule_id)
+    item = schedule.items[item_id]
+    if not before.has_failed:
+        return
+    assert before.latest
+    assert before.first_failed_at
+    assert item.payment_id
+    recovered = CollectionRecovered(
+        account_id=schedule.account_id,
+        payment_schedule_id=payment_schedule_id,
+        item_id=item_id,
+        invoice_ids=_invoice_ids(item),
+        amount=Money(item.processed, schedule.currency),
+        payment_id=item.payment_id,
+        attempts=item.attempts,
+        retries=before.made,
+        by="RETRY" if before.carried_out and not late else "HAND",
+        first_failed_at=before.first_failed_at,
+        category=before.latest.category,
+        gateway_id=before.latest.gateway_id,
+        rule_set_id=before.rule.rule_set_id if before.rule else None,
+        rule_number=before.rule.number if before.rule else None,
+    )
+    draft.record(PaymentSchedule, payment_schedule_id, recovered)
+
+
+def _invoice_ids(item: Item) -> tuple[str, ...]:
+    return tuple(share.invoice_id for share in item.shares)
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """What a cycle keeps to: a version of a rule set, and settings as they were."""
+
+    rule_set_id: str
+    version: int
+    pin: RetryTerms
+    terms: Terms
+
+    def matched(self, found: Resolved) -> MatchedRule:
+        number = found.rule.number if found.rule else None
+        return MatchedRule(self.rule_set_id, self.version, number, found.level)
+
+
+class Following:
+    """One item, after a failure, in one decision."""
+
+    def __init__(
+        self, draft: Draft, states: States, payment_schedule_id: str, item_id: str, context: Context
+    ) -> None:
+        self._draft, self._states, self._context = draft, states, context
+        self._id, self._item_id = payment_schedule_id, item_id
+
+    @property
+    def schedule(self) -> PaymentSchedule:
+        return self._draft.get(PaymentSchedule, self._id)
+
+    @property
+    def item(self) -> Item:
+        return self.schedule.items[self._item_id]
+
+    def record(self, fact: object) -> None:
+        self._draft.record(PaymentSchedule, self._id, fact)
+
+    def carry_on(
+        self,
+        *,
+        cause: str = "AUTOMATIC",
+        counted_from: datetime | None = None,
+        just_now: Changes = (),
+    ) -> Next | None:
+        """Plan the next attempt, or give up; None where failures are not retried at all.
+
+        `counted_from` stands for the failure where an attempt was left out.
+        """
+        before = self.item.retry
+        pinned = self._terms(before)
+        if pinned is None:
+            self.give_up("RETRIES_OFF")
+            return None
+        following = self.next(pinned, counted_from, just_now)
+        if isinstance(following, RetryAt):
+            self._plan(following, pinned, cause)
+        else:
+            self._exhaust(following, pinned)
+        return following
+
+    def next(
+        self,
+        pinned: Pinned,
+        counted_from: datetime | None = None,
+        just_now: Changes = (),
+    ) -> Next:
+        cycle, now = self.item.retry, self._context.now
+        latest, first = cycle.latest, cycle.first_failed_at
+        assert latest
+        assert first
+        failure = Failure(
+            category=latest.category,
+            raw_code=latest.raw_code,
+            gateway_id=latest.gateway_id,
+            method_id=latest.method_id,
+            at=counted_from or latest.failed_at,
+            hard=latest.hard,
+            never_retry=latest.never_retry,
+        )
+        owner = self._states.get(Account, self._context.account_id)
+        own = cycle.instead or method_id_of(self._states, self.schedule, self.item, owner) or latest.method_id
+        amount = Money(self.item.requested, self.schedule.currency)
+        wallet = wallets.of(self._states, own, cycle, amount, self._context, just_now)
+        progress = Progress(first, cycle.made, cycle.extra, cycle.spent)
+        return decide_next(failure, progress, pinned.terms, wallet, max(now, counted_from or now))
+
+    def give_up(self, reason: str) -> None:
+        cycle = self.item.retry
+        latest, rule = cycle.latest, cycle.rule
+        assert latest
+        failed = CollectionFailed(
+            account_id=self.schedule.account_id,
+            payment_schedule_id=self._id,
+            item_id=self._item_id,
+            invoice_ids=_invoice_ids(self.item),
+            amount=Money(self.item.requested, self.schedule.currency),
+            attempts=self.item.attempts,
+            retries=cycle.made,
+            reason=reason,
+            hint="SUSPEND",
+            category=latest.category,
+            raw_code=latest.raw_code,
+            gateway_id=latest.gateway_id,
+            rule_set_id=rule.rule_set_id if rule else None,
+            rule_number=rule.number if rule else None,
+        )
+        self.record(failed)
+
+    def pinned(self) -> Pinned | None:
+        return self._terms(self.item.retry)
+
+    def plan_rearmed(self, method_id: str, pinned: Pinned) -> None:
+        """At once, with a method that the account has now, outside the cap (3.3, step 9)."""
+        cycle = self.item.retry
+        assert cycle.latest
+        found = self.next(pinned).resolved
+        self._plan(
+            RetryAt(
+                at=self._context.now,
+                attempt=cycle.made + 1,
+                max=found.intervals.attempts + cycle.extra,
+                method_id=method_id,
+                is_alternate=method_id != cycle.latest.method_id,
+                after_hard_decline=False,
+                resolved=found,
+                why=(f"the account pays with {method_id} now: it is tried at once",),
+            ),
+            pinned,
+            "REARMED",
+        )
+
+    def _terms(self, cycle: Cycle) -> Pinned | None:
+        """What the cycle began under; for one that begins, the default as it is now."""
+        settings = tenant_settings.of(self._states, self._context)
+        default = self._states.get(RetryRuleSets, self._context.tenant).default_id
+        if not settings["retry_failed_payments"] or default is None:
+            return None
+        caps = tuple(settings["card_network_caps"])
+        if cycle.rule and cycle.terms:
+            id, version, terms = cycle.rule.rule_set_id, cycle.rule.definition_version, cycle.terms
+        else:
+            id, version = default, self._states.get(RetryRuleSet, default).latest
+            allows = settings["never_retry_override"] is not None
+            terms = RetryTerms(settings["stagger_basis"], settings["hard_decline_policy"], allows)
+        definition = self._states.get(RetryRuleSet, id).definitions[version]
+        whole = Terms(
+            definition, terms.interval_basis, terms.hard_decline_policy, terms.allows_never_retry, caps
+        )
+        return Pinned(id, version, terms, whole)
+
+    def _plan(self, planned: RetryAt, pinned: Pinned, cause: str) -> None:
+        cycle = self.item.retry
+        latest = cycle.latest
+        assert latest
+        assert cycle.first_failed_at
+        scheduled = ItemRetryScheduled(
+            item_id=self._item_id,
+            cycle_no=cycle.no,
+            attempt=planned.attempt,
+            max=planned.max,
+            at=planned.at,
+            rule=pinned.matched(planned.resolved),
+            terms=pinned.pin,
+            method_id=planned.method_id,
+            is_alternate=planned.is_alternate,
+            previous=PreviousFailure(latest.category, latest.raw_code, latest.hard, latest.gateway_id),
+            first_failed_at=cycle.first_failed_at,
+            cause=cause,
+            after_hard_decline=planned.after_hard_decline,
+            why=planned.why,
+        )
+        self.record(scheduled)
+        self._notice(planned)
+
+    def _notice(self, planned: RetryAt) -> None:
+        cycle = self.item.retry
+        latest, made, rule = cycle.latest, cycle.made, cycle.rule
+        assert latest
+        assert rule
+        stage = "LAST_ATTEMPT_NEXT" if planned.is_last else "RETRY_FAILED" if made else "FIRST_FAILURE"
+        noticed = DunningNoticed(
+            account_id=self.schedule.account_id,
+            payment_schedule_id=self._id,
+            item_id=self._item_id,
+            invoice_ids=_invoice_ids(self.item),
+            amount=Money(self.item.requested, self.schedule.currency),
+            stage=stage,
+            hint="WARN" if planned.is_last else "REMIND",
+            attempts=self.item.attempts,
+            retries=made,
+            next_attempt_at=planned.at,
+            category=latest.category,
+            raw_code=latest.raw_code,
+            gateway_id=latest.gateway_id,
+            rule_set_id=rule.rule_set_id,
+            rule_number=rule.number,
+        )
+        self.record(noticed)
+
+    def _exhaust(self, ended: GiveUp, pinned: Pinned) -> None:
+        cycle = self.item.retry
+        exhausted = ItemRetriesExhausted(
+            item_id=self._item_id,
+            cycle_no=cycle.no,
+            attempts=cycle.made,
+            reason=ended.reason,
+            rule=pinned.matched(ended.resolved),
+            terms=pinned.pin,
+            why=ended.why,
+        )
+        self.record(exhausted)
+        self.give_up(ended.reason)

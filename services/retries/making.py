@@ -1,0 +1,162 @@
+"""What a rule set is made of: intervals and rules as they are given, checked as they will be in effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from events.retry import RetryIntervals, RetryRule, RetryWindow
+from services.commands import Id, Text
+from services.decision import Context
+from services.errors import Rejected
+
+VALUE_MAX = 60
+MAX_MAX = 10
+RULES_MAX = 500
+
+RetryCategory = Literal[
+    "CardLimit",
+    "PaymentProcessing",
+    "PaymentInformation",
+    "Security",
+    "GatewayConnection",
+    "ValidationFailure",
+    "Unknown",
+]
+IntervalType = Literal["FIXED", "STAGGERED"]
+Unit = Literal["MINUTES", "HOURS", "DAYS"]
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise PydanticCustomError(
+            "time_zone_unknown", "{zone} is no IANA time zone", {"zone": name}
+        ) from error
+    return name
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """FIXED has one value; STAGGERED one for each attempt, and no `max` means as many as there are values."""
+
+    type: IntervalType
+    unit: Unit
+    values: tuple[int, ...]
+    max: int | None = None
+
+
+@dataclass(frozen=True)
+class Window:
+    """Attempts are moved forward into these hours, and off Saturdays and Sundays."""
+
+    time_zone: Annotated[str, AfterValidator(_known_zone)]
+    from_hour: Annotated[int, Field(ge=0, le=23)] = 0
+    to_hour: Annotated[int, Field(ge=1, le=24)] = 24
+    skip_weekends: bool = False
+
+
+@dataclass(frozen=True)
+class NewRule:
+    """What is left out of its intervals is the set's."""
+
+    category: RetryCategory
+    gateway_id: Id | None = None
+    raw_code: Text | None = None
+    type: IntervalType | None = None
+    unit: Unit | None = None
+    values: tuple[int, ...] | None = None
+    max: int | None = None
+
+
+Rules = Annotated[tuple[NewRule, ...], Field(max_length=RULES_MAX)]
+
+
+class Making:
+    """Makes parts of a definition of what a command gives.  Raises `RETRY_INTERVAL_INVALID`,
+    `RETRY_MAX_INVALID`, `STAGGER_NOT_ASCENDING`, `RETRY_RULE_DUPLICATE`."""
+
+    def __init__(self, context: Context, basis: str) -> None:
+        self._context, self._basis = context, basis
+
+    def intervals(self, given: Intervals, field: str) -> RetryIntervals:
+        values, max = given.values, given.max
+        if any(not 0 < value <= VALUE_MAX for value in values):
+            raise _invalid(f"a value is a whole number from 1 to {VALUE_MAX}", f"{field}.values")
+        if given.type == "FIXED" and len(values) != 1:
+            raise _invalid("fixed intervals have one value", f"{field}.values")
+        if not values:
+            raise _invalid("staggered intervals have a value for each attempt", f"{field}.values")
+        if max is None and given.type == "FIXED":
+            raise Rejected("RETRY_MAX_INVALID", "fixed intervals need a max", field=f"{field}.max")
+        if max is not None and not 1 <= max <= MAX_MAX:
+            raise Rejected("RETRY_MAX_INVALID", f"max is from 1 to {MAX_MAX}", field=f"{field}.max")
+        if given.type == "FIXED":
+            assert max is not None
+            return RetryIntervals(given.type, given.unit, values, max, max)
+        if len(values) > MAX_MAX:
+            raise _invalid(f"there are at most {MAX_MAX} attempts", f"{field}.values")
+        if self._basis == "FIRST_FAILURE" and sorted(set(values)) != list(values):
+            raise Rejected(
+                "STAGGER_NOT_ASCENDING",
+                "values that count from the first failure must ascend",
+                field=f"{field}.values",
+            )
+        return RetryIntervals(given.type, given.unit, values, max, min(max or MAX_MAX, len(values)))
+
+    def rules(
+        self, given: Sequence[NewRule], defaults: RetryIntervals, before: Iterable[RetryRule]
+    ) -> tuple[RetryRule, ...]:
+        numbers = {about(rule): rule.number for rule in before}
+        seen = set[tuple[str, str | None, str | None]]()
+        made: list[RetryRule] = []
+        for place, rule in enumerate(given):
+            key = about(rule)
+            if key in seen:
+                raise Rejected(
+                    "RETRY_RULE_DUPLICATE",
+                    f"two rules are about {' / '.join(filter(None, key))}",
+                    field=f"data.rules.{place}",
+                )
+            seen.add(key)
+            own = tuple(name for name in _OWN if getattr(rule, name) is not None)
+            intervals = self.intervals(_inherited(rule, own, defaults), f"data.rules.{place}")
+            number = numbers.get(key) or self._context.number("PRR")
+            made.append(RetryRule(number, *key, intervals, own))
+        return tuple(made)
+
+
+_OWN = ("type", "unit", "values", "max")
+
+
+def _inherited(rule: NewRule, own: Iterable[str], defaults: RetryIntervals) -> Intervals:
+    whole: dict[str, Any] = {name: getattr(defaults, name) for name in _OWN}
+    return Intervals(**(whole | {name: getattr(rule, name) for name in own}))
+
+
+def as_given(rule: RetryRule) -> NewRule:
+    own: dict[str, Any] = {name: getattr(rule.intervals, name) for name in rule.own}
+    return NewRule(rule.category, rule.gateway_id, rule.raw_code, **own)  # type: ignore[arg-type]
+
+
+def about(rule: NewRule | RetryRule) -> tuple[str, str | None, str | None]:
+    """Which failures it is about."""
+    return rule.category, rule.gateway_id, (rule.raw_code or "").strip().lower() or None
+
+
+def window_of(given: Window | None) -> RetryWindow | None:
+    if given is None:
+        return None
+    if given.to_hour <= given.from_hour:
+        raise _invalid("the hours of a window end after they begin", "data.window.to_hour")
+    return RetryWindow(**vars(given))
+
+
+def _invalid(message: str, field: str) -> Rejected:
+    return Rejected("RETRY_INTERVAL_INVALID", message, field=field)

@@ -1,0 +1,81 @@
+"""An account's methods as retries see them: which can be charged now, in which order, and what was tried."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from events.money import Money
+from events.payment_method import PaymentMethodHealthChanged, PaymentMethodRevoked
+from services.accounts import account
+from services.accounts.account import Account
+from services.accounts.payment_method import SavedMethod, check_chargeable
+from services.calls.gateway import Gateway, check_accepts
+from services.decision import Change, Changes, Context, Documents, Need, Needs, States
+from services.errors import Rejected
+from services.retries.cycle import Cycle
+from services.retries.deciding import Instrument, Wallet
+
+_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+PASSING = frozenset({"GATEWAY_CIRCUIT_OPEN"})
+"""What stands in the way of a charge now, and will not for long."""
+
+
+def needed(states: States, context: Context) -> Needs:
+    """The account, its methods, and the gateways that these are charged at."""
+    yield account.needed(context)
+    yield Documents(context.account_id)
+    for method_id in states.find_documents(context.account_id, SavedMethod):
+        yield Need(SavedMethod, method_id)
+        method = states.find(SavedMethod, method_id)
+        if method and method.gateway_id:
+            yield Need(Gateway, method.gateway_id)
+
+
+def of(
+    states: States,
+    own: str,
+    cycle: Cycle,
+    amount: Money,
+    context: Context,
+    just_now: Changes = (),
+) -> Wallet:
+    """`just_now` are the changes of this very decision: a method that they revoke cannot be charged."""
+    revoked, blocked = set[str](), set[str]()
+    for change in just_now:
+        if isinstance(change, Change) and isinstance(change.fact, PaymentMethodRevoked):
+            revoked.add(change.id)
+        elif isinstance(change, Change) and isinstance(change.fact, PaymentMethodHealthChanged):
+            blocked |= {change.id} if change.fact.hard_blocked_reason else set()
+    methods = [states.get(SavedMethod, id) for id in states.documents(context.account_id, SavedMethod)]
+    methods.sort(key=lambda method: (method.saved_at or _LONG_AGO, method.method_id))
+    instruments = [
+        Instrument(
+            method_id=method.method_id,
+            network=method.network,
+            unusable="revoked" if method.method_id in revoked else why_not(states, method, amount, context),
+            blocked=method.hard_blocked is not None or method.method_id in blocked,
+            attempts=tuple(
+                tried.at
+                for tried in cycle.tried
+                if (tried.method_id, tried.amount) == (method.method_id, amount.amount_minor)
+            ),
+        )
+        for method in methods
+    ]
+    default = states.get(Account, context.account_id).default_method_id
+    return Wallet(own, None if default in revoked else default, instruments)
+
+
+def why_not(states: States, method: SavedMethod, amount: Money, context: Context) -> str | None:
+    """Why a method cannot be charged while its customer is away; None where it can, or can soon."""
+    try:
+        check_chargeable(method, method.method_id, context)
+        if method.usage == "ON_SESSION":
+            return "it may only be used while the customer is present"
+        if method.owner_type == "CONTACT" and not method.shared:
+            return "it belongs to a contact, and is not shared within the account"
+        gateway = states.get(Gateway, method.gateway_id)
+        check_accepts(gateway, method.gateway_id, "SALE", amount, method.type, context.now)
+    except Rejected as refused:
+        return None if refused.code in PASSING else refused.message
+    return None

@@ -25,12 +25,17 @@ class RetryIntervals:
 class RetryWindow:
     """When attempts may be made, in somebody's time; what falls outside waits for the next moment inside."""
 
-    time_zone: str
-    """IANA name; an interval in DAYS keeps the time of day there."""
+    time_zone: str | None = None
+    """IANA name; an interval in DAYS keeps the time of day there.  None: the account's, or the tenant's."""
     from_hour: int = 0
     to_hour: int = 24
     """Exclusive; always after `from_hour`."""
     skip_weekends: bool = False
+    skip_holidays: bool = False
+    calendar: str | None = None
+    """Whose holidays: a country's, or a part's of one, or a market's.  None: the account's."""
+    pay_day_within_days: int = 0
+    """An attempt that is due at most so many days before the account's pay day waits for it."""
 
 
 @frozen

@@ -119,6 +119,21 @@ class ItemRetriesExhausted:
     why: tuple[str, ...]
 
 
+@frozen
+class RetryTried:
+    """The automatic retry whose outcome a fact is about, and what it was made for."""
+
+    attempt: int
+    """Of its cycle, from 1 on."""
+    category: str
+    """Of the failure that it followed."""
+    gateway_id: str
+    rule_set_id: str
+    rule_number: str | None
+    method_id: str
+    is_alternate: bool
+
+
 @fact("dunning.noticed.v1")
 class DunningNoticed:
     """A collection failed and will be tried again."""
@@ -129,9 +144,9 @@ class DunningNoticed:
     invoice_ids: tuple[str, ...]
     amount: Money
     stage: str
-    """FIRST_FAILURE, RETRY_FAILED, or LAST_ATTEMPT_NEXT."""
+    """FIRST_FAILURE, RETRY_FAILED, or LAST_ATTEMPT_NEXT: a retry failed, and one is left."""
     hint: str
-    """REMIND or WARN: how urgently the customer should hear of it."""
+    """REMIND, or WARN where the next attempt is the last: how urgently the customer should hear of it."""
     attempts: int
     """Made so far, the first and those by hand among them."""
     retries: int
@@ -142,6 +157,8 @@ class DunningNoticed:
     gateway_id: str
     rule_set_id: str
     rule_number: str | None
+    tried: RetryTried | None
+    """What failed just now; None where that was the first attempt, or one that a person asked for."""
 
 
 @fact("collection.recovered.v1")
@@ -159,12 +176,16 @@ class CollectionRecovered:
     """Automatic ones, of this cycle."""
     by: str
     """RETRY, or HAND: an attempt that a person asked for, or a success that came late."""
+    hint: str
+    """REINSTATE: it had been given up, and what was withheld may be given again.  Else NONE."""
     first_failed_at: datetime
     category: str
     """Of the last failure before it."""
     gateway_id: str
     rule_set_id: str | None
     rule_number: str | None
+    tried: RetryTried | None
+    """What succeeded; None by hand."""
 
 
 @fact("collection.failed.v1")
@@ -187,6 +208,11 @@ class CollectionFailed:
     gateway_id: str
     rule_set_id: str | None
     rule_number: str | None
+    tried: RetryTried | None
+    """What failed just now; None where nothing was tried just now, or by a person, or for the first time."""
+    stage: str
+    """FIRST_FAILURE or RETRY_FAILED; DECIDED where no attempt has failed just now: a person ended it, or
+    settings or methods have changed."""
 
 
 RetryingEvent = (

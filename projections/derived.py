@@ -19,6 +19,7 @@ from projections import (
     operations,
     payments,
     refunds,
+    retries,
     runs,
     schedulers,
     schedules,
@@ -254,6 +255,14 @@ _ACCOUNT_BALANCE: dict[str, Derived] = {
     "hold_reason": _account("hold_reason"),
 }
 
+_RATE_SQL = "(case when t.attempted_amount > 0 then t.recovered_amount * 10000 / t.attempted_amount end)"
+
+
+def _rate(row: Row, now: datetime, rows: Rows) -> int | None:
+    attempted = row["attempted_amount"]
+    return row["recovered_amount"] * 10_000 // attempted if attempted > 0 else None
+
+
 DERIVED: dict[str, dict[str, Derived]] = {
     invoices.invoices.name: {
         "days_open": Derived(
@@ -280,6 +289,7 @@ DERIVED: dict[str, dict[str, Derived]] = {
     access.api_keys.name: {"status": Derived("text", _KEY_STATUS_SQL, _key_status)},
     schedulers.payment_schedulers.name: {"last_run_status": _last_run("status")},
     operations.exceptions.name: {"age_days": _days_since("raised_at")},
+    retries.performance.name: {"recovery_rate_basis_points": Derived("bigint", _RATE_SQL, _rate)},
 }
 """By table, then by field."""
 

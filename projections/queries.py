@@ -324,8 +324,8 @@ QUERIES: dict[str, Query] = {
         Query(
             "collection-performance",
             retries.performance,
-            "What failed and what was recovered, by category, gateway, rule and number of retries",
-            ("currency", "category", "gateway_id", "rule_set_id", "rule_number", "retries"),
+            "What was tried and what was recovered, by month, category, gateway, rule and attempt number",
+            ("period", "currency", "category", "gateway_id", "rule_set_id", "rule_number", "attempt"),
         ),
         Query(
             "retry-rule-sets",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import UTC
 from typing import Any
 
+from events.money import Money
 from events.retry import (
     DefaultRetryRuleSetChanged,
     RetryDefinition,
@@ -24,7 +26,9 @@ from events.retrying import (
     ItemRetryPostponed,
     ItemRetryScheduled,
     ItemRetrySkipped,
+    RetryTried,
 )
+from events.schedule import PaymentScheduleItemProcessed
 from projections.schedules import schedule_items
 from projections.table import (
     FLAG,
@@ -36,6 +40,7 @@ from projections.table import (
     Column,
     Place,
     Row,
+    RowKey,
     Table,
     money,
     text,
@@ -172,40 +177,84 @@ performance = Table(
     "collection_performance",
     key=(
         TENANT,
-        Column("retries", "int"),
-        *text("currency", "category", "gateway_id", "rule_set_id", "rule_number"),
+        *text("period", "currency", "category", "gateway_id", "rule_set_id", "rule_number"),
+        Column("attempt", "int"),
     ),
     columns=(
-        *(Column(name, "bigint", 0) for name in ("failures", "recovered", "recovered_by_hand", "given_up")),
-        *money("failed_amount", "recovered_amount", "given_up_amount"),
+        *(Column(name, "bigint", 0) for name in ("attempts", "recovered", "recovered_by_hand", "given_up")),
+        *money("attempted_amount", "recovered_amount", "recovered_by_hand_amount", "given_up_amount"),
     ),
 )
+"""By month (UTC), by what had failed, by the rule that it met, and by the number of the attempt.
+
+Attempt 0 is the first one: in rows with a category those that failed, in the row without those that did not.
+Attempt n is the n-th automatic retry, under the category, gateway and rule that it was made for."""
+
+
+@performance.on(PaymentScheduleItemProcessed)
+def collected(fact: PaymentScheduleItemProcessed, at: Place, own: Own) -> Iterable[Row]:
+    yield _first_try(at, fact.amount, 1)
 
 
 @performance.on(DunningNoticed)
 def noticed(fact: DunningNoticed, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    yield Row(_measured(fact, at), {"failures": Add(1), "failed_amount": Add(amount)})
+    key = _attempt(fact, at)
+    if key:
+        yield Row(key, {"attempts": Add(1), "attempted_amount": Add(fact.amount.amount_minor)})
 
 
 @performance.on(CollectionFailed)
 def lost(fact: CollectionFailed, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    failure = {"failures": Add(1), "failed_amount": Add(amount)}
-    yield Row(_measured(fact, at), {**failure, "given_up": Add(1), "given_up_amount": Add(amount)})
+    key, amount = _attempt(fact, at), fact.amount.amount_minor
+    if key:
+        yield Row(key, {"attempts": Add(1), "attempted_amount": Add(amount)})
+    yield Row(key or _first(fact, at), {"given_up": Add(1), "given_up_amount": Add(amount)})
 
 
 @performance.on(CollectionRecovered)
 def won(fact: CollectionRecovered, at: Place, own: Own) -> Iterable[Row]:
-    by_hand = {"recovered_by_hand": Add(1)} if fact.by == "HAND" else {}
+    """What was collected, and not at the first try."""
     amount = fact.amount.amount_minor
-    yield Row(_measured(fact, at), {"recovered": Add(1), "recovered_amount": Add(amount), **by_hand})
+    yield _first_try(at, fact.amount, -1)
+    if fact.tried is None:
+        by_hand = {"recovered_by_hand": Add(1), "recovered_by_hand_amount": Add(amount)}
+        yield Row(_first(fact, at), by_hand)
+    else:
+        made = {"attempts": Add(1), "attempted_amount": Add(amount)}
+        yield Row(
+            _tried(fact.tried, fact, at), {**made, "recovered": Add(1), "recovered_amount": Add(amount)}
+        )
 
 
-def _measured(fact: DunningNoticed | CollectionFailed | CollectionRecovered, at: Place) -> tuple[Any, ...]:
-    """By what failed, the rule that it met, and how many retries there had been."""
+Told = DunningNoticed | CollectionFailed | CollectionRecovered
+
+
+def _attempt(fact: DunningNoticed | CollectionFailed, at: Place) -> RowKey | None:
+    """Whose row an attempt that has just failed is counted in; None for one that a person asked for."""
+    if fact.tried is not None:
+        return _tried(fact.tried, fact, at)
+    return _first(fact, at) if fact.stage == "FIRST_FAILURE" else None
+
+
+def _tried(tried: RetryTried, fact: Told, at: Place) -> RowKey:
+    rule = tried.rule_set_id, tried.rule_number or ""
+    return (*_period(fact.amount, at), tried.category, tried.gateway_id, *rule, tried.attempt)
+
+
+def _first(fact: Told, at: Place) -> RowKey:
     rule = fact.rule_set_id or "", fact.rule_number or ""
-    return at.tenant, fact.retries, fact.amount.currency, fact.category, fact.gateway_id, *rule
+    return (*_period(fact.amount, at), fact.category, fact.gateway_id, *rule, 0)
+
+
+def _first_try(at: Place, amount: Money, count: int) -> Row:
+    changes = {"attempts": count, "recovered": count}
+    amounts = dict.fromkeys(("attempted_amount", "recovered_amount"), count * amount.amount_minor)
+    key = (*_period(amount, at), "", "", "", "", 0)
+    return Row(key, {name: Add(value) for name, value in {**changes, **amounts}.items()})
+
+
+def _period(amount: Money, at: Place) -> tuple[str, str, str]:
+    return at.tenant, f"{at.time.astimezone(UTC):%Y-%m}", amount.currency
 
 
 TABLES = (rule_sets, performance)

@@ -223,7 +223,7 @@ def _retry_planned(fact: retrying.ItemRetryScheduled) -> str:
 
 
 def _noticed(fact: retrying.DunningNoticed) -> str:
-    last = ", which is the last attempt" if fact.stage == "LAST_ATTEMPT_NEXT" else ""
+    last = ", which is the last attempt" if fact.hint == "WARN" else ""
     return (
         f"{fact.amount} could not be collected ({_plain(fact.category)}), to be told to the customer "
         f"({_plain(fact.hint)}): tried again at {fact.next_attempt_at:%Y-%m-%d %H:%M}{last}"

@@ -67,6 +67,10 @@ class Cycle:
         """The one attempt that a hard decline had left was made."""
         return self.carried_out is not None and self.carried_out.after_hard_decline
 
+    def tried_with(self, method_id: str, amount: int) -> tuple[datetime, ...]:
+        """When this amount was refused with a method, the latest last."""
+        return tuple(one.at for one in self.tried if (one.method_id, one.amount) == (method_id, amount))
+
     @property
     def has_failed(self) -> bool:
         return self.latest is not None and self.ended != "RECOVERED"

@@ -19,6 +19,7 @@ from events.retrying import (
     MatchedRule,
     PreviousFailure,
     RetryTerms,
+    RetryTried,
 )
 from services.accounts.account import Account
 from services.decision import Changes, Context, Draft, Need, Needs, States
@@ -59,7 +60,7 @@ def after_failure(
     cycle = draft.get(PaymentSchedule, payment_schedule_id).items[item_id].retry
     if cycle.ended is not None:
         return  # a person tried again what was given up: it stays so
-    following = Following(draft, states, payment_schedule_id, item_id, context)
+    following = Following(draft, states, payment_schedule_id, item_id, context, failed_now=True)
     following.carry_on(just_now=just_now)
 
 
@@ -82,13 +83,31 @@ def after_success(draft: Draft, payment_schedule_id: str, item_id: str, before: 
         attempts=item.attempts,
         retries=before.made,
         by="RETRY" if before.carried_out and not late else "HAND",
+        hint="REINSTATE" if before.ended is not None else "NONE",
         first_failed_at=before.first_failed_at,
         category=before.latest.category,
         gateway_id=before.latest.gateway_id,
         rule_set_id=before.rule.rule_set_id if before.rule else None,
         rule_number=before.rule.number if before.rule else None,
+        tried=None if late else _tried(before),
     )
     draft.record(PaymentSchedule, payment_schedule_id, recovered)
+
+
+def _tried(cycle: Cycle) -> RetryTried | None:
+    """The automatic retry that was under way."""
+    made = cycle.carried_out
+    if made is None:
+        return None
+    return RetryTried(
+        attempt=made.attempt,
+        category=made.previous.category,
+        gateway_id=made.previous.gateway_id,
+        rule_set_id=made.rule.rule_set_id,
+        rule_number=made.rule.number,
+        method_id=made.method_id,
+        is_alternate=made.is_alternate,
+    )
 
 
 def _invoice_ids(item: Item) -> tuple[str, ...]:
@@ -113,10 +132,18 @@ class Following:
     """One item, after a failure, in one decision."""
 
     def __init__(
-        self, draft: Draft, states: States, payment_schedule_id: str, item_id: str, context: Context
+        self,
+        draft: Draft,
+        states: States,
+        payment_schedule_id: str,
+        item_id: str,
+        context: Context,
+        *,
+        failed_now: bool = False,
     ) -> None:
+        """`failed_now`: what follows is due to an attempt, not to what somebody decided since."""
         self._draft, self._states, self._context = draft, states, context
-        self._id, self._item_id = payment_schedule_id, item_id
+        self._id, self._item_id, self._failed_now = payment_schedule_id, item_id, failed_now
 
     @property
     def schedule(self) -> PaymentSchedule:
@@ -197,6 +224,8 @@ class Following:
             gateway_id=latest.gateway_id,
             rule_set_id=rule.rule_set_id if rule else None,
             rule_number=rule.number if rule else None,
+            tried=_tried(cycle) if self._failed_now else None,
+            stage=self._stage() if self._failed_now else "DECIDED",
         )
         self.record(failed)
 
@@ -264,21 +293,22 @@ class Following:
             why=planned.why,
         )
         self.record(scheduled)
-        self._notice(planned)
+        if self._failed_now:
+            self._notice(planned)
 
     def _notice(self, planned: RetryAt) -> None:
         cycle = self.item.retry
         latest, made, rule = cycle.latest, cycle.made, cycle.rule
         assert latest
         assert rule
-        stage = "LAST_ATTEMPT_NEXT" if planned.is_last else "RETRY_FAILED" if made else "FIRST_FAILURE"
+        stage = self._stage()
         noticed = DunningNoticed(
             account_id=self.schedule.account_id,
             payment_schedule_id=self._id,
             item_id=self._item_id,
             invoice_ids=_invoice_ids(self.item),
             amount=Money(self.item.requested, self.schedule.currency),
-            stage=stage,
+            stage="LAST_ATTEMPT_NEXT" if planned.is_last and stage != "FIRST_FAILURE" else stage,
             hint="WARN" if planned.is_last else "REMIND",
             attempts=self.item.attempts,
             retries=made,
@@ -288,8 +318,14 @@ class Following:
             gateway_id=latest.gateway_id,
             rule_set_id=rule.rule_set_id,
             rule_number=rule.number,
+            tried=_tried(cycle),
         )
         self.record(noticed)
+
+    def _stage(self) -> str:
+        cycle = self.item.retry
+        assert cycle.latest
+        return "FIRST_FAILURE" if cycle.latest.failed_at == cycle.first_failed_at else "RETRY_FAILED"
 
     def _exhaust(self, ended: GiveUp, pinned: Pinned) -> None:
         cycle = self.item.retry

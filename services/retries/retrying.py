@@ -27,7 +27,7 @@ from services.commands import FreeText, Id, command
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
-from services.retries import caps, failing, wallet
+from services.retries import failing, wallet
 from services.retries.cycle import Cycle
 from services.retries.deciding import GiveUp
 from services.retries.failing import Following
@@ -35,7 +35,6 @@ from services.schedules import collecting, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.collecting import EVOLVE, Attempt
 from services.schedules.schedule import Item, PaymentSchedule, method_id_of
-from services.tenants import tenant_settings
 
 LOOK_AGAIN = timedelta(minutes=15)
 """So long after something stood in its way an attempt is looked at again; each time after twice as long."""
@@ -212,26 +211,12 @@ def retry_now(states: States, command: RetryItemNow, context: Context) -> Change
     )
     if method_id is None:
         raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
-    _check_network(states, item, method_id, context)
+    collecting.check_network(states, item, method_id, context)
     draft = Draft(states, EVOLVE)
     if collecting.fits(draft, states, command.payment_schedule_id, command.item_id, context):
         attempt = Attempt(command.payment_schedule_id, command.item_id, method_id, "NOW")
         collecting.begin(draft, states, attempt, context)
     return draft.changes
-
-
-def _check_network(states: States, item: Item, method_id: str, context: Context) -> None:
-    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet."""
-    method = states.get(SavedMethod, method_id)
-    mine = caps.of_network(tenant_settings.of(states, context)["card_network_caps"], method.network)
-    past = [
-        tried.at
-        for tried in item.retry.tried
-        if (tried.method_id, tried.amount) == (method_id, item.requested)
-    ]
-    allowed, cap = caps.earliest(context.now, past, mine)
-    if cap:
-        raise Rejected("RETRY_NOT_POSSIBLE", f"{cap}: not before {allowed.isoformat()}", until=allowed)
 
 
 def skip(states: States, command: SkipItemRetry, context: Context) -> Changes:

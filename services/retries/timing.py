@@ -51,15 +51,19 @@ def _after(since: datetime, value: int, unit: str, window: RetryWindow | None) -
     """So many units later; days keep the time of day where the window is, however long they are."""
     if unit != "DAYS" or window is None:
         return since + value * UNITS[unit]
-    local = since.astimezone(ZoneInfo(window.time_zone))
+    local = since.astimezone(_zone(window))
     return (local + timedelta(days=value)).astimezone(UTC)
+
+
+def _zone(window: RetryWindow) -> ZoneInfo:
+    return ZoneInfo(window.time_zone or "UTC")
 
 
 def moved_into(window: RetryWindow | None, at: datetime) -> datetime:
     """The first instant from `at` on that lies inside the window."""
     if window is None:
         return at
-    zone = ZoneInfo(window.time_zone)
+    zone = _zone(window)
     local = at.astimezone(zone)
     day, opens = local.date(), local.hour < window.from_hour
     if local.hour >= window.to_hour:

@@ -54,11 +54,7 @@ def of(
             network=method.network,
             unusable="revoked" if method.method_id in revoked else why_not(states, method, amount, context),
             blocked=method.hard_blocked is not None or method.method_id in blocked,
-            attempts=tuple(
-                tried.at
-                for tried in cycle.tried
-                if (tried.method_id, tried.amount) == (method.method_id, amount.amount_minor)
-            ),
+            attempts=cycle.tried_with(method.method_id, amount.amount_minor),
         )
         for method in methods
     ]

@@ -27,6 +27,7 @@ from services.payments import asking
 from services.payments import payment as payments
 from services.payments.asking import ApplyTo, Asked
 from services.payments.payment import Payment
+from services.retries import caps
 from services.schedules import following, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
@@ -67,7 +68,8 @@ def _needs(states: States, command: CollectScheduleItem, context: Context) -> Ne
     item = schedule.items.get(command.item_id) if schedule else None
     if schedule is None or owner is None or item is None:
         return
-    method_id = method_id_of(states, schedule, item, owner)
+    planned = item.retry.planned if command.cause != "NOW" else None
+    method_id = planned.method_id if planned else method_id_of(states, schedule, item, owner)
     if method_id:
         yield Need(SavedMethod, method_id)
     method = states.find(SavedMethod, method_id) if method_id else None
@@ -85,14 +87,36 @@ def collect(states: States, command: CollectScheduleItem, context: Context) -> C
     check_unlocked(states, item)
     draft = Draft(states, EVOLVE)
     if fits(draft, states, command.payment_schedule_id, command.item_id, context):
-        method_id = method_id_of(states, schedule, item, owner)
-        if method_id is None:
-            raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
-        attempt = Attempt(
-            command.payment_schedule_id, command.item_id, method_id, command.cause, command.run_id
-        )
+        method_id, cause = _meant(states, schedule, item, command.cause, context)
+        attempt = Attempt(command.payment_schedule_id, command.item_id, method_id, cause, command.run_id)
         begin(draft, states, attempt, context)
     return draft.changes
+
+
+def _meant(
+    states: States, schedule: PaymentSchedule, item: Item, cause: str, context: Context
+) -> tuple[str, str]:
+    """With which method, and as what: what failed is tried again unasked only as it was planned."""
+    if item.status == "FAILED" and cause != "NOW":
+        cycle = item.retry
+        if cycle.planned is None or cycle.due_at is None or context.now < cycle.due_at:
+            raise Rejected("RETRY_NOT_POSSIBLE", "no attempt is due", until=cycle.due_at, ended=cycle.ended)
+        return cycle.planned.method_id, "RETRY"
+    owner = states.get(Account, context.account_id)
+    method_id = method_id_of(states, schedule, item, owner)
+    if method_id is None:
+        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+    check_network(states, item, method_id, context)
+    return method_id, cause
+
+
+def check_network(states: States, item: Item, method_id: str, context: Context) -> None:
+    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet."""
+    method = states.get(SavedMethod, method_id)
+    mine = caps.of_network(tenant_settings.of(states, context)["card_network_caps"], method.network)
+    allowed, cap = caps.earliest(context.now, item.retry.tried_with(method_id, item.requested), mine)
+    if cap:
+        raise Rejected("RETRY_NOT_POSSIBLE", f"{cap}: not before {allowed.isoformat()}", until=allowed)
 
 
 def fits(draft: Draft, states: States, payment_schedule_id: str, item_id: str, context: Context) -> bool:

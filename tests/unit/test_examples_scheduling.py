@@ -242,7 +242,7 @@ def test_an_item_is_collected_once_and_its_key_names_the_attempt() -> None:
     journey.settle(payment, SOFT)
     assert items(journey)[0].status == "FAILED"
     journey.when(CollectScheduleItem(schedule, item, "RETRY", attempt_no=1)).then_nothing()
-    again = collect(journey, cause="RETRY", attempt_no=2)
+    again = collect(journey, cause="NOW", attempt_no=2)
     assert journey.state(Payment, again).operation_key == f"t:sale:{item}:2"
     journey.settle(again, SUCCESS)
     assert items(journey)[0].status == "APPLIED"

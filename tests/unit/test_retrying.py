@@ -40,6 +40,7 @@ from services.retries.retrying import (
     SkipItemRetry,
     StopItemRetries,
 )
+from services.schedules.collecting import CollectScheduleItem
 from services.schedules.items import CancelScheduleItem
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import SUCCESS, money
@@ -69,6 +70,32 @@ def given_up(**settings: Any) -> Retrying:
 
 def of_item(j: Retrying) -> tuple[str, str]:
     return j.schedule_id, j.item_id
+
+
+def test_a_run_tries_again_what_is_due_as_it_was_planned() -> None:
+    j = failed(fixed(1, "HOURS", 1))
+    retry = CollectScheduleItem(*of_item(j), cause="RETRY", attempt_no=2)
+    j.when(retry).then_rejected("RETRY_NOT_POSSIBLE", until=(T + HOUR).isoformat(), ended=None)
+    j.when(SetDefaultPaymentMethod(j.card_b)).then_accepted()
+    j.at(T + HOUR)
+    j.when(retry).then_accepted()
+    assert j.state(Payment, j.item.payment_id or "").method.method_id == j.card_a
+    j.answered(NO_FUNDS)
+    again = CollectScheduleItem(*of_item(j), cause="RETRY", attempt_no=3)
+    j.when(again).then_rejected("RETRY_NOT_POSSIBLE", until=None, ended="EXHAUSTED")
+
+
+def test_dunning_says_what_was_tried_and_what_may_be_withheld_and_given_again() -> None:
+    j = given_up()
+    [noticed], [lost] = j.of(DunningNoticed), j.of(CollectionFailed)
+    assert (noticed.stage, noticed.hint, noticed.tried) == ("FIRST_FAILURE", "WARN", None)
+    assert (lost.stage, lost.hint, lost.tried.attempt, lost.tried.method_id) == (
+        "RETRY_FAILED", "SUSPEND", 1, j.card_a
+    )  # fmt: skip
+    j.when(RetryItemNow(*of_item(j), "he called")).then_accepted()
+    j.answered(SUCCESS)
+    [recovered] = j.of(CollectionRecovered)
+    assert (recovered.hint, recovered.tried) == ("REINSTATE", None)
 
 
 # -- now
@@ -123,9 +150,7 @@ def test_only_what_has_failed_is_tried_again() -> None:
 
 def test_a_skipped_attempt_counts_as_made() -> None:
     j = failed()
-    j.when(SkipItemRetry(*of_item(j), "holidays")).then_types(
-        ItemRetrySkipped, ItemRetryScheduled, DunningNoticed
-    )
+    j.when(SkipItemRetry(*of_item(j), "holidays")).then_types(ItemRetrySkipped, ItemRetryScheduled)
     assert (j.item.retry.made, j.item.retry.due_at) == (1, T + 2 * HOUR)
     j.run_processes()
     j.at(T + HOUR)
@@ -165,7 +190,7 @@ def test_more_attempts_than_the_rules_have() -> None:
     j.answered(NO_FUNDS)
     assert j.item.retry.ended == "EXHAUSTED"
     j.when(ExtendItemRetries(*of_item(j), 2, "a very good one")).then_types(
-        ItemRetriesExtended, ItemRetryScheduled, DunningNoticed
+        ItemRetriesExtended, ItemRetryScheduled
     )
     planned = j.of(ItemRetryScheduled)[-1]
     assert (planned.attempt, planned.max, planned.cause, planned.at) == (3, 4, "EXTENDED", j.time + HOUR)

@@ -77,6 +77,7 @@ def test_a_run_tries_again_what_is_due_as_it_was_planned() -> None:
     retry = CollectScheduleItem(*of_item(j), cause="RETRY", attempt_no=2)
     j.when(retry).then_rejected("RETRY_NOT_POSSIBLE", until=(T + HOUR).isoformat(), ended=None)
     j.when(SetDefaultPaymentMethod(j.card_b)).then_accepted()
+    j.run_processes()
     j.at(T + HOUR)
     j.when(retry).then_accepted()
     assert j.state(Payment, j.item.payment_id or "").method.method_id == j.card_a

@@ -99,7 +99,7 @@ def run(
     for rule in rules:
         for kind, id in sources:
             applying.by(rule, kind, id)
-    locked = tuple(invoice.invoice_id for invoice in owed if invoice.locked_by is not None)
+    locked = tuple(sorted(invoice.invoice_id for invoice in owed if invoice.locked_by is not None))
     if applying.counts or (locked and sources):
         told = _summary(applying, rules, sources, len(owed), locked, settings)
         draft.record(Account, context.account_id, told)

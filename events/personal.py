@@ -7,6 +7,8 @@ sealed reads `ERASED`, everywhere and for ever, and the facts around it stay who
 from __future__ import annotations
 
 import base64
+from binascii import b2a_base64
+from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import cache
 from typing import Annotated, Any, get_args, get_type_hints
@@ -58,7 +60,7 @@ class SubjectKey:
 
     def seal(self, text: str) -> str:
         sealed = self._siv.encrypt(b"\x00" + text.encode(), self._home)  # SIV takes no empty text
-        return SEALED + base64.b64encode(sealed).translate(_URL_SAFE).decode()
+        return SEALED + b2a_base64(sealed, newline=False).translate(_URL_SAFE).decode()
 
     def unseal(self, sealed: str) -> str:
         """The text; what this key has not sealed is left as it is."""
@@ -68,11 +70,6 @@ class SubjectKey:
             ).decode()[1:]
         except (InvalidTag, ValueError):
             return sealed
-
-
-def seal(text: str, key: SubjectKey | None) -> str:
-    """Sealed, or erased from the start where the key is destroyed (None)."""
-    return ERASED if key is None else key.seal(text)
 
 
 def reveal(text: str, key: SubjectKey | None) -> str:
@@ -89,22 +86,29 @@ def is_sealed(data: bytes) -> bool:
 
 def has_personal_data(fact: object) -> bool:
     """Whether a fact holds personal data: its class may, and one of the marked fields is set."""
-    paths = personal_paths(type(fact))
-    return bool(paths) and any(_at(fact, path) is not None for path in paths)
+    for path in personal_paths(type(fact)):
+        if _at(fact, path) is not None:
+            return True
+    return False
 
 
 def sealed(fact: object, key: SubjectKey | None) -> bytes:
-    """The fact as one JSON object, with every marked text sealed."""
-    return orjson.dumps(_sealed(fact, _marks(personal_paths(type(fact))), key))
+    """The fact as one JSON object, with every marked text sealed; erased where the key is destroyed (None)."""
+    seal = key.seal if key else _erased
+    return orjson.dumps(_sealed(fact, _marks(personal_paths(type(fact))), seal))
 
 
-def _sealed(whole: object, marks: Marks, key: SubjectKey | None) -> dict[str, Any]:
-    fields = dict(vars(whole))
+def _sealed(whole: object, marks: Marks, seal: Callable[[str], str]) -> dict[str, Any]:
+    fields = vars(whole).copy()
     for name, inside in marks:
         given = fields.get(name)
         if given is not None:
-            fields[name] = _sealed(given, inside, key) if inside else seal(given, key)
+            fields[name] = _sealed(given, inside, seal) if inside else seal(given)
     return fields
+
+
+def _erased(text: str) -> str:
+    return ERASED
 
 
 Marks = tuple[tuple[str, "Marks"], ...]

@@ -63,11 +63,11 @@ class KeyEncryption:
         """Keys for another purpose, of each key-encryption key, the first first."""
         return tuple(hmac.digest(root, purpose.encode(), "sha256") for root in self._roots)
 
-    def make(self, home: str) -> Wrapped:
-        """A new key for a data subject."""
-        nonce = self._random(_NONCE_BYTES)
-        wrapped = self._ciphers[self.current].encrypt(nonce, self._random(KEY_BYTES), home.encode())
-        return Wrapped(home, nonce + wrapped, self.current)
+    def make(self, home: str) -> tuple[Wrapped, SubjectKey]:
+        """A new key for a data subject: as it is kept, and as it is used."""
+        nonce, key = self._random(_NONCE_BYTES), self._random(KEY_BYTES)
+        wrapped = self._ciphers[self.current].encrypt(nonce, key, home.encode())
+        return Wrapped(home, nonce + wrapped, self.current), SubjectKey(home, key)
 
     def unwrap(self, stored: Wrapped) -> SubjectKey:
         """Raises `UnknownKeyEncryptionKey`."""

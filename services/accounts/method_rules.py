@@ -76,6 +76,10 @@ def token_holder(states: States, key: str) -> tuple[str, str]:
     return owner, method_id
 
 
+def is_held(states: States, key: str) -> bool:
+    return states.owner("method_token", key) is not None
+
+
 class Owned(Protocol):
     """Whose a token is: a method, or the fact that begins one."""
 

@@ -398,7 +398,7 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
     return [claiming(saved, command.token_ref, ""), Change(SavedMethod, method_id, saved)]
 
 
-def updated(method: SavedMethod, given: Mapping[str, Any], source: str) -> Changes:
+def updated(method: SavedMethod, given: Mapping[str, Any], source: str) -> Sequence[Change]:
     """What is given and new, as one fact; nothing where nothing is, and the method is usable already."""
     changed = {
         name: value

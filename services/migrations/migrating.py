@@ -22,7 +22,7 @@ from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImpo
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
 from services.accounts import account, payment_method
 from services.accounts.account import Account
-from services.accounts.method_rules import check_takes, claimed, token_holder, token_key
+from services.accounts.method_rules import check_takes, claimed, is_held, token_holder, token_key
 from services.accounts.payment_method import (
     BANK_DEBITS,
     Last4,
@@ -141,7 +141,7 @@ def _key(merchant: str, token_ref: str) -> str:
 
 def _tokens_need(states: States, rows: Iterable[tuple[str, TokenizedMethod]]) -> Needs:
     """Of (account, method) each: the gateway, then who holds the token, and the account's record of it."""
-    merchants, keys, records = dict[str, str](), list[str](), list[str]()
+    merchants, tokens = dict[str, str](), list[tuple[str, str]]()
     for account_id, method in rows:
         merchant = merchants.get(method.gateway_id)
         if merchant is None:
@@ -149,13 +149,10 @@ def _tokens_need(states: States, rows: Iterable[tuple[str, TokenizedMethod]]) ->
             yield Need(Gateway, method.gateway_id)
             merchant = merchants[method.gateway_id] = gateway.merchant_account_id if gateway else ""
         if merchant:
-            key = _key(merchant, method.token_ref)
-            keys.append(key)
-            owner, method_id = token_holder(states, key)
-            if owner == account_id:
-                records.append(method_id)
-    yield Names("method_token", keys)
-    yield Many(SavedMethod, records)
+            tokens.append((_key(merchant, method.token_ref), account_id))
+    yield Names("method_token", [key for key, _ in tokens])
+    held = [(token_holder(states, key), account_id) for key, account_id in tokens if is_held(states, key)]
+    yield Many(SavedMethod, [method_id for (owner, method_id), account_id in held if owner == account_id])
 
 
 def import_row(
@@ -197,7 +194,7 @@ def import_row(
             return []
     if method.is_default and owner.default_method_id != method_id:
         chosen = DefaultPaymentMethodSet(method_id, owner.default_method_id)
-        return [*changes, account.changed(context, chosen)]
+        return [*changes, Change(Account, context.account_id, chosen, account_id=context.account_id)]
     return changes
 
 
@@ -212,9 +209,12 @@ def _duplicate(account_id: str, method_id: str) -> Rejected:
 
 def _reimported(known: SavedMethod, method: TokenizedMethod) -> Changes:
     """What is there already is told again, even where nothing is new: the row was taken."""
-    changes = payment_method.updated(known, vars(method), "REIMPORT")
     again = Change(SavedMethod, known.method_id, PaymentMethodDetailsUpdated("REIMPORT"))
-    return [*claimed(known, method.token_ref), *(changes or [again])]
+    told = payment_method.updated(known, vars(method), "REIMPORT") or [again]
+    return [
+        *claimed(known, method.token_ref),
+        *(change._replace(account_id=known.account_id) for change in told),
+    ]
 
 
 def _imported(
@@ -228,7 +228,7 @@ def _imported(
     *,
     new: bool = True,
 ) -> Changes:
-    given = dict(vars(method))
+    given = {name: value for name, value in vars(method).items() if value is not None}
     for name in _NOT_KEPT:
         given.pop(name, None)
     imported = PaymentMethodImported(
@@ -243,7 +243,7 @@ def _imported(
     )
     return [
         Claiming("method_token", key, f"{context.account_id}/{method_id}", "METHOD_DUPLICATE"),
-        Change(SavedMethod, method_id, imported, new),
+        Change(SavedMethod, method_id, imported, new, context.account_id),
     ]
 
 
@@ -340,15 +340,12 @@ class _Chunk:
             self.decided.append(told)
             return
         self._ahead.take(changes)
+        self.changes += changes
         outcome, method_id = "SKIPPED", None
         for change in changes:
-            if isinstance(change, Change):
-                if change.state is SavedMethod:
-                    imported = type(change.fact) is PaymentMethodImported
-                    outcome, method_id = "IMPORTED" if imported else "UPDATED", change.id
-                self.changes.append(Change(*change[:4], account_id))
-            else:
-                self.changes.append(change)
+            if isinstance(change, Change) and change.state is SavedMethod:
+                imported = type(change.fact) is PaymentMethodImported
+                outcome, method_id = "IMPORTED" if imported else "UPDATED", change.id
         self.decided.append(RowDecided(row_no, external_id, outcome, account_id, method_id))
 
     def _changes(self, row: MigrationRow, external_id: str) -> Changes:

@@ -34,7 +34,7 @@ class SubjectKeys:
 
     async def check(self, rows: Rows) -> None:
         """Raises `UnknownKeyEncryptionKey` when others seal under another key-encryption key."""
-        await rows("make_subject_keys", *_columns([self._keys.make(_CANARY)]))
+        await rows("make_subject_keys", *_columns([self._keys.make(_CANARY)[0]]))
         await self.read(rows, [_CANARY])
 
     async def read(self, rows: Rows, homes: Collection[str]) -> dict[str, SubjectKey | None]:
@@ -49,8 +49,9 @@ class SubjectKeys:
         if not missing:
             return known
         made = {home: self._keys.make(home) for home in missing}
-        new = await connection.fetch(SQL["make_subject_keys"], *_columns(made.values()))
-        keys = {row["home"]: self._keys.unwrap(made[row["home"]]) for row in new}
+        wrapped = [wrapped for wrapped, _ in made.values()]
+        new = await connection.fetch(SQL["make_subject_keys"], *_columns(wrapped))
+        keys = {row["home"]: made[row["home"]][1] for row in new}
         others = [home for home in missing if home not in keys]
         if others:
 

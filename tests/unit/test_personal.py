@@ -123,13 +123,13 @@ def test_the_library_s_mapper_seals_and_opens() -> None:
 
 
 def test_a_subject_s_key_is_wrapped_and_unwrapped() -> None:
-    made = KEYS.make("t/A")
-    assert KEYS.unwrap(made).unseal(KEYS.unwrap(made).seal("Ada")) == "Ada"
-    assert KEYS.make("t/A").wrapped != made.wrapped
+    made, key = KEYS.make("t/A")
+    assert KEYS.unwrap(made).unseal(key.seal("Ada")) == "Ada"
+    assert KEYS.make("t/A")[0].wrapped != made.wrapped
 
 
 def test_a_wrapped_key_is_bound_to_its_home_and_to_its_key_encryption_key() -> None:
-    made = KEYS.make("t/A")
+    made, _ = KEYS.make("t/A")
     with pytest.raises(UnknownKeyEncryptionKey):
         KEYS.unwrap(made._replace(home="t/B"))
     with pytest.raises(UnknownKeyEncryptionKey, match="TENDER_KEY_ENCRYPTION_KEY"):
@@ -137,10 +137,10 @@ def test_a_wrapped_key_is_bound_to_its_home_and_to_its_key_encryption_key() -> N
 
 
 def test_a_new_key_encryption_key_wraps_while_the_old_one_still_unwraps(tmp_path: Path) -> None:
-    old = KEYS.make("t/A")
+    old, _ = KEYS.make("t/A")
     both = KeyEncryption.parsed(f"{in_folder(tmp_path)},{KEY_TEXT}")
     assert both.unwrap(old).unseal(KEYS.unwrap(old).seal("Ada")) == "Ada"
-    assert both.make("t/A").kek_id == both.current != KEYS.current
+    assert both.make("t/A")[0].kek_id == both.current != KEYS.current
 
 
 @pytest.mark.parametrize("text", ["", "secret", KEY_TEXT[:-8], f"{KEY_TEXT},"])

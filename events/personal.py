@@ -86,14 +86,12 @@ def is_sealed(data: bytes) -> bool:
 
 def has_personal_data(fact: object) -> bool:
     """Whether a fact holds personal data: its class may, and one of the marked fields is set."""
-    for path in personal_paths(type(fact)):
-        if _at(fact, path) is not None:
-            return True
-    return False
+    paths = personal_paths(type(fact))
+    return bool(paths) and any(_at(fact, path) is not None for path in paths)
 
 
 def sealed(fact: object, key: SubjectKey | None) -> bytes:
-    """The fact as one JSON object, with every marked text sealed; erased where the key is destroyed (None)."""
+    """The fact as one JSON object, every marked text sealed, or erased where the key is destroyed (None)."""
     seal = key.seal if key else _erased
     return orjson.dumps(_sealed(fact, _marks(personal_paths(type(fact))), seal))
 

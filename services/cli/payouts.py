@@ -131,7 +131,7 @@ def import_report(
 
 @payouts.command
 def bank(
-    file: Annotated[Path, Parameter(help="A statement of the bank: CSV, or MT940.")],
+    file: Annotated[Path, Parameter(help="A statement of the bank: CSV, MT940, or camt.053.")],
     *,
     gateway: GatewayId,
     account: Annotated[str, Parameter(help="What the bank account is called here: not its number.")] = "main",

@@ -1,4 +1,4 @@
-"""A bank's statement, of which the lines that are payouts of a gateway are wanted: CSV, or SWIFT's MT940.
+"""A bank's statement, of which the lines of a gateway are wanted: CSV, SWIFT's MT940, or camt.053.
 
 Banks name the columns of their CSV as they like: those that are known are found.  MT940 is read by
 `mt-940`, where that is installed (`tender-payments[mt940]`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 from events.money import Money
 from gateways.settlements.reading import NoLine, Unreadable, money, rows_of
+from services.importing import camt
 from services.importing.sending import Planned
 from services.payouts.banking import RecordBankLine
 from services.payouts.payout import bank_line_id, home_of
@@ -58,8 +59,7 @@ def read(
 ) -> Statement:
     """The lines whose text has one of the words.  Raises `ValueError` without the columns, or `OSError`."""
     wanted = [word.lower() for word in words]
-    text = path.read_bytes().decode("utf-8", "replace")
-    rows = _mt940(text) if text.lstrip("\ufeff").startswith(_MT940) else rows_of(text, ())
+    rows = _rows(path.read_bytes())
     columns = _columns(rows[0].keys() if rows else (), currency)
     lines, unreadable, other = list[BankLine](), list[Unreadable](), 0
     repeats = Counter[str]()
@@ -73,6 +73,13 @@ def read(
         except NoLine as why:
             unreadable.append(Unreadable(number, str(why)))
     return Statement(lines, other, unreadable)
+
+
+def _rows(raw: bytes) -> Sequence[Mapping[str, str]]:
+    if camt.looks_like(raw):
+        return camt.rows(raw)
+    text = raw.decode("utf-8", "replace")
+    return _mt940(text) if text.lstrip("\ufeff").startswith(_MT940) else rows_of(text, ())
 
 
 def _mt940(text: str) -> list[Mapping[str, str]]:

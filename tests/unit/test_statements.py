@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from events.money import Money
-from services.importing import statements
+from services.importing import camt, statements
 from services.importing.statements import Statement
 from services.payouts.banking import RecordBankLine
 
@@ -29,6 +29,25 @@ MT940 = """\
 :61:2603050305D900,00NTRFRENT//B8
 :86:RENT
 :62F:C260305EUR287,20
+"""
+
+
+CAMT = """\
+<?xml version="1.0" encoding="UTF-8"?>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08">
+ <BkToCstmrStmt><Stmt><Id>S1</Id>
+  <Acct><Id><IBAN>NL01BANK0123456789</IBAN></Id></Acct>
+  <Bal><Amt Ccy="EUR">100.00</Amt><CdtDbtInd>CRDT</CdtDbtInd></Bal>
+  <Ntry><NtryRef>1</NtryRef><Amt Ccy="EUR">1087.20</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>
+   <BookgDt><Dt>2026-03-04</Dt></BookgDt><AcctSvcrRef>B7</AcctSvcrRef>
+   <NtryDtls><TxDtls><Refs><EndToEndId>NOTPROVIDED</EndToEndId></Refs>
+    <RmtInf><Ustrd>STRIPE PAYOUT</Ustrd><Ustrd>po_1</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>
+  <Ntry><Amt Ccy="EUR">900.00</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>
+   <BookgDt><DtTm>2026-03-05T10:00:00</DtTm></BookgDt><AddtlNtryInf>RENT &amp; HEAT</AddtlNtryInf></Ntry>
+  <Ntry><Amt Ccy="EUR">5.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>PDNG</Cd></Sts>
+   <BookgDt><Dt>2026-03-05</Dt></BookgDt><AddtlNtryInf>STRIPE later</AddtlNtryInf></Ntry>
+ </Stmt></BkToCstmrStmt>
+</Document>
 """
 
 
@@ -53,6 +72,45 @@ def test_mt940(tmp_path: Path) -> None:
     read_ = read(tmp_path, MT940)
     assert [found.command for found in read_.lines] == [line("STRIPE PAYOUT po_1")]
     assert read_.other == 1
+
+
+def test_camt_053_of_any_version_and_encoding(tmp_path: Path) -> None:
+    old = CAMT.replace("001.08", "001.02").replace("<Sts><Cd>BOOK</Cd></Sts>", "<Sts>BOOK</Sts>")
+    old = old.replace("<Sts><Cd>PDNG</Cd></Sts>", "<Sts>PDNG</Sts>")
+    for text in (CAMT, old):
+        read_ = read(tmp_path, text)
+        assert [found.command for found in read_.lines] == [line("STRIPE PAYOUT po_1")]
+        assert (read_.other, read_.last_day) == (1, date(2026, 3, 4))
+    wide = CAMT.replace("UTF-8", "UTF-16").encode("utf-16")
+    assert camt.rows(wide) == camt.rows(CAMT.encode())
+    assert camt.rows(CAMT.encode())[1] == {
+        "date": "2026-03-05T10:00:00",
+        "amount": "-900.00",
+        "currency": "EUR",
+        "text": "RENT & HEAT",
+        "reference": "",
+    }
+
+
+BOMB = """\
+<?xml version="1.0"?>
+<!DOCTYPE d [<!ENTITY a "ha"><!ENTITY b "&a;&a;"><!ENTITY c SYSTEM "file:///etc/passwd">]>
+<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><Ntry>&b;&c;</Ntry></Document>
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (BOMB, "it declares a document type"),
+        (CAMT[:-14], "this is no camt.053: unclosed token|no element found"),
+        (CAMT.replace("<Stmt>", "<Stmt>" + "<a>" * 50), "nested too deeply"),
+        (CAMT.replace("&amp;", "&b;"), "undefined entity"),
+    ],
+)
+def test_xml_that_is_none_or_that_would_grow_is_refused(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        read(tmp_path, text)
 
 
 def test_lines_without_a_reference_are_told_apart_and_the_same_each_time(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from services.invoices import converting, invoice, posting, preparing, standing,
 from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
-from services.payments import drafting, linking, paying, payment, payment_group, returning
+from services.payments import checking_out, drafting, linking, paying, payment, payment_group, returning
 from services.payouts import banking, payout, reporting, settling
 from services.processes import expiring, notifying, promoting
 from services.processes import firing as firing_process
@@ -92,6 +92,7 @@ SUBJECTS: tuple[Subject, ...] = (
         (
             *posting.RULES,
             *preparing.RULES,
+            *checking_out.RULES,
             *standing.RULES,
             *converting.RULES,
             *writing_off.RULES,

@@ -237,6 +237,12 @@ CAPABILITIES: tuple[Capability, ...] = (
     ),
     # -- ours
     _row(
+        "Check out: post an invoice and take its money",
+        "W | - | W | - | - | - | - | - | -",
+        "invoice.checkout",
+        added=True,
+    ),
+    _row(
         "See accounts, invoices, balances",
         "R | R | R | R | R | R | R own | R | -",
         reads="accounts account-balances invoices invoice-settlements statement",

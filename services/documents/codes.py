@@ -111,6 +111,7 @@ MEANINGS: dict[str, str] = {
     "REFUND_BALANCE_EXCEEDED": "More than is left of the refund to be lined; `details.available`",
     "CAPTURE_EXCEEDS_AUTHORIZATION": "More than is still held; `details.available`",
     "REVERSAL_EXCEEDS_AUTHORIZATION": "More than is still held; `details.available`",
+    "CHECKOUT_AMOUNT_MISMATCH": "What the buyer agreed to is not what the invoice owes; `details.owed`",
     "CURRENCY_MISMATCH": "The two are in different currencies",
     "ACCOUNT_MISMATCH": "It belongs to another account",
     "REFERENCE_MISMATCH": "The invoice is not the one that the memo refers to",

@@ -151,7 +151,7 @@ def _gateway_id(states: States, command: ProcessPayment, context: Context) -> st
     return method.gateway_id
 
 
-def _process_needs(states: States, command: ProcessPayment, context: Context) -> Needs:
+def process_needs(states: States, command: ProcessPayment, context: Context) -> Needs:
     if command.payment_id:
         yield Need(Payment, command.payment_id)
     yield account.needed(context)
@@ -618,7 +618,7 @@ def _voided(payment: Payment, settled: Settled, context: Context) -> Changes:
 
 
 RULES = (
-    Rule(ProcessPayment, _process_needs, process),
+    Rule(ProcessPayment, process_needs, process),
     Rule(RecordPaymentOutcome, _outcome_needs, record_outcome),
     Rule(ResolvePaymentOutcome, _resolve_needs, resolve_outcome),
     Rule(RecordExternalPayment, _external_needs, record_external),

@@ -8,7 +8,9 @@ from typing import Any
 from events.money import Money
 from services.accounts.account import ErasePersonalData, PlacePaymentHold
 from services.accounts.billing_profile import DefineBillingProfile
-from services.invoices.posting import Line, PostInvoice
+from services.invoices.invoice import Invoice
+from services.invoices.posting import Content, Line, PostInvoice
+from services.payments.checking_out import Checkout
 from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
 from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment
 from services.refunds.lining import ApplyRefund
@@ -96,7 +98,30 @@ def forget(users: Users, account: str) -> ErasePersonalData | None:
     return ErasePersonalData("he asked") if users.number > 60 else None
 
 
+@says(6)
+def check_out(users: Users, account: str) -> Said | None:
+    """A basket becomes an invoice and its payment at once; or a draft is paid as it is posted."""
+    chosen, number = users.chosen, users.number
+    method = users.pick("spm", lambda m: m.account_id == account and m.status == "ACTIVE")
+    draft: Invoice | None = users.pick("invoice", lambda i: i.status == "DRAFT" and i.account_id == account)
+    if method is None:
+        return None
+    if draft and draft.draft and chosen.random() < 0.5:
+        owed = draft.draft.total
+        return of(users, draft, lambda i: Checkout(owed, None, i.invoice_id, method_id=method.method_id))
+    amount = money(chosen.randint(1, 4000), chosen_currency(users))
+    basket = Content(f"basket-{number}", amount.currency, (Line("0", amount),))
+    bought = Checkout(amount, basket, payment_id=f"P{number}", method_id=method.method_id)
+    return Said(bought, account, f"check out {number}")
+
+
 # -- what is wrong
+
+
+@provokes("CHECKOUT_AMOUNT_MISMATCH")
+def agree_to_another_amount(users: Users, account: str) -> Checkout:
+    basket = Content(f"basket-{users.number}", POUND.currency, (Line("0", POUND + POUND),))
+    return Checkout(POUND, basket, method_id=users.method(account))
 
 
 @provokes("REFUND_BALANCE_EXCEEDED")

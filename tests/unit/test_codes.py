@@ -50,13 +50,14 @@ from services.documents import codes
 from services.errors import STATUS
 from services.invoices.converting import ConvertNegativeInvoice
 from services.invoices.invoice import Invoice
-from services.invoices.posting import Line, PostInvoice
+from services.invoices.posting import Content, Line, PostInvoice
 from services.invoices.preparing import DraftInvoice
 from services.migrations.migrating import ImportTokenizedPaymentMethod
 from services.notifications.notification import ReplayNotification
 from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.orchestrating import AutomateRefund
 from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.checking_out import Checkout
 from services.payments.paying import (
     CancelPayment,
     OneTimeMethod,
@@ -365,6 +366,9 @@ WAYS: dict[str, Way] = {
     "REFUND_BALANCE_EXCEEDED": external_refund,
     "CAPTURE_EXCEEDS_AUTHORIZATION": lambda j: j.when(CapturePayment(held(j), money(11))),
     "REVERSAL_EXCEEDS_AUTHORIZATION": lambda j: j.when(ReverseAuthorization(held(j), money(11))),
+    "CHECKOUT_AMOUNT_MISMATCH": lambda j: j.when(
+        Checkout(ONE, Content("INV", "USD", (line("1", 2),)), method_id=j.card_a)
+    ),
     "CURRENCY_MISMATCH": lambda j: j.apply(j.pay("P", 1), j.post("INV", line("1", 5)), 1, currency="EUR"),
     "ACCOUNT_MISMATCH": lambda j: (
         of_another_account(j),

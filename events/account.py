@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from events.catalog import fact
+from events.money import Money
 from events.personal import Personal
 from events.shapes import Address
 
@@ -102,6 +103,15 @@ class ApplicationRulesRun:
     """Passed over, since a process holds them; at most 100 are named."""
 
 
+@fact("account.unreferenced_refund_counted.v1")
+class UnreferencedRefundCounted:
+    """Money was asked for by a method that it had not come from, while the tenant limits that."""
+
+    refund_id: str
+    amount: Money
+    counted_at: datetime
+
+
 @fact("account.closed.v1")
 class AccountClosed:
     reason: str | None = None
@@ -128,4 +138,5 @@ AccountEvent = (
     | AccountClosed
     | ApplicationRulesRun
     | PersonalDataErased
+    | UnreferencedRefundCounted
 )

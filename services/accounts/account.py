@@ -24,11 +24,16 @@ from events.account import (
     PaymentHoldReleased,
     PaymentMethodsReordered,
     PersonalDataErased,
+    UnreferencedRefundCounted,
 )
+from events.money import Money
 from events.shapes import Address
 from services.commands import Currency, FreeText, Id, command
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
+
+PAID_OUT_MAX = 10_000
+"""More than any limit counts."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,8 @@ class Account:
     hold: PaymentHoldPlaced | None = None
     erased: bool = False
     """Its personal data is gone for good, and no more is taken."""
+    paid_out: list[tuple[datetime, Money]] = field(default_factory=list[tuple[datetime, Money]])
+    """What was asked for, lately, by methods that the money had not come from."""
 
     @property
     def open(self) -> bool:
@@ -87,6 +94,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
             pass
         case AccountClosed():
             account.status = "CLOSED"
+        case UnreferencedRefundCounted():
+            account.paid_out = [*account.paid_out[-PAID_OUT_MAX:], (event.counted_at, event.amount)]
         case PersonalDataErased():
             account.erased, account.addresses = True, dict.fromkeys(account.addresses)
 

@@ -26,7 +26,7 @@ from services.orchestrations import legs, refund_sources, replanning
 from services.orchestrations.orchestration import Leg, RefundOrchestration
 from services.orchestrations.planning import choose
 from services.payments.payment import Payment
-from services.refunds import requesting
+from services.refunds import payout_limits, requesting
 from services.refunds.refund import Refund
 from services.tenants import tenant_settings
 
@@ -159,14 +159,20 @@ def _pay_out(
     if amount.amount_minor == 0:
         legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "the credit memo is used elsewhere by now")
         return
+    settings = tenant_settings.of(states, context)
+    if settings["unreferenced_refund_approval"] and context.actor.type == "SYSTEM":
+        legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "a person must agree to it")
+        return
     try:
         id = requesting.payout_method(None, memo, owner)
         method = requesting.check_payout(states, id, amount, context)
+        payout_limits.check(owner, amount, settings, context)
     except Rejected as rejected:
         legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, rejected.code)
         return
     _swap_for_payment(draft, ro, leg, amount.amount_minor, level, context)
     new_leg, refund_id = max(ro.legs) + 1, context.new_id("payout")
+    draft.extend(payout_limits.counted(refund_id, amount, settings, context))
     legs.fell_back(draft, ro, leg, "UNREFERENCED", amount.amount_minor, "paid out to a saved method", new_leg)
     legs.request_payout(draft, ro, method, new_leg, refund_id, amount, 1, "UNREFERENCED", context)
 

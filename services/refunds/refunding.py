@@ -27,7 +27,7 @@ from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.payments.payment import Payment
-from services.refunds import requesting
+from services.refunds import payout_limits, requesting
 from services.refunds.refund import Refund
 from services.tenants import periods, tenant_settings
 
@@ -225,9 +225,14 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
     method = requesting.check_payout(
         states, requesting.payout_method(command.payment_method_id, memo, owner), command.amount, context
     )
+    settings = tenant_settings.of(states, context)
+    payout_limits.check(owner, command.amount, settings, context)
     draft, refund_id = Draft(states, requesting.EVOLVE), command.refund_id or context.new_id("refund")
     draft.record(CreditMemo, command.credit_memo_id, CreditMemoLocked(f"refund:{refund_id}"))
+    draft.extend(payout_limits.counted(refund_id, command.amount, settings, context))
     threshold = tenant_settings.threshold_below(states, command.amount, context)
+    if threshold is None and settings["unreferenced_refund_approval"]:
+        threshold = Money(0, command.amount.currency)
     if threshold is not None:
         _ask(draft, command, refund_id, threshold, context)
         return draft.changes

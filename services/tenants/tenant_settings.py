@@ -44,6 +44,10 @@ DEFAULTS: dict[str, Any] = {
     "refund_unapply_strategy": "FULL_THEN_REAPPLY",
     "refund_failure_fallback": ("RETRY", "OTHER_PAYMENT", "OPEN_CREDIT"),
     "refund_approval_threshold": None,
+    "unreferenced_refund_approval": False,
+    "unreferenced_refund_count_max": None,
+    "unreferenced_refund_amount_max": (),
+    "unreferenced_refund_days": 30,
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
     "create_payment_schedules": False,
     "reduced_balance_policy": "CANCEL_ITEM",
@@ -66,7 +70,9 @@ there is a `refund_approval_threshold`, refunds in other currencies than its own
 does the word of payment operations on what became of a call.  Business dates are in `time_zone` (IANA),
 `schedule_cut_time` is HH:MM there.  `small_balance_write_off` has an amount for a currency: what an
 application leaves below it is written off.  `active_schedulers_max` is how many payment schedulers are
-active at once."""
+active at once.  To methods that the money did not come from, an account is paid at most
+`unreferenced_refund_count_max` times, and for each currency named at most `unreferenced_refund_amount_max`,
+in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -111,6 +117,10 @@ def _are_delays(value: Any) -> bool:
 
 def _is_threshold(value: Any) -> bool:
     return value is None or (isinstance(value, Money) and value.amount_minor >= 0)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 10_000
 
 
 def _is_time(value: Any) -> bool:
@@ -165,6 +175,9 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "refund_failure_fallback": _some_of(*FALLBACKS),
     "small_balance_write_off": _are_thresholds,
     "refund_approval_threshold": _is_threshold,
+    "unreferenced_refund_count_max": lambda value: value is None or _is_count(value),
+    "unreferenced_refund_amount_max": _are_thresholds,
+    "unreferenced_refund_days": lambda value: _is_count(value) and value <= 366,
     "unknown_outcome_poll": _are_delays,
     "stagger_basis": _one_of("FIRST_FAILURE", "PREVIOUS_ATTEMPT"),
     "hard_decline_policy": _one_of("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"),

@@ -181,6 +181,9 @@ def setup(bank: Bank) -> Iterator[Said]:
                 "application_rules": ("MATCH_ID", "OLDEST_INVOICE"),
                 "allow_cross_account": True,
                 "refund_approval_threshold": money(2000, "GBP") if bank.simulator.seed % 4 == 1 else None,
+                "unreferenced_refund_amount_max": (money(300, "GBP"),)
+                if bank.simulator.seed % 3 == 1
+                else (),
                 "create_payment_schedules": False,
             }
         ),

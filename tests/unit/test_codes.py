@@ -364,6 +364,10 @@ WAYS: dict[str, Way] = {
     "REFUND_EXCEEDS_UNAPPLIED": lambda j: (paid(j), j.when(IssueRefund("P", ONE, "asked"))),
     "REFUND_EXCEEDS_REFUNDABLE": lambda j: j.when(IssueRefund(j.pay("P", 1), money(2), "asked")),
     "REFUND_BALANCE_EXCEEDED": external_refund,
+    "REFUND_LIMIT_EXCEEDED": lambda j: (
+        j.when(ChangeTenantSettings({"unreferenced_refund_amount_max": (money(5),)})).then_accepted(),
+        j.when(IssueUnreferencedRefund(memo(j), money(6), "asked", j.card_a)),
+    ),
     "CAPTURE_EXCEEDS_AUTHORIZATION": lambda j: j.when(CapturePayment(held(j), money(11))),
     "REVERSAL_EXCEEDS_AUTHORIZATION": lambda j: j.when(ReverseAuthorization(held(j), money(11))),
     "CHECKOUT_AMOUNT_MISMATCH": lambda j: j.when(

@@ -7,7 +7,6 @@ sealed reads `ERASED`, everywhere and for ever, and the facts around it stay who
 from __future__ import annotations
 
 import base64
-from binascii import b2a_base64
 from collections.abc import Callable
 from dataclasses import dataclass, is_dataclass
 from functools import cache
@@ -60,7 +59,7 @@ class SubjectKey:
 
     def seal(self, text: str) -> str:
         sealed = self._siv.encrypt(b"\x00" + text.encode(), self._home)  # SIV takes no empty text
-        return SEALED + b2a_base64(sealed, newline=False).translate(_URL_SAFE).decode()
+        return SEALED + base64.b64encode(sealed).translate(_URL_SAFE).decode()
 
     def unseal(self, sealed: str) -> str:
         """The text; what this key has not sealed is left as it is."""

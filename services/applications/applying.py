@@ -95,6 +95,20 @@ class UnapplyCreditMemo:
     comments: FreeText | None = None
 
 
+@command("payments.credit_memo.unapply_line.v1")
+class UnapplyCreditMemoLine:
+    """Take back what a certain line of the memo has settled."""
+
+    credit_memo_id: Id
+    memo_line_id: Id
+    application_id: Id
+    effective_at: datetime | None = None
+    comments: FreeText | None = None
+
+
+_Unapply = UnapplyCreditMemo | UnapplyCreditMemoLine
+
+
 def _apply_needs(states: States, command: ApplyPayment, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
     if not _is_across(command, context):
@@ -294,7 +308,7 @@ def _why(command: ApplyCreditMemo | ApplyCreditMemoLine, context: Context) -> Wh
     return Why(command.effective_at or context.now, comments=command.comments)
 
 
-def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: Context) -> Needs:
+def _unapply_credit_needs(states: States, command: _Unapply, context: Context) -> Needs:
     yield Need(CreditMemo, command.credit_memo_id)
     memo = states.find(CreditMemo, command.credit_memo_id)
     if memo and command.application_id in memo.applications:
@@ -303,14 +317,17 @@ def _unapply_credit_needs(states: States, command: UnapplyCreditMemo, context: C
         yield from _dated(states, [invoice_id], command.effective_at, context)
 
 
-def unapply_credit(states: States, command: UnapplyCreditMemo, context: Context) -> Changes:
+def unapply_credit(states: States, command: _Unapply, context: Context) -> Changes:
     memo = states.get(CreditMemo, command.credit_memo_id)
     guards.check_memo(memo, command.credit_memo_id, context)
     if command.application_id in memo.unapplied_ids:
         raise Rejected("ALREADY_UNAPPLIED", f"the application {command.application_id} was taken back")
     if command.application_id not in memo.applications:
         raise not_found("APPLICATION", command.application_id)
-    invoice = states.get(Invoice, memo.applications[command.application_id].invoice_id)
+    was = memo.applications[command.application_id]
+    if isinstance(command, UnapplyCreditMemoLine) and was.source_line_id != command.memo_line_id:
+        raise not_found("APPLICATION", f"{command.application_id} of line {command.memo_line_id}")
+    invoice = states.get(Invoice, was.invoice_id)
     guards.check_posted(invoice)
     guards.check_unlocked(invoice)
     guards.check_movable(memo)
@@ -325,4 +342,5 @@ RULES = (
     Rule(ApplyCreditMemo, _memo_needs, apply_credit),
     Rule(ApplyCreditMemoLine, _memo_needs, apply_credit_line),
     Rule(UnapplyCreditMemo, _unapply_credit_needs, unapply_credit),
+    Rule(UnapplyCreditMemoLine, _unapply_credit_needs, unapply_credit),
 )

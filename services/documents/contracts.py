@@ -16,7 +16,7 @@ import events
 import services.subjects
 from events.catalog import FACTS
 from services.commands import COMMANDS, Body
-from services.documents import codes, data_model, permissions_page
+from services.documents import codes, data_model, parity, permissions_page
 from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -38,6 +38,7 @@ def documents() -> Iterator[tuple[str, bytes]]:
     yield "data-model.md", data_model.page().encode()
     yield "permissions.md", permissions_page.page().encode()
     yield "codes.md", codes.page().encode()
+    yield "parity.md", parity.page().encode()
 
 
 def files(root: Path = CONTRACTS) -> set[Path]:

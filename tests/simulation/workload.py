@@ -49,6 +49,7 @@ from services.applications.applying import (
     LineTarget,
     Target,
     UnapplyCreditMemo,
+    UnapplyCreditMemoLine,
     UnapplyPayment,
 )
 from services.applications.rule_applying import ApplyByRules
@@ -722,6 +723,9 @@ def unapply_memo(users: Users, account: str) -> Said | None:
     if memo is None:
         return None
     application = users.chosen.choice(list(memo.applications))
+    line_id = memo.applications[application].source_line_id
+    if line_id and users.chosen.random() < 0.3:
+        return of(users, memo, lambda m: UnapplyCreditMemoLine(m.credit_memo_id, line_id, application))
     return of(users, memo, lambda m: UnapplyCreditMemo(m.credit_memo_id, application))
 
 

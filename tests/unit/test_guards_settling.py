@@ -18,6 +18,7 @@ from services.applications.applying import (
     LineTarget,
     Target,
     UnapplyCreditMemo,
+    UnapplyCreditMemoLine,
     UnapplyPayment,
 )
 from services.applications.guards import TARGETS_MAX
@@ -264,11 +265,21 @@ def test_a_locked_memo_moves_for_nobody_else(j: Journey) -> None:
     j.when(ApplyCreditMemo(id, (Target(invoice, money("1.00")),))).then_rejected("CREDIT_MEMO_LOCKED")
 
 
+def test_what_a_line_of_a_memo_has_settled_is_taken_back_by_its_name(j: Journey) -> None:
+    invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
+    j.when(ApplyCreditMemoLine(id, "1", (LineTarget(invoice, "1", money("1.00")),))).then_accepted()
+    (application,) = j.state(CreditMemo, id).applications
+    j.when(UnapplyCreditMemoLine(id, "1", application)).then_accepted()
+    assert j.balances(invoice)["balance"] == "100.00"
+    assert j.state(CreditMemo, id).balance == 10_000
+
+
 def test_a_memo_s_application_is_taken_back_once(j: Journey) -> None:
     invoice, id = j.post("INV", line("1", "100.00")), memo(j, "100.00")
     j.when(ApplyCreditMemo(id, (Target(invoice, money("1.00")),))).then_accepted()
     (application,) = j.state(CreditMemo, id).applications
     j.when(UnapplyCreditMemo(id, "none")).then_rejected("APPLICATION_NOT_FOUND")
+    j.when(UnapplyCreditMemoLine(id, "2", application)).then_rejected("APPLICATION_NOT_FOUND")
     j.when(UnapplyCreditMemo(id, application)).then_accepted()
     j.when(UnapplyCreditMemo(id, application)).then_rejected("ALREADY_UNAPPLIED")
 

@@ -6,12 +6,17 @@ receivable less unapplied money less credit is the net balance of the account (d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
+from events.ids import parts
 from events.log import Log, Recorded, opened
 from events.mapper import decode
+from events.money import major
 from projections.asking import Asked, BadQuery, one_of, value
 from projections.derived import Rows
 from projections.folding import Folder
@@ -22,7 +27,16 @@ from projections.words import sentence
 
 LINES_MAX = 2_000
 _CHUNK = 2_000
-_KNOWN = frozenset({"from", "to", "currency", "min_position"})
+_KNOWN = frozenset({"from", "to", "currency", "documents", "sort", "min_position"})
+DOCUMENTS = {
+    "invoice": "invoice",
+    "credit_memo": "cm",
+    "debit_memo": "dm",
+    "payment": "payment",
+    "refund": "refund",
+    "dispute": "dispute",
+}
+"""Kinds of documents whose lines can be asked for, to the kinds of their streams."""
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _OWED = {RECEIVABLE: "receivable", CASH: "unapplied", CREDITS: "credit"}
 
@@ -33,7 +47,7 @@ async def statement(
     """`{account_id, from, to, currencies: […]}`; None where there is no such account.  Raises `BadQuery`."""
     sight.check_account(account_id)
     begins, ends = _instant(asked, "from", _BEGINNING), _instant(asked, "to", now)
-    only = one_of(asked, "currency")
+    only, kinds, newest_first = one_of(asked, "currency"), _kinds(asked), _newest_first(asked)
     for name in asked:
         if name not in _KNOWN:
             raise BadQuery(name, f"a statement takes no {name[:80]}", "UNKNOWN_FIELD")
@@ -47,6 +61,9 @@ async def statement(
     told = [
         _of(each, [row for row in entries if row["currency"] == each], begins, events) for each in currencies
     ]
+    for part in told:
+        lines = [line for line in part["lines"] if kinds is None or parts(line["stream"])[1] in kinds]
+        part["lines"] = lines[::-1] if newest_first else lines
     return {
         "account_id": account_id,
         "from": None if begins == _BEGINNING else begins,
@@ -54,6 +71,85 @@ async def statement(
         "generated_at": now,
         "currencies": told,
     }
+
+
+async def group(
+    log: Log,
+    tenant: str,
+    account_ids: Sequence[str],
+    asked: Asked,
+    now: datetime,
+    sight: Sight = EVERYTHING,
+) -> dict[str, Any] | None:
+    """The statement of an account with others', `accounts`, and what all of them come to, `currencies`.
+
+    The first is the account itself; None where it, or another, is not there.
+    """
+    each = [await statement(log, tenant, id, asked, now, sight) for id in account_ids]
+    told = [one for one in each if one is not None]
+    if len(told) < len(each):
+        return None
+    names = sorted({part["currency"] for one in told for part in one["currencies"]})
+    return {
+        **told[0],
+        "currencies": [_sum(name, [p for one in told for p in one["currencies"]]) for name in names],
+        "accounts": [{"account_id": one["account_id"], "currencies": one["currencies"]} for one in told],
+    }
+
+
+def _sum(currency: str, told: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [part for part in told if part["currency"] == currency]
+    amounts = [name for name in own[0] if name.endswith("_minor")]
+    return {"currency": currency, **{name: sum(part[name] for part in own) for name in amounts}}
+
+
+CSV_COLUMNS = ("account_id", "currency", "at", "document", "id", "what", "change", "balance")
+
+
+def as_csv(told: Mapping[str, Any]) -> str:
+    """Its lines for a spreadsheet, in major units, each currency between its opening and closing balance."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow(CSV_COLUMNS)
+    for account in told.get("accounts", [told]):
+        for part in account["currencies"]:
+            for row in _csv_rows(part, told):
+                writer.writerow([_plain(cell) for cell in (account["account_id"], part["currency"], *row)])
+    return out.getvalue()
+
+
+def _csv_rows(part: Mapping[str, Any], told: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    def amount(minor: int) -> Decimal:
+        return major(minor, part["currency"])
+
+    names = {kind: name for name, kind in DOCUMENTS.items()}
+    yield told["from"] or "", "", "", "opening balance", "", amount(part["opening_balance_minor"])
+    for line in part["lines"]:
+        _, kind, id = parts(line["stream"])
+        moved = amount(line["change_minor"]), amount(line["balance_minor"])
+        yield line["at"], names.get(kind, kind), id, line["sentence"], *moved
+    yield told["to"], "", "", "closing balance", "", amount(part["closing_balance_minor"])
+
+
+def _plain(cell: object) -> object:
+    """Text that a spreadsheet would take for a formula is told to be none."""
+    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _kinds(asked: Asked) -> frozenset[str] | None:
+    """The kinds of streams whose lines are wanted; None: of all."""
+    names = [name for given in asked.get("documents", ()) for name in given.split(",")]
+    for name in names:
+        if name not in DOCUMENTS:
+            raise BadQuery("documents", f"{name[:80]} is none of {', '.join(DOCUMENTS)}")
+    return frozenset(DOCUMENTS[name] for name in names) if names else None
+
+
+def _newest_first(asked: Asked) -> bool:
+    order = one_of(asked, "sort") or "at"
+    if order not in ("at", "-at"):
+        raise BadQuery("sort", "a statement is sorted by at, or -at")
+    return order == "-at"
 
 
 async def _until(log: Log, home: str, ends: datetime) -> tuple[dict[str, Recorded], Rows]:
@@ -79,12 +175,12 @@ def _of(
     currency: str, entries: list[Mapping[str, Any]], begins: datetime, events: Mapping[str, Recorded]
 ) -> dict[str, Any]:
     """One currency's part: amounts are what the account owes us, in minor units; less than 0: we owe it."""
-    balance, lines, parts = 0, list[dict[str, Any]](), dict.fromkeys(_OWED.values(), 0)
+    balance, lines, owed = 0, list[dict[str, Any]](), dict.fromkeys(_OWED.values(), 0)
     opening = 0
     for entry in entries:
         moved = _moved(entry)
         for name, amount in moved.items():
-            parts[name] += amount
+            owed[name] += amount
         change = sum(moved.values())
         balance += change
         if entry["at"] < begins:
@@ -100,9 +196,9 @@ def _of(
         "charged_minor": charged,
         "settled_minor": balance - opening - charged,
         "closing_balance_minor": balance,
-        "receivable_minor": parts["receivable"],
-        "unapplied_minor": -parts["unapplied"],
-        "credit_minor": -parts["credit"],
+        "receivable_minor": owed["receivable"],
+        "unapplied_minor": -owed["unapplied"],
+        "credit_minor": -owed["credit"],
         "lines": lines,
     }
 

@@ -17,6 +17,7 @@ from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 from services.cli.payouts import payouts
 from services.cli.schedulers import schedulers
+from services.cli.statements import statement
 
 app = App(
     name="tender", help="Payments and refunds, event by event.", help_format="markdown", version="0.1.0"
@@ -25,7 +26,7 @@ app = App(
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
     clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, schedulers,
-    keys, bench,
+    keys, statement, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

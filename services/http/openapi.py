@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
+from projections.statement import DOCUMENTS
 from services.commands import COMMANDS, Body
 from services.schedulers.preview import COUNT_MAX
 
@@ -297,6 +298,11 @@ def _told_paths() -> dict[str, Any]:
         _parameter("from", _FILTERED["timestamptz"], "Where it begins; without it, with the account."),
         _parameter("to", _FILTERED["timestamptz"], "Where it ends; without it, now."),
         _parameter("currency", {"type": "string"}, "Only this."),
+        _parameter("documents", {"type": "string"}, f"Only lines of these: {', '.join(DOCUMENTS)}."),
+        _parameter("sort", {"type": "string", "enum": ["at", "-at"]}, "Oldest or newest line first."),
+        _parameter("also", {"type": "string"}, "Other accounts to put on it."),
+        _parameter("related", {"type": "boolean"}, "With the accounts whose parent it is."),
+        _parameter("format", {"type": "string", "enum": ["json", "csv"]}, "As JSON, or for a spreadsheet."),
     ]
     told = {
         "events": ("Every event, one after another, from any place on", [_TENANT, *feed]),

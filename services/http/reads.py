@@ -12,13 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from projections import answering, as_of
-from projections.asking import Asked, BadQuery, Query, as_of_of, fields_of, value
+from projections.asking import LIMIT_MAX, Asked, BadQuery, Query, as_of_of, fields_of, value
 from projections.explain import explain, why_balance, why_this_payment
 from projections.feed import feed
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from projections.sight import Sight
-from projections.statement import statement
+from projections.statement import as_csv, group, statement
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
 from services.http.gate import Endpoint, Gate
@@ -27,6 +27,8 @@ from services.schedulers import preview
 from services.store.postgres import PostgresStore
 
 MIN_POSITION_SECONDS = 2.0
+ACCOUNTS_MAX = 50
+"""On one statement, besides its own account: each is folded from its own history."""
 
 
 class Reads:
@@ -83,11 +85,33 @@ class Reads:
 
     async def statement(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
-        asked = await self._asked(request)
-        told = await statement(self._store, tenant, id, asked, self._now(), _sight(request))
+        asked = dict(await self._asked(request))
+        form = asked.pop("format", ["json"])[-1]
+        if form not in ("json", "csv"):
+            raise BadQuery("format", "a statement is json or csv")
+        others = await self._others(tenant, id, asked, _sight(request))
+        if others:
+            told = await group(self._store, tenant, [id, *others], asked, self._now(), _sight(request))
+        else:
+            told = await statement(self._store, tenant, id, asked, self._now(), _sight(request))
         if told is None:
-            raise not_found("ACCOUNT", id)
-        return answer_json(told)
+            raise not_found("ACCOUNT", ", ".join([id, *others]))
+        if form == "json":
+            return answer_json(told)
+        return Response(as_csv(told), media_type="text/csv", headers=_attached(f"statement-{id}.csv"))
+
+    async def _others(self, tenant: str, id: str, asked: dict[str, Any], sight: Sight) -> list[str]:
+        """The accounts that `also` names, and, with `related`, those that have this one for their parent."""
+        others = [name for given in asked.pop("also", ()) for name in given.split(",") if name]
+        if value("bool", asked.pop("related", ["false"])[-1], "related"):
+            wanted = {"parent_account_id": [id], "sort": ["account_id"], "limit": [str(LIMIT_MAX)]}
+            found = await answering.page(self._rows, QUERIES["accounts"], tenant, wanted, now=self._now())
+            children = [row["account_id"] for row in found["items"]]
+            others += [child for child in children if sight.accounts is None or child in sight.accounts]
+        unique = [other for other in dict.fromkeys(others) if other != id]
+        if len(unique) > ACCOUNTS_MAX:
+            raise BadQuery("also", f"a statement is of at most {ACCOUNTS_MAX} other accounts")
+        return unique
 
     async def settings(self, request: Request) -> Response:
         """Every setting, changed or not."""
@@ -156,6 +180,10 @@ class Reads:
             if not await self._rows.wait_for(position, MIN_POSITION_SECONDS):
                 raise ReadModelBehind(f"the read models have not reached position {position} yet")
         return asked
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}
 
 
 def _kept(seen: Sight, rows: Sequence[dict[str, Any]], fields: tuple[str, ...] | None) -> list[Any]:

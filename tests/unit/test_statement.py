@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 from projections.asking import BadQuery
 from projections.feed import feed
 from projections.sight import Sight, Unseen
-from projections.statement import statement
+from projections.statement import as_csv, group, statement
+from services.accounts.account import RegisterAccount
+from services.invoices.posting import PostInvoice
 from services.refunds.refunding import IssueRefund
 from tests.journey import SUCCESS, Journey, line, money
 from tests.spec import NOW
@@ -63,6 +67,43 @@ async def test_a_statement_that_cannot_be_is_refused(j: Journey) -> None:
     assert await statement(j.store, "t", "nobody", {}, j.now()) is None
     with pytest.raises(Unseen):
         await statement(j.store, "t", "A", {}, j.now(), Sight(frozenset({"B"})))
+
+
+async def test_lines_of_some_documents_only_and_the_newest_first(j: Journey) -> None:
+    paid = await told(j, documents="payment", sort="-at")
+    assert [each["change_minor"] for each in paid["lines"]] == [-12_000]
+    assert (paid["opening_balance_minor"], paid["closing_balance_minor"]) == (0, -500)
+    newest = await told(j, sort="-at")
+    assert [each["change_minor"] for each in newest["lines"]] == [1_500, -12_000, 10_000]
+    for asked in ({"documents": ["dreams"]}, {"sort": ["amount"]}):
+        with pytest.raises(BadQuery):
+            await statement(j.store, "t", "A", asked, j.now())
+
+
+async def test_related_accounts_stand_on_one_statement_each_with_its_own_part(j: Journey) -> None:
+    j.when(RegisterAccount("Babbage", parent_account_id="A"), account="B").then_accepted()
+    j.when(PostInvoice("INV-B", "USD", (line("1", "7.00"),)), account="B").then_accepted()
+    both = await group(j.store, "t", ["A", "B"], {}, j.now())
+    assert both is not None
+    assert [each["account_id"] for each in both["accounts"]] == ["A", "B"]
+    (usd,) = both["currencies"]
+    assert (usd["closing_balance_minor"], usd["receivable_minor"], usd["unapplied_minor"]) == (200, 700, 500)
+    assert await group(j.store, "t", ["A", "nobody"], {}, j.now()) is None
+    with pytest.raises(Unseen):
+        await group(j.store, "t", ["A", "B"], {}, j.now(), Sight(frozenset({"A"})))
+
+
+async def test_a_statement_for_a_spreadsheet(j: Journey) -> None:
+    j.when(RegisterAccount("Babbage"), account="-B").then_accepted()
+    j.when(PostInvoice("INV-B", "JPY", (line("1", 7, currency="JPY"),)), account="-B").then_accepted()
+    both = await group(j.store, "t", ["A", "-B"], {}, j.now())
+    assert both is not None
+    rows = list(csv.DictReader(io.StringIO(as_csv(both))))
+    assert [row["balance"] for row in rows] == ["0.00", "100.00", "-20.00", "-5.00", "-5.00", "0", "7", "7"]
+    assert [row["document"] for row in rows[1:4]] == ["invoice", "payment", "refund"]
+    assert rows[0]["what"] == "opening balance"
+    assert rows[-1]["what"] == "closing balance"
+    assert {row["account_id"] for row in rows} == {"A", "'-B"}
 
 
 async def test_a_feed_is_the_log_of_one_tenant_page_by_page(j: Journey) -> None:

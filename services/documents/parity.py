@@ -65,9 +65,6 @@ ROWS: tuple[Row, ...] = (
     _row("Generate account statement", questions="statement"),
 )
 
-AWAITED = frozenset({"CreatePaymentScheduler", "UpdatePaymentScheduler"})
-"""What is on its way: schedulers collect by themselves."""
-
 
 def types() -> dict[str, str]:
     """The name of every command's class, to its type."""
@@ -95,8 +92,8 @@ def _lines() -> Iterator[str]:
 
 
 def _command(name: str) -> str:
-    type = types().get(name)
-    return f"[`{type}`](commands/{type}.json)" if type else f"`{name}`: not yet"
+    type = types()[name]
+    return f"[`{type}`](commands/{type}.json)"
 
 
 def _question(name: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date
+from typing import NamedTuple
+
 from events.frozen import frozen
 
 
@@ -34,3 +37,22 @@ class Criteria:
     criteria: tuple[Criterion, ...] = ()
     groups: tuple[CriteriaGroup, ...] = ()
     """Each is one more test: so AND and OR are joined."""
+
+
+class Due(NamedTuple):
+    """An item that may be collected, and what would be used to collect it, as read models have it."""
+
+    item_id: str
+    payment_schedule_id: str
+    account_id: str
+    number: str
+    target_date: date
+    amount: int
+    currency: str
+    attempts: int = 0
+    matching_value: str | None = None
+    method_id: str | None = None
+    method_type: str | None = None
+    gateway_id: str | None = None
+    invoice_ids: tuple[str, ...] | None = None
+    """None where nobody has asked for them."""

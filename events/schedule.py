@@ -6,8 +6,9 @@ An item is one chain of attempts to collect an amount; at most one of them succe
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.money import Money
 
@@ -107,7 +108,30 @@ class PaymentScheduleItemReleased:
     reason: str | None = None
 
 
-@fact("payment_schedule.item_claimed.v1")
+@fact("payment_schedule.item_queued.v1")
+class PaymentScheduleItemQueued:
+    """A run's turn has come, but another item of its account is being collected: it is the next."""
+
+    item_id: str
+    run_id: str
+    run_page: int
+    attempt_no: int
+
+
+@fact("payment_schedule.item_passed_over.v1")
+class PaymentScheduleItemPassedOver:
+    """A run came by, and did not charge it: it stays as it is, or was canceled."""
+
+    item_id: str
+    run_id: str
+    run_page: int
+    code: str
+    """Why: ACCOUNT_ON_HOLD, NO_PAYMENT_METHOD, RUN_STOPPED, ATTEMPTED_MEANWHILE, NOT_DUE, …"""
+    message: str | None = None
+    canceled: bool = False
+
+
+@fact("payment_schedule.item_claimed.v2")
 class PaymentScheduleItemClaimed:
     """An attempt to collect it has begun; nobody else begins one before this one's outcome is known."""
 
@@ -120,6 +144,13 @@ class PaymentScheduleItemClaimed:
     cause: str
     """RUN, RETRY or NOW."""
     run_id: str | None = None
+    run_page: int | None = None
+    """The page of the run that the item is on."""
+
+
+@upcasts("payment_schedule.item_claimed.v1", to="payment_schedule.item_claimed.v2")
+def _claimed_for_no_page(data: dict[str, Any]) -> dict[str, Any]:
+    return data
 
 
 @fact("payment_schedule.item_outcome_unknown.v1")
@@ -234,6 +265,8 @@ PaymentScheduleEvent = (
     | PaymentScheduleItemResized
     | PaymentScheduleItemSkipped
     | PaymentScheduleItemReleased
+    | PaymentScheduleItemQueued
+    | PaymentScheduleItemPassedOver
     | PaymentScheduleItemClaimed
     | PaymentScheduleItemOutcomeUnknown
     | PaymentScheduleItemProcessed

@@ -263,6 +263,19 @@ def _rate(row: Row, now: datetime, rows: Rows) -> int | None:
     return row["recovered_amount"] * 10_000 // attempted if attempted > 0 else None
 
 
+def _success_percent(row: Row, now: datetime, rows: Rows) -> int | None:
+    """Of what was answered, how much was paid."""
+    answered = row["processed"] + row["failed"]
+    return 100 * row["processed"] // answered if answered else None
+
+
+def _milliseconds(row: Row, now: datetime, rows: Rows) -> int | None:
+    """From its claim to its answer."""
+    if row["claimed_at"] is None or row["answered_at"] is None:
+        return None
+    return round((row["answered_at"] - row["claimed_at"]).total_seconds() * 1000)
+
+
 DERIVED: dict[str, dict[str, Derived]] = {
     invoices.invoices.name: {
         "days_open": Derived(
@@ -283,6 +296,18 @@ DERIVED: dict[str, dict[str, Derived]] = {
     credits.credit_memos.name: {
         "age_days": _days_since("posted_at"),
         "open_because": Derived("text", _OPEN_BECAUSE_SQL, _open_because),
+    },
+    runs.payment_batch_runs.name: {
+        "success_percent": Derived(
+            "int",
+            "(case when t.processed + t.failed > 0 then 100 * t.processed / (t.processed + t.failed) end)",
+            _success_percent,
+        )
+    },
+    runs.payment_batch_run_items.name: {
+        "milliseconds": Derived(
+            "int", "(extract(epoch from t.answered_at - t.claimed_at) * 1000)::int", _milliseconds
+        )
     },
     refunds.refunds.name: {"age_days": _days_since("requested_at")},
     refunds.orchestrations.name: {"age_days": _days_since("requested_at")},

@@ -236,6 +236,16 @@ QUERIES: dict[str, Query] = {
             ("run_date", "created_at"),
             ("run_date", "created_at"),
             text=("number",),
+            timed=True,
+        ),
+        Query(
+            "payment-batch-run-items",
+            runs.payment_batch_run_items,
+            "What runs were to collect, item by item, and what came of it",
+            ("run_id", "item_id", "account_id", "outcome", "currency", "gateway_id", "category", "code"),
+            ("amount", "milliseconds"),
+            ("place", "amount", "milliseconds"),
+            text=("number",),
         ),
         Query(
             "payment-methods",

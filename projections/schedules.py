@@ -18,6 +18,7 @@ from events.schedule import (
     PaymentScheduleItemChanged,
     PaymentScheduleItemClaimed,
     PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemPassedOver,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
     PaymentScheduleItemReleased,
@@ -91,7 +92,7 @@ schedule_items = Table(
         *RETRY_COLUMNS,
     ),
     indexes=(
-        ("tenant_id", "status", "target_processing_date"),
+        ("tenant_id", "status", "target_processing_date", "(-requested)", "number"),
         ("tenant_id", "account_id"),
         ("tenant_id", "payment_schedule_id"),
     ),
@@ -259,7 +260,12 @@ def item_released(fact: PaymentScheduleItemReleased, at: Place, own: Own) -> Ite
 @schedule_items.on(PaymentScheduleItemClaimed)
 def item_claimed(fact: PaymentScheduleItemClaimed, at: Place, own: Own) -> Iterable[Row]:
     changes = {"status": "PROCESSING", "payment_id": fact.payment_id, "attempts": fact.attempt_no}
-    yield Row((at.tenant, fact.item_id), {**changes, "run_id": fact.run_id})
+    yield Row((at.tenant, fact.item_id), {**changes, "run_id": fact.run_id, "reason": None})
+
+
+@schedule_items.on(PaymentScheduleItemPassedOver)
+def item_passed_over(fact: PaymentScheduleItemPassedOver, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, fact.item_id), {"run_id": fact.run_id, "reason": fact.code})
 
 
 @schedule_items.on(PaymentScheduleItemOutcomeUnknown)

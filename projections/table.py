@@ -12,6 +12,7 @@ One declaration gives the table's DDL, its upsert, and its fold in memory; a han
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -119,11 +120,16 @@ class Table:
             " autovacuum_analyze_scale_factor = 1)"
         )
         indexes = [
-            f"create index if not exists {self.name}_{'_'.join(index)}"
+            f"create index if not exists {_index_name(self.name, index)}"
             f" on {schema}.{self.name} ({', '.join(index)})"
             for index in self.indexes
         ]
         return [table, *indexes]
+
+
+def _index_name(table: str, index: tuple[str, ...]) -> str:
+    """Of its columns and expressions, as long as a name may be."""
+    return re.sub(r"\W+", "", f"{table}_{'_'.join(index)}")[:63]
 
 
 def fold(row: dict[str, Any], changes: Mapping[str, Any], position: int) -> None:

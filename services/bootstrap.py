@@ -14,6 +14,7 @@ import uvicorn
 from faststream.kafka import KafkaBroker
 
 from gateways.simulator.moved_time import MovedTime
+from projections.due import StoredDue
 from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
@@ -35,6 +36,7 @@ from services.opening import Gateways
 from services.process_runner import ProcessRunner
 from services.relay import Answering, KafkaPublisher, Relay
 from services.running import broker
+from services.selecting import Selector
 from services.settings import Settings
 from services.signing_in import joining
 from services.store.postgres import PostgresStore
@@ -162,11 +164,17 @@ async def relay(settings: Settings) -> None:
 
 
 async def processes(settings: Settings) -> None:
-    """Turns recorded facts into commands."""
-    async with store(settings, durable=False) as opened:
-        runner = ProcessRunner(opened, PROCESSES, SUBJECTS, clock(settings), holder("processes"))
-        async with _released(runner.lease):
-            await runner.run()
+    """Turns recorded facts into commands, and selects what batch runs collect."""
+    assert settings.database_url is not None
+    time = clock(settings)
+    async with (
+        store(settings, durable=False) as opened,
+        PostgresRows.connected(settings.database_url, TABLES) as rows,
+    ):
+        runner = ProcessRunner(opened, PROCESSES, SUBJECTS, time, holder("processes"))
+        selector = Selector(opened, StoredDue(rows), time, holder("runs"))
+        async with _released(runner.lease), _released(selector.lease):
+            await _until_one_ends(runner.run(), selector.run())
 
 
 async def gateway(settings: Settings) -> None:

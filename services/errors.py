@@ -84,6 +84,7 @@ STATUS: dict[str, int] = {
             REFUND_NOT_FOUND
             SCHEDULER_NOT_FOUND
             RULE_SET_NOT_FOUND
+            RUN_NOT_FOUND
             SCHEDULE_NOT_FOUND
             SCHEDULE_POLICY_NOT_FOUND
             SETTLEMENT_REPORT_NOT_FOUND

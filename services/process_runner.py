@@ -18,7 +18,7 @@ from events.mapper import decode
 from services.cache import StateCache
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
-from services.decision import Documents, Need, States, Subject
+from services.decision import Documents, Many, Need, States, Subject
 from services.lease import Lease
 from services.processes.process import Process, Send, Trigger
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
@@ -44,6 +44,8 @@ async def reactions(given: Sequence[Reaction], cache: StateCache) -> list[list[S
             for need in process.needs(states, trigger):
                 if isinstance(need, Documents):
                     homes.add(ids.home(trigger.tenant, need.account_id))
+                elif isinstance(need, Many):
+                    streams |= {ids.stream(trigger.tenant, need.state.KIND, id) for id in need.ids}
                 else:
                     assert isinstance(need, Need), "what a reference means is decided at the door"
                     streams.add(ids.stream(trigger.tenant, need.state.KIND, need.id))
@@ -102,11 +104,27 @@ class ProcessRunner:
         self._cache.clear()
         causes = [(process, event) for event in events for process in self._by_topic[event.topic]]
         sent = await reactions([(process, _trigger(event)) for process, event in causes], self._cache)
-        return [
+        outbox = [
             self._command(process, send, event)
             for (process, event), sends in zip(causes, sent, strict=True)
+            if process.merge is None
             for send in sends
         ]
+        return [*outbox, *self._merged(zip(causes, sent, strict=True))]
+
+    def _merged(self, sent: Iterable[tuple[tuple[Process, Recorded], list[Send]]]) -> Iterable[OutboxCommand]:
+        """What those that put their commands together send; the last fact is the cause of all."""
+        gathered: dict[tuple[str, str], tuple[Process, Recorded, list[Send]]] = {}
+        for (process, event), sends in sent:
+            if process.merge is not None and sends:
+                key = process.name, ids.parts(event.stream)[0]
+                before = gathered[key][2] if key in gathered else list[Send]()
+                before += sends
+                gathered[key] = process, event, before
+        for process, event, sends in gathered.values():
+            assert process.merge
+            for send in process.merge(sends):
+                yield self._command(process, send, event)
 
     def _command(self, process: Process, send: Send, cause: Recorded) -> OutboxCommand:
         tenant = ids.parts(cause.stream)[0]

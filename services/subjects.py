@@ -23,6 +23,7 @@ from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
 from services.payments import checking_out, drafting, linking, paying, payment, payment_group, returning
 from services.payouts import banking, payout, reporting, settling
+from services.processes import collecting as collecting_process
 from services.processes import expiring, notifying, promoting
 from services.processes import firing as firing_process
 from services.processes import linking as linking_process
@@ -34,7 +35,7 @@ from services.processes import transferring as transferring_process
 from services.processes.process import Process
 from services.refunds import approving, lining, refund, refund_outcomes, refunding
 from services.retries import defining, retrying
-from services.runs import batch_run
+from services.runs import batch_run, page, recording, selecting, tally
 from services.schedulers import firing, planning, scheduler
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
 from services.tenants import exceptions, parking, periods, tenant_settings
@@ -117,8 +118,12 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(payout.Payout, payout.evolve, (*reporting.RULES, *banking.PAYOUT_RULES)),
     Subject(payout.PayoutLine, payout.evolve_line, reporting.LINE_RULES),
     Subject(payout.BankLine, payout.evolve_bank_line, banking.BANK_LINE_RULES),
-    batch_run.SUBJECT,
     Subject(scheduler.PaymentScheduler, scheduler.evolve, (*planning.RULES, *firing.RULES)),
+    Subject(
+        batch_run.PaymentBatchRun, batch_run.evolve, (*batch_run.RULES, *selecting.RULES, *recording.RULES)
+    ),
+    Subject(tally.RunTally, tally.evolve),
+    Subject(page.RunPage, page.evolve),
     policy.DEFAULT,
     policy.SUBJECT,
     promising.SUBJECT,
@@ -143,4 +148,5 @@ PROCESSES: tuple[Process, ...] = (
     settling_process.PROCESS,
     scheduling_process.PROCESS,
     firing_process.PROCESS,
+    collecting_process.PROCESS,
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from events import ids
@@ -19,7 +20,7 @@ from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
 from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
 from services.payments.payment import Payment
-from services.processes.process import Trigger
+from services.processes.process import Process, Send, Trigger
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import RecordRefundOutcome
 from services.store.protocol import Batch
@@ -142,25 +143,43 @@ class Journey(Spec):
         sent: list[object] = []
         while new := self._run(self.store.read(self._reacted, 1_000_000)):
             self._reacted = new[-1].position
-            for event in new:
-                sent += self._react(event)
+            for _, events in groupby(new, lambda event: event.command_id):
+                sent += self._react(list(events))
         return sent
 
-    def _react(self, event: Any) -> list[object]:
+    def _react(self, events: Iterable[Any]) -> list[object]:
+        """To what one command did."""
+        sent, gathered = list[object](), dict[str, tuple[Any, list[Send]]]()
+        for event in events:
+            for process, sends in self._reactions(event):
+                if process.merge is None:
+                    sent += self._let_go(sends)
+                else:
+                    gathered.setdefault(process.name, (process.merge, []))[1].extend(sends)
+        for merge, sends in gathered.values():
+            sent += self._let_go(merge(sends))
+        return sent
+
+    def _reactions(self, event: Any) -> Iterable[tuple[Process, list[Send]]]:
         from events.mapper import decode
 
-        fact, sent = decode(event.topic, event.data), list[object]()
+        fact = decode(event.topic, event.data)
         for process in PROCESSES:
             if isinstance(fact, process.facts):
                 tenant, _, id = ids.parts(event.stream)
                 account = event.home.partition("/")[2]
                 trigger = Trigger(tenant, account, id, fact, event.occurred_at, event.version)
-                for send in self._run(self._sends(process, trigger)):
-                    if send.due_at is None or send.due_at <= self.time:
-                        self.when(send.command, account=send.account_id, key=send.key)
-                        sent.append(send.command)
-                    else:
-                        self.later.append(send)
+                yield process, self._run(self._sends(process, trigger))
+
+    def _let_go(self, sends: Iterable[Send]) -> list[object]:
+        """Send what is due; the rest waits for `run_due`."""
+        sent: list[object] = []
+        for send in sends:
+            if send.due_at is None or send.due_at <= self.time:
+                self.when(send.command, account=send.account_id, key=send.key)
+                sent.append(send.command)
+            else:
+                self.later.append(send)
         return sent
 
     @property

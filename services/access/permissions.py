@@ -155,7 +155,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Schedulers, batch runs",
         "W | W | R | - | R | R | - | R | W",
         "payment_scheduler.* payment_batch_run.*",
-        "payment-schedulers next-runs payment-batch-runs",
+        "payment-schedulers next-runs payment-batch-runs payment-batch-run-items",
     ),
     _row(
         "Authorize, capture, reverse, sale",
@@ -323,7 +323,8 @@ CAPABILITIES: tuple[Capability, ...] = (
         "payment_link.keep_method "
         "payment.record_transfer_outcome payment_method.record_tokenization_outcome "
         "account.promote_backup_payment_method payout.settle_line notification.* access.* api_key.record_use "
-        "payment_scheduler.fire",
+        "payment_scheduler.fire payment_batch_run.select_items payment_batch_run.record_results "
+        "payment_batch_run.check payment_batch_run.fail",
         added=True,
     ),
 )

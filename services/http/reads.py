@@ -214,6 +214,7 @@ _NOT_FOUND = {
     "retry-rule-sets": "RULE_SET",
     "retry-queue": "ITEM",
     "failed-collections": "ITEM",
+    "payment-batch-runs": "RUN",
     "payouts": "PAYOUT",
     "payout-lines": "PAYOUT_LINE",
     "bank-lines": "BANK_LINE",

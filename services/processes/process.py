@@ -6,7 +6,7 @@ the money.  The identity of a command follows from the fact, so saying it twice 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -45,3 +45,5 @@ class Process:
     react: Callable[[States, Trigger], Iterable[Send]]
     documents: tuple[type[Any], ...] = ()
     """The kinds of open documents that it looks for: of an account's list it gets no others."""
+    merge: Callable[[Sequence[Send]], Iterable[Send]] | None = None
+    """What it sends for facts of one tenant that are reacted to together, made fewer."""

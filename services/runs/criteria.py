@@ -14,28 +14,10 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
-from events.criteria import Criteria, CriteriaGroup, Criterion
+from events.criteria import Criteria, CriteriaGroup, Criterion, Due
 from events.money import EXPONENTS
 
 CRITERIA_MAX, VALUES_MAX, VALUE_LENGTH_MAX = 50, 1_000, 200
-
-
-class Due(NamedTuple):
-    """An item that may be collected, and what would be used to collect it, as read models have it."""
-
-    item_id: str
-    payment_schedule_id: str
-    account_id: str
-    number: str
-    target_date: date
-    amount: int
-    currency: str
-    attempts: int = 0
-    matching_value: str | None = None
-    method_id: str | None = None
-    method_type: str | None = None
-    gateway_id: str | None = None
-    invoice_ids: tuple[str, ...] = ()
 
 
 Test = Callable[[Due], bool]
@@ -63,12 +45,16 @@ def _minor(text: str) -> int:
     return int(text)
 
 
+def _invoice_ids(due: Due) -> tuple[str, ...]:
+    return due.invoice_ids or ()
+
+
 FIELDS: dict[str, _Field] = {
     "MATCHING_VALUE": _Field(operator.attrgetter("matching_value")),
     "ITEM": _Field(operator.attrgetter("item_id", "number"), many=True),
     "SCHEDULE": _Field(operator.attrgetter("payment_schedule_id")),
     "ACCOUNT": _Field(operator.attrgetter("account_id")),
-    "INVOICE": _Field(operator.attrgetter("invoice_ids"), many=True),
+    "INVOICE": _Field(_invoice_ids, many=True),
     "METHOD": _Field(operator.attrgetter("method_id")),
     "METHOD_TYPE": _Field(operator.attrgetter("method_type")),
     "GATEWAY": _Field(operator.attrgetter("gateway_id")),

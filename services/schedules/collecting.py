@@ -6,12 +6,19 @@ attempt, so an attempt that is sent twice is charged once.
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field
 
 from events.money import Money
-from events.schedule import PaymentScheduleItemApplied, PaymentScheduleItemClaimed
+from events.schedule import (
+    PaymentScheduleItemApplied,
+    PaymentScheduleItemCanceled,
+    PaymentScheduleItemClaimed,
+    PaymentScheduleItemPassedOver,
+    PaymentScheduleItemQueued,
+)
 from events.shapes import ScheduleItemRef
 from services.accounts import account, payment_method
 from services.accounts.account import Account
@@ -20,7 +27,7 @@ from services.applications import application, guards, spreading
 from services.applications.application import Why
 from services.commands import Id, command
 from services.credits import writing_off
-from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Documents, Draft, Many, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
 from services.payments import asking
@@ -28,10 +35,12 @@ from services.payments import payment as payments
 from services.payments.asking import ApplyTo, Asked
 from services.payments.payment import Payment
 from services.retries import caps
+from services.runs import batch_run
+from services.runs.batch_run import PaymentBatchRun
 from services.schedules import following, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
-from services.schedules.schedule import Item, PaymentSchedule, method_id_of
+from services.schedules.schedule import Errand, Item, PaymentSchedule, method_id_of
 from services.tenants import tenant_settings
 
 EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
@@ -50,6 +59,8 @@ class CollectScheduleItem:
     attempt_no: Annotated[int, Field(ge=1)] | None = None
     """Where it is given and it is another attempt's turn already, nothing happens."""
     run_id: Id | None = None
+    """The run that it is for: what is in the way is then told as a fact, and the item stays as it is."""
+    run_page: Annotated[int, Field(ge=1)] | None = None
 
 
 @command("payments.payment_schedule.retry_application.v1")
@@ -63,6 +74,10 @@ class RetryApplication:
 def _needs(states: States, command: CollectScheduleItem, context: Context) -> Needs:
     yield from outcomes.whole(states, command.payment_schedule_id)
     yield account.needed(context)
+    if command.run_id:
+        yield Need(PaymentBatchRun, command.run_id)
+        yield Documents(context.account_id)
+        yield Many(PaymentSchedule, states.find_documents(context.account_id, PaymentSchedule))
     schedule = states.find(PaymentSchedule, command.payment_schedule_id)
     owner = states.find(Account, context.account_id)
     item = schedule.items.get(command.item_id) if schedule else None
@@ -79,8 +94,79 @@ def _needs(states: States, command: CollectScheduleItem, context: Context) -> Ne
 def collect(states: States, command: CollectScheduleItem, context: Context) -> Changes:
     schedule = schedules.of(states, command.payment_schedule_id, context)
     item = schedules.item_of(schedule, command.item_id)
+    if command.run_id is not None and command.run_page is not None:
+        return _for_run(states, command, schedule, item, context)
     if command.attempt_no is not None and item.attempts + 1 != command.attempt_no:
         return []
+    return _collected(states, command, schedule, item, context)
+
+
+def _for_run(
+    states: States, command: CollectScheduleItem, schedule: PaymentSchedule, item: Item, context: Context
+) -> Changes:
+    """Claim it for a run, have it wait for another of its account, or say why it is passed over.
+
+    A run takes an item once, whatever else is sent.
+    """
+    assert command.run_id
+    assert command.run_page
+    attempt_no = command.attempt_no or item.attempts + 1
+    errand = Errand(command.run_id, command.run_page, attempt_no)
+    if any(taken == errand for _, taken in item.errands):
+        return []
+    refusal = batch_run.refusal(states, command.run_id) or _not_its_turn(states, errand, item)
+    if refusal is not None:
+        return [_passed_over(command, refusal)]
+    if item.status == "CANCELED":
+        passing = _passing(command, "CANCELED_MEANWHILE", canceled=True)
+        return [Change(PaymentSchedule, command.payment_schedule_id, passing)]
+    try:
+        check_collectable(schedule, item)
+        if _account_is_busy(states, context):
+            if item.queued == errand:
+                return []
+            queued = PaymentScheduleItemQueued(command.item_id, *errand)
+            return [Change(PaymentSchedule, command.payment_schedule_id, queued)]
+        return _collected(states, command, schedule, item, context)
+    except Rejected as rejected:
+        return [_passed_over(command, rejected.code, rejected.message)]
+
+
+def _passed_over(command: CollectScheduleItem, code: str, message: str | None = None) -> Change:
+    return Change(PaymentSchedule, command.payment_schedule_id, _passing(command, code, message))
+
+
+def _passing(
+    command: CollectScheduleItem, code: str, message: str | None = None, *, canceled: bool = False
+) -> PaymentScheduleItemPassedOver:
+    assert command.run_id
+    assert command.run_page
+    return PaymentScheduleItemPassedOver(
+        command.item_id, command.run_id, command.run_page, code, message, canceled
+    )
+
+
+def _not_its_turn(states: States, errand: Errand, item: Item) -> str | None:
+    """It was due, and for this attempt, when it was selected; both may have changed since."""
+    if item.attempts + 1 != errand.attempt_no:
+        return "ATTEMPTED_MEANWHILE"
+    due_on = max(item.plan.target_processing_date, item.skipped_until or date.min)
+    return "NOT_DUE" if due_on > batch_run.created_of(states, errand.run_id).run_date else None
+
+
+def _account_is_busy(states: States, context: Context) -> bool:
+    """Two items of one account are never at a gateway at once (domain 3.2); one whose outcome is not known
+    holds up no other."""
+    return any(
+        item.status == "PROCESSING" and not item.unknown
+        for id in states.documents(context.account_id, PaymentSchedule)
+        for item in states.get(PaymentSchedule, id).items.values()
+    )
+
+
+def _collected(
+    states: States, command: CollectScheduleItem, schedule: PaymentSchedule, item: Item, context: Context
+) -> Changes:
     check_collectable(schedule, item)
     owner = account.of(states, context)
     account.check_collectable(owner, context)
@@ -88,8 +174,20 @@ def collect(states: States, command: CollectScheduleItem, context: Context) -> C
     draft = Draft(states, EVOLVE)
     if fits(draft, states, command.payment_schedule_id, command.item_id, context):
         method_id, cause = _meant(states, schedule, item, command.cause, context)
-        attempt = Attempt(command.payment_schedule_id, command.item_id, method_id, cause, command.run_id)
+        attempt = Attempt(
+            command.payment_schedule_id,
+            command.item_id,
+            method_id,
+            cause,
+            command.run_id,
+            command.run_page,
+        )
         begin(draft, states, attempt, context)
+    elif command.run_page:
+        facts = [change.fact for change in draft.changes if isinstance(change, Change)]
+        [why] = [fact.reason for fact in facts if isinstance(fact, PaymentScheduleItemCanceled)]
+        passing = _passing(command, why, canceled=True)
+        draft.record(PaymentSchedule, command.payment_schedule_id, passing)
     return draft.changes
 
 
@@ -153,6 +251,7 @@ class Attempt(NamedTuple):
     cause: str
     """RUN, RETRY or NOW."""
     run_id: str | None = None
+    run_page: int | None = None
 
 
 def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> None:
@@ -180,6 +279,7 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
         gateway_id=snapshot.gateway_id,
         cause=attempt.cause,
         run_id=attempt.run_id,
+        run_page=attempt.run_page,
     )
     draft.record(PaymentSchedule, attempt.payment_schedule_id, claimed)
     draft.changes += asking.ask(states, asked, context)

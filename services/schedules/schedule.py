@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from events.money import Money
 from events.retrying import RetryingEvent
@@ -26,8 +26,10 @@ from events.schedule import (
     PaymentScheduleItemChanged,
     PaymentScheduleItemClaimed,
     PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemPassedOver,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
+    PaymentScheduleItemQueued,
     PaymentScheduleItemReleased,
     PaymentScheduleItemResized,
     PaymentScheduleItemSkipped,
@@ -48,6 +50,14 @@ ENDED = frozenset({"APPLIED", "APPLY_FAILED", "CANCELED"})
 """A schedule is complete once each of its items is one of these."""
 
 
+class Errand(NamedTuple):
+    """A run's turn at an item: which run, on which of its pages, and which attempt it is to be."""
+
+    run_id: str
+    page_no: int
+    attempt_no: int
+
+
 @dataclass(slots=True)
 class Item:
     plan: ScheduleItem
@@ -66,6 +76,13 @@ class Item:
     skipped_until: date | None = None
     retry: Cycle = NONE_BEGUN
     """What follows its failures."""
+    queued: Errand | None = None
+    """It waits for another item of its account."""
+    errands: tuple[tuple[str, Errand], ...] = ()
+    """Of each payment that a run has claimed it for."""
+
+    def errand_of(self, payment_id: str) -> Errand | None:
+        return next((errand for id, errand in self.errands if id == payment_id), None)
 
     @property
     def live(self) -> int:
@@ -173,6 +190,14 @@ def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
     match event:
         case PaymentScheduleItemClaimed():
             item.status, item.payment_id, item.attempts = "PROCESSING", event.payment_id, event.attempt_no
+            item.queued = None
+            if event.run_id and event.run_page:
+                errand = Errand(event.run_id, event.run_page, event.attempt_no)
+                item.errands = (*item.errands, (event.payment_id, errand))
+        case PaymentScheduleItemQueued():
+            item.queued = Errand(event.run_id, event.run_page, event.attempt_no)
+        case PaymentScheduleItemPassedOver():
+            item.queued = None
         case PaymentScheduleItemOutcomeUnknown():
             item.unknown = True
         case PaymentScheduleItemProcessed():
@@ -186,7 +211,7 @@ def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
             item.status, item.unknown, item.payment_id = "FAILED", False, None
             item.processed = item.applied = 0
         case PaymentScheduleItemCanceled():
-            item.status, item.canceled = "CANCELED", event.canceled.amount_minor
+            item.status, item.canceled, item.queued = "CANCELED", event.canceled.amount_minor, None
         case _:
             raise AssertionError(event)
 

@@ -16,7 +16,7 @@ from events.access import AccessDenied
 from events.log import Recorded
 from events.mapper import decode
 from events.operations import ExceptionRaised
-from events.run import PaymentBatchRunCreated
+from events.run import PaymentBatchRunCreated, counters
 from events.scheduler import (
     PaymentSchedulerActivated,
     PaymentSchedulerCreated,
@@ -39,6 +39,8 @@ from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import ENDED, RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
+from services.runs.page import page_id
+from services.runs.tally import RunTally, report
 from services.schedulers.recurrence import firings
 from services.schedulers.scheduler import PaymentScheduler
 from services.schedules.schedule import PaymentSchedule
@@ -108,6 +110,48 @@ def _has_ended(state: Any) -> bool:
             return all(item.status != "PROCESSING" for item in state.items.values())
         case _:
             raise AssertionError(state)
+
+
+def runs_add_up(watch: Watch) -> None:
+    """A run that nobody stopped is over, its counters add up (B1 to B3), and say what became of each item."""
+    for run_id, run in watch.of["run"].items():
+        known = watch.of["runtally"].get(run_id) or RunTally()
+        told = counters(report(known))
+        parts = ("processed", "failed", "canceled", "skipped", "unknown", "unclaimed")
+        adds_up = told["filtered"] == sum(told[name] for name in parts) and min(told.values()) >= 0
+        paid = told["applied"] + told["apply_failed"] + told["awaiting_application"]
+        ended = run.status in ("COMPLETED", "CANCELED", "STOPPED", "FAILED")
+        if not adds_up or told["processed"] != paid or not ended or told["unknown"]:
+            raise Broken(f"the run {run_id} is {run.status}, and does not add up: {told}")
+        if run.status == "COMPLETED" and told["unclaimed"]:
+            raise Broken(f"the run {run_id} is over, and left something: {told}")
+        _as_items_are(watch, run_id, known, told)
+
+
+def _as_items_are(watch: Watch, run_id: str, known: RunTally, told: Mapping[str, int]) -> None:
+    """What a run knows of its items is what their schedules say, and each was frozen once."""
+    frozen, collected = set[str](), Counter[str]()
+    for number in range(1, known.pages + 1):
+        page = watch.of["runpage"][page_id(run_id, number)]
+        for item_id, item in page.items.items():
+            if item_id in frozen:
+                raise Broken(f"the run {run_id} has the item {item_id} twice")
+            frozen.add(item_id)
+            mine = watch.of["ps"][item.payment_schedule_id].items[item_id]
+            outcome = page.of(item_id).outcome
+            charged = [payment_id for payment_id, errand in mine.errands if errand.run_id == run_id]
+            if len(charged) > 1:
+                raise Broken(f"the run {run_id} has charged the item {item_id} twice: {charged}")
+            if bool(charged) != (outcome in CHARGED):
+                raise Broken(f"the run {run_id} takes the item {item_id} for {outcome}: {mine}")
+            if charged and charged[0] == mine.payment_id and outcome != mine.status:
+                raise Broken(f"the run {run_id} takes the item {item_id} for {outcome}: {mine}")
+            collected[item.amount.currency] += page.of(item_id).collected
+    if len(frozen) != told["filtered"] or collected != Counter({c: m[1] for c, m in known.money.items()}):
+        raise Broken(f"the run {run_id} counts other items than it has: {told}, {collected}")
+
+
+CHARGED = ("PROCESSED", "APPLIED", "APPLY_FAILED", "FAILED")
 
 
 def verdicts_are_true(memory: MemoryStore, sent: Iterable[UUID]) -> None:

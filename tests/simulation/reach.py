@@ -33,7 +33,7 @@ FAULTS = frozenset(
     "notification lost|notification told again|notification late|notification forged|"
     "notification of a stranger|notification asked for again|"
     "review decided|declined, then executed|executed, then said to be declined|"
-    "worker killed|relay killed|processes killed|gateway killed|projector killed".split("|")
+    "worker killed|relay killed|processes killed|selector killed|gateway killed|projector killed".split("|")
 )
 
 UNREACHED: dict[str, str] = {

@@ -30,6 +30,7 @@ from events.log import Recorded
 from events.mapper import decode
 from events.orchestration import RefundPlanMade
 from events.refund import RefundApproved
+from events.schedule import PaymentScheduleItemClaimed
 from services.credits.credit_memo import CreditMemo
 from services.decision import State
 from services.invoices.invoice import Invoice
@@ -121,6 +122,8 @@ class Watch:
             self._check_nothing_comes(state)
         if isinstance(fact, RefundApproved) and fact.by == state.requested_by:
             raise Broken(f"{fact.by} approved the refund that he asked for: {id}")
+        if isinstance(fact, PaymentScheduleItemClaimed) and fact.run_page:
+            self._check_alone(state.account_id, fact)
         before = getattr(state, "status", "")
         EVOLVE[cls](state, fact)
         state.version = event.version
@@ -144,6 +147,14 @@ class Watch:
             aims = {intended.invoice_id for intended in payment.intended}
             if payment.status in IN_FLIGHT and ro.original_invoice_id in aims:
                 raise Broken(f"planned {ro.orchestration_id} while {payment.payment_id} is on its way")
+
+    def _check_alone(self, account_id: str, claimed: PaymentScheduleItemClaimed) -> None:
+        """A run never has two items of an account at a gateway, nor one that somebody else has there."""
+        for schedule in self.of["ps"].values():
+            for item in schedule.items.values():
+                busy = item.status == "PROCESSING" and not item.unknown
+                if busy and schedule.account_id == account_id:
+                    raise Broken(f"{claimed} while {item.plan.item_id} is being collected")
 
     # -- at the end of every command
 

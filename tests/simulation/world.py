@@ -16,6 +16,7 @@ import orjson
 
 from events import ids
 from events.money import Money
+from projections.due import MemoryDue
 from projections.models import TABLES
 from projections.runner import ProjectionRunner
 from services.access.guarding import Guard
@@ -27,6 +28,7 @@ from services.messages import SEAL, Message, Topics
 from services.process_runner import ProcessRunner
 from services.refunds.refunding import IssueUnreferencedRefund
 from services.relay import Relay
+from services.selecting import Selector
 from services.signing_in.callers import Callers
 from services.signing_in.seals import Seals
 from services.store.protocol import StoreUnavailable
@@ -54,6 +56,7 @@ LEASE_SECONDS = 20.0
 WORKERS = 2
 RUNNERS = 2
 """Of processes: one works, and the other takes over when it is gone."""
+ROLES = ("relay", "processes", "selector", "gateway", "projector")
 HEEDLESS_EVERY = 3
 """Every so many seeds, the gateway knows no idempotency keys and refuses no refund."""
 RESTART_SECONDS = 0.5
@@ -118,6 +121,10 @@ class World:
         match name:
             case "relay":
                 return self._relay(holder).run()
+            case "processes":
+                return ProcessRunner(self.store, PROCESSES, SUBJECTS, self.clock, holder).run()
+            case "selector":
+                return Selector(self.store, MemoryDue(self.rows), self.clock, holder).run()
             case "gateway":
                 return self._gateway_worker(holder).run()
             case _:
@@ -199,6 +206,7 @@ class World:
     async def live(self) -> Told:
         names = [*(f"worker{n}" for n in range(WORKERS)), "relay", *(f"processes{n}" for n in range(RUNNERS))]
         names += ["gateway", "projector"]
+        names = [*(f"worker{n}" for n in range(WORKERS)), *ROLES]
         for name in names:
             self.start(name)
         for said in setup(self.bank):
@@ -384,6 +392,7 @@ class World:
         checks.schedulers_fired(log)
         checks.gateway_agrees(self.watch, log, self.bank)
         checks.payouts_add_up(self.watch)
+        checks.runs_add_up(self.watch)
         checks.projections_agree(log, self.rows.rows)
         self.told.events = len(log)
         self.told.faults.update(self.weather.happened)

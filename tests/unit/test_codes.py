@@ -73,7 +73,7 @@ from services.refunds.approving import ApproveRefund
 from services.refunds.lining import ApplyRefund
 from services.refunds.refund_outcomes import ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
-from services.runs.batch_run import StartPaymentBatchRun
+from services.runs.batch_run import StartPaymentBatchRun, StopPaymentBatchRun
 from services.tenants.exceptions import ResolveException
 from services.tenants.tenant_settings import ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer
@@ -307,6 +307,7 @@ WAYS: dict[str, Way] = {
     "AUTHORIZATION_EXISTS": lambda j: j.when(
         AuthorizePayment(ONE, "gw", j.time, j.card_a, authorization_id=held(j))
     ),
+    "RUN_NOT_FOUND": lambda j: j.when(StopPaymentBatchRun("none")),
     "RUN_EXISTS": lambda j: (j.when(RUN).then_accepted(), j.when(replace(RUN, is_retry=True))),
     "REFUND_EXISTS": lambda j: (
         j.pay("P", 10),

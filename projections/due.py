@@ -1,0 +1,157 @@
+"""What is due to be collected, in the order in which a run takes it: by date, the greatest first, by number.
+
+It is read page by page, each behind the last item of the one before: however many are due, a page costs
+the same.  The method is the one that would be used, as far as read models know it: the item's own, its
+schedule's, that of the account's default profile, or the account's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any, NamedTuple, Protocol
+
+from events.criteria import Due
+from projections.accounts import accounts, payment_methods
+from projections.folding import Rows
+from projections.rows import MemoryRows, PostgresRows
+from projections.schedules import payment_schedules, schedule_items
+
+
+class Cursor(NamedTuple):
+    """Behind which item a page begins."""
+
+    target_date: date
+    minus_amount: int
+    number: str
+
+    @classmethod
+    def of(cls, due: Due) -> Cursor:
+        return cls(due.target_date, -due.amount, due.number)
+
+    @classmethod
+    def parsed(cls, text: str) -> Cursor:
+        if not text:
+            return BEGINNING
+        day, minus_amount, number = text.split("|")
+        return cls(date.fromisoformat(day), int(minus_amount), number)
+
+    def __str__(self) -> str:
+        return f"{self.target_date.isoformat()}|{self.minus_amount}|{self.number}"
+
+
+BEGINNING = Cursor(date.min, -(2**62), "")
+
+_PAGE = """
+select i.item_id, i.payment_schedule_id, i.account_id, i.number, i.target_processing_date, i.requested,
+    i.currency, i.attempts, i.matching_value, m.method_id, m.type, m.gateway_id, {shares}
+from {s}.schedule_items i
+join {s}.payment_schedules s
+    on s.tenant_id = i.tenant_id and s.payment_schedule_id = i.payment_schedule_id and s.status = 'OPEN'
+left join {s}.accounts a on a.tenant_id = i.tenant_id and a.account_id = i.account_id
+left join {s}.payment_methods m on m.tenant_id = i.tenant_id and m.method_id = coalesce(
+    i.method_id,
+    s.default_method_id,
+    case when a.default_profile_id is not null then (
+        select p ->> 'saved_payment_method_id' from json_array_elements(a.billing_profiles) p
+        where p ->> 'profile_id' = a.default_profile_id
+    ) end,
+    a.default_method_id
+)
+where i.tenant_id = $1 and i.status = 'READY' and i.target_processing_date <= $2
+    and (i.skipped_until is null or i.skipped_until <= $2)
+    and i.target_processing_date >= $3
+    and (i.target_processing_date, -i.requested, i.number) > ($3, $4, $5)
+order by i.target_processing_date, -i.requested, i.number
+limit $6
+"""
+
+
+class DueItems(Protocol):
+    """Where items that are due are read from."""
+
+    async def reaches(self, position: int, seconds: float) -> bool:
+        """Whether what is read has reached a position of the log, in so much time at most."""
+        ...
+
+    async def page(
+        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
+    ) -> Sequence[Due]:
+        """The next in order; with the ids of their invoices where they are asked for."""
+        ...
+
+
+class StoredDue:
+    def __init__(self, rows: PostgresRows) -> None:
+        self._rows = rows
+
+    async def reaches(self, position: int, seconds: float) -> bool:
+        return await self._rows.wait_for(position, seconds)
+
+    async def page(
+        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
+    ) -> Sequence[Due]:
+        schema = await self._rows.active()
+        shares = "i.shares" if invoices else "null as shares"
+        sql = _PAGE.replace("{s}", schema).replace("{shares}", shares)
+        found = await self._rows.pool.fetch(sql, tenant, run_date, *after, limit)
+        if invoices:
+            return [Due._make((*row[:-1], _invoices(row[-1] or ()))) for row in map(tuple, found)]
+        return [Due._make(row) for row in map(tuple, found)]
+
+
+def _invoices(shares: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(share["invoice_id"] for share in shares)
+
+
+class MemoryDue:
+    """The same of read models in memory."""
+
+    def __init__(self, rows: MemoryRows) -> None:
+        self._rows = rows
+
+    async def reaches(self, position: int, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                while await self._rows.position("memory") < position:
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            return False
+        return True
+
+    async def page(
+        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
+    ) -> Sequence[Due]:
+        rows = self._rows.rows
+        found = [
+            _due(rows, tenant, item)
+            for item in rows.get(schedule_items, {}).values()
+            if item["tenant_id"] == tenant and _is_due(rows, item, run_date)
+        ]
+        return sorted((due for due in found if Cursor.of(due) > after), key=Cursor.of)[:limit]
+
+
+def _is_due(rows: Rows, item: Mapping[str, Any], run_date: date) -> bool:
+    schedule = rows[payment_schedules][item["tenant_id"], item["payment_schedule_id"]]
+    if (schedule["status"], item["status"]) != ("OPEN", "READY"):
+        return False
+    return max(item["target_processing_date"], item["skipped_until"] or date.min) <= run_date
+
+
+def _due(rows: Rows, tenant: str, item: Mapping[str, Any]) -> Due:
+    schedule = rows[payment_schedules][tenant, item["payment_schedule_id"]]
+    owner = rows.get(accounts, {}).get((tenant, item["account_id"]), {})
+    wanted = item["method_id"] or schedule["default_method_id"] or _by_default(owner)
+    method = rows.get(payment_methods, {}).get((tenant, wanted), {})
+    names = "item_id payment_schedule_id account_id number target_processing_date requested currency attempts"
+    known = (item[name] for name in (*names.split(), "matching_value"))
+    used = (method.get(name) for name in ("method_id", "type", "gateway_id"))
+    return Due._make((*known, *used, _invoices(item["shares"] or ())))
+
+
+def _by_default(owner: Mapping[str, Any]) -> str | None:
+    for profile in owner.get("billing_profiles") or ():
+        if profile["profile_id"] == owner["default_profile_id"] and profile["saved_payment_method_id"]:
+            return profile["saved_payment_method_id"]
+    return owner.get("default_method_id")

@@ -1,0 +1,221 @@
+"""Runs are selected here: what is due is read from the read models, and sent to the run page by page.
+
+Read models are read where they have reached the run's own start, so that an item or a method of a second
+ago counts.  A page that was sent is in the outbox; who begins anew goes on where the run itself stands, so
+a crash loses and doubles nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from hashlib import sha256
+from typing import NamedTuple
+from uuid import UUID
+
+import orjson
+
+from events import ids
+from events.catalog import TOPICS
+from events.criteria import Due
+from events.log import Recorded
+from events.mapper import decode
+from events.money import Money
+from events.run import PaymentBatchRunCreated, PaymentBatchRunResumed, RunItem
+from projections.due import BEGINNING, Cursor, DueItems
+from services.clock import Clock
+from services.commands import TYPES, Actor, encode
+from services.lease import Lease
+from services.runs import batch_run, tally
+from services.runs.batch_run import GOING, FailPaymentBatchRun, PaymentBatchRun, home_of
+from services.runs.criteria import matching
+from services.runs.page import ITEMS_MAX
+from services.runs.selecting import SelectRunItems
+from services.runs.tally import RunTally
+from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
+
+NAME = "runs"
+BEGINNINGS = (TOPICS[PaymentBatchRunCreated], TOPICS[PaymentBatchRunResumed])
+SPAN = 5_000
+READ_MAX = 4 * ITEMS_MAX
+"""Items read at a time: where few match, a page is gathered of many."""
+PAGES_AHEAD = 8
+"""Sent and not decided: a run of any length is selected with bounded memory."""
+PAUSE_SECONDS = 1.0
+BEHIND_SECONDS = 60.0
+"""Read models that are not there by then fail the run; it may be resumed."""
+ACTOR = Actor("SYSTEM", "runs")
+
+
+class Page(NamedTuple):
+    """Items of a run, in its order."""
+
+    items: tuple[Due, ...]
+    after: Cursor
+    cursor: Cursor
+    last: bool
+
+
+async def pages(
+    due: DueItems, tenant: str, run: PaymentBatchRunCreated, after: Cursor = BEGINNING, taken: int = 0
+) -> AsyncIterator[Page]:
+    """What a run takes, behind an item and so many that it took before; the last page may be empty."""
+    test = matching(run.criteria)
+    invoices = any(
+        each.field == "INVOICE" for group in (run.criteria, *run.criteria.groups) for each in group.criteria
+    )
+    left = run.max_items - taken if run.max_items else None
+    held, read, begin = list[Due](), after, after
+    ended = left is not None and left <= 0
+    reading = asyncio.ensure_future(due.page(tenant, run.run_date, read, READ_MAX, invoices=invoices))
+    try:
+        while not ended:
+            found = await reading
+            ended = len(found) < READ_MAX
+            if found:
+                read = Cursor.of(found[-1])
+            if not ended:  # the next are read while these are looked at
+                reading = asyncio.ensure_future(
+                    due.page(tenant, run.run_date, read, READ_MAX, invoices=invoices)
+                )
+            held += filter(test, found)
+            if left is not None and len(held) >= left:
+                held, ended = held[:left], True
+            while len(held) > ITEMS_MAX:
+                items, held = tuple(held[:ITEMS_MAX]), held[ITEMS_MAX:]
+                left = None if left is None else left - len(items)
+                yield Page(items, begin, Cursor.of(items[-1]), last=False)
+                begin = Cursor.of(items[-1])
+        yield Page(tuple(held), begin, Cursor.of(held[-1]) if held else begin, last=True)
+    finally:
+        reading.cancel()
+
+
+class _Refused(Exception):
+    """A page cannot be decided."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code, self.message = code, message
+
+
+class Selector:
+    """One at a time, by lease: it hears of runs that began, or were resumed, and selects for them."""
+
+    def __init__(self, store: Store, due: DueItems, clock: Clock, holder: str) -> None:
+        self._store, self._due, self._clock = store, due, clock
+        self.lease = Lease(store, NAME, holder, clock)
+
+    async def run(self) -> None:
+        """Select for whatever begins; runs until cancelled."""
+        async for _ in self._store.wakeups():
+            try:
+                while await self.step() >= SPAN:
+                    pass
+            except (StoreUnavailable, TrackingMoved, OSError):
+                await asyncio.sleep(PAUSE_SECONDS)
+
+    async def step(self) -> int:
+        """Select for the runs that begin next; how many events were passed."""
+        if not await self.lease.held():
+            return 0
+        after = await self._store.tracking(NAME)
+        reached, events = await self._store.read_topics(after, SPAN, BEGINNINGS)
+        if reached > after:
+            selected = await asyncio.gather(*map(self._select, events), return_exceptions=True)
+            for failure in filter(None, selected):
+                raise failure
+            await self._store.commit(Batch(tracking=[Tracking(NAME, after, reached)]))
+        return reached - after
+
+    async def _select(self, event: Recorded) -> None:
+        tenant, _, run_id = ids.parts(event.stream)
+        if not await self._due.reaches(event.position, BEHIND_SECONDS):
+            message = f"the read models have not reached the position {event.position} yet"
+            await self._send(tenant, run_id, FailPaymentBatchRun(run_id, "READ_MODEL_BEHIND", message), event)
+            return
+        try:
+            while True:
+                run, known = await self._states(tenant, run_id)
+                if run.status not in GOING or run.selected:
+                    return
+                assert run.created
+                await self._send_pages(tenant, run.created, known, event)
+        except _Refused as why:
+            await self._send(tenant, run_id, FailPaymentBatchRun(run_id, why.code, why.message), event)
+
+    async def _send_pages(
+        self, tenant: str, run: PaymentBatchRunCreated, known: RunTally, event: Recorded
+    ) -> None:
+        """From where the run stands to its end; or until somebody else has sent another page."""
+        page_no, sent = known.pages, list[UUID]()
+        after, taken = Cursor.parsed(known.cursor), known.filtered
+        cursor = known.cursor
+        async for page in pages(self._due, tenant, run, after, taken):
+            page_no += 1
+            select = SelectRunItems(
+                run.run_id,
+                page_no,
+                cursor,
+                str(page.cursor) if page.items else cursor,
+                tuple(map(frozen, page.items)),
+                page.last,
+                event.position,
+            )
+            cursor = select.cursor
+            sent.append(await self._send(tenant, run.run_id, select, event))
+            if len(sent) >= PAGES_AHEAD or page.last:
+                if not await self._all_advanced(sent):
+                    return
+                sent.clear()
+
+    async def _all_advanced(self, command_ids: Sequence[UUID]) -> bool:
+        """Wait until they are decided; whether each changed something."""
+        async for _ in self._store.wakeups():
+            await self.lease.held()
+            verdicts = (await self._store.verdicts(command_ids)).values()
+            outcomes = [orjson.loads(verdict.outcome) for verdict in verdicts]
+            for outcome in outcomes:
+                if "code" in outcome:
+                    raise _Refused(outcome["code"], outcome["message"])
+            if len(outcomes) == len(set(command_ids)):
+                return all(outcome["streams"] for outcome in outcomes)
+        raise AssertionError("a store wakes whoever waits for it")
+
+    async def _states(self, tenant: str, run_id: str) -> tuple[PaymentBatchRun, RunTally]:
+        run, known = PaymentBatchRun(), RunTally()
+        for event in await self._store.read_stream(ids.stream(tenant, run.KIND, run_id)):
+            batch_run.evolve(run, decode(event.topic, event.data))
+        for event in await self._store.read_stream(ids.stream(tenant, known.KIND, run_id)):
+            tally.evolve(known, decode(event.topic, event.data))
+        return run, known
+
+    async def _send(self, tenant: str, run_id: str, command: object, event: Recorded) -> UUID:
+        """Into the outbox, under an identity that follows from its content."""
+        key = f"runs:{run_id}:{event.position}:{_digest(command)}"
+        type, body = encode(
+            command, tenant=tenant, account_id=home_of(run_id), actor=ACTOR, idempotency_key=key
+        )
+        command_id = ids.command_id(tenant, TYPES[command.__class__], key)
+        meta = orjson.dumps({"correlation_id": run_id, "causation_id": event.event_id})
+        home = ids.home(tenant, home_of(run_id))
+        row = OutboxCommand(command_id, home, type, body, meta, self._clock.now())
+        await self._store.commit(Batch(outbox=[row]))
+        return command_id
+
+
+def _digest(command: object) -> str:
+    return sha256(orjson.dumps(command)).hexdigest()[:16]
+
+
+def frozen(due: Due) -> RunItem:
+    return RunItem(
+        due.item_id,
+        due.payment_schedule_id,
+        due.account_id,
+        due.number,
+        Money(due.amount, due.currency),
+        due.attempts + 1,
+        due.gateway_id or "",
+        due.method_id,
+    )

@@ -1,0 +1,56 @@
+"""A batch run over HTTP: what was due a second ago is collected, counted, and told item by item."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from tests.e2e.test_http_journey import Shop, shop, usd  # noqa: F401 - `shop` is the fixture
+
+
+def until(shop: Shop, run_id: str, status: str) -> dict[str, Any]:  # noqa: F811
+    """The run, once it has a status."""
+    deadline = time.monotonic() + 30
+    while True:
+        runs = shop.get("payment-batch-runs")["items"]
+        found = [run for run in runs if (run["run_id"], run["status"]) == (run_id, status)]
+        if found:
+            return found[0]
+        assert time.monotonic() < deadline, runs
+        time.sleep(0.05)
+
+
+def start(shop: Shop, run_id: str, **more: Any) -> None:  # noqa: F811
+    """Of all that will ever be due."""
+    data = {"run_id": run_id, "run_date": "2099-01-01", **more}
+    shop.tender.accepted("payment_batch_run.start", data, shop.tenant, f"~run/{run_id}")
+
+
+def test_what_is_due_is_collected_by_a_run(shop: Shop) -> None:  # noqa: F811
+    """Its default method and its last item are of the moment before."""
+    invoices = [shop.invoice_id(shop.post("INV-1", 10_000))]
+    shop.accepted("account.set_default_payment_method", {"method_id": shop.card("tok_ok")})
+    invoices.append(shop.invoice_id(shop.post("INV-2", 2_500)))
+    dollars = {"field": "CURRENCY", "op": "EQUALS", "values": ["USD"]}
+    start(shop, "R", criteria={"match_type": "MATCH_ALL", "criteria": [dollars]})
+    run = until(shop, "R", "COMPLETED")
+    told = {name: run[name] for name in ("filtered", "processed", "applied", "unclaimed", "success_percent")}
+    assert told == {"filtered": 2, "processed": 2, "applied": 2, "unclaimed": 0, "success_percent": 100}
+    assert run["money"] == [{"requested": usd(12_500), "collected": usd(12_500), "applied": usd(12_500)}]
+    items = shop.get("payment-batch-run-items?run_id=R&sort=place")["items"]
+    assert [(item["place"], item["outcome"], item["applied"]) for item in items] == [
+        (1, "APPLIED", usd(10_000)),
+        (2, "APPLIED", usd(2_500)),
+    ]
+    slowest = shop.get("payment-batch-run-items?run_id=R&sort=-milliseconds&limit=1")["items"]
+    assert slowest[0]["milliseconds"] > 0
+    statuses = {shop.get(f"invoices/{invoice}")["settlement_status"] for invoice in invoices}
+    assert statuses == {"SETTLED"}
+    assert shop.get("payment-batch-runs/R", as_of=run["started_at"])["status"] == "NEW"
+
+
+def test_a_run_of_nothing_is_over_at_once_and_an_unknown_one_is_not_found(shop: Shop) -> None:  # noqa: F811
+    start(shop, "R", is_retry=False, max_items=3, comments="nothing yet")
+    assert until(shop, "R", "COMPLETED")["filtered"] == 0
+    stop = shop.tender.send("payment_batch_run.stop", {"run_id": "none"}, shop.tenant, "~run/none")
+    assert (stop.status_code, stop.json()["code"]) == (404, "RUN_NOT_FOUND")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
 from events.criteria import Due
@@ -41,6 +41,20 @@ class Cursor(NamedTuple):
         return f"{self.target_date.isoformat()}|{self.minus_amount}|{self.number}"
 
 
+_READY = "i.status = 'READY'"
+_TO_BE_RETRIED = "i.status = 'FAILED' and i.next_retry_at <= $7"
+
+
+class Wanted(NamedTuple):
+    """What is asked for: what is ready on a day, or what failed and is to be tried again by an instant."""
+
+    tenant: str
+    run_date: date
+    retried_by: datetime | None = None
+    invoices: bool = False
+    """With the ids of their invoices."""
+
+
 BEGINNING = Cursor(date.min, -(2**62), "")
 
 _PAGE = """
@@ -51,7 +65,7 @@ join {s}.payment_schedules s
     on s.tenant_id = i.tenant_id and s.payment_schedule_id = i.payment_schedule_id and s.status = 'OPEN'
 left join {s}.accounts a on a.tenant_id = i.tenant_id and a.account_id = i.account_id
 left join {s}.payment_methods m on m.tenant_id = i.tenant_id and m.method_id = coalesce(
-    i.method_id,
+    {planned}i.method_id,
     s.default_method_id,
     case when a.default_profile_id is not null then (
         select p ->> 'saved_payment_method_id' from json_array_elements(a.billing_profiles) p
@@ -59,7 +73,7 @@ left join {s}.payment_methods m on m.tenant_id = i.tenant_id and m.method_id = c
     ) end,
     a.default_method_id
 )
-where i.tenant_id = $1 and i.status = 'READY' and i.target_processing_date <= $2
+where i.tenant_id = $1 and {ready} and i.target_processing_date <= $2
     and (i.skipped_until is null or i.skipped_until <= $2)
     and i.target_processing_date >= $3
     and (i.target_processing_date, -i.requested, i.number) > ($3, $4, $5)
@@ -75,10 +89,8 @@ class DueItems(Protocol):
         """Whether what is read has reached a position of the log, in so much time at most."""
         ...
 
-    async def page(
-        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
-    ) -> Sequence[Due]:
-        """The next in order; with the ids of their invoices where they are asked for."""
+    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
+        """The next in order."""
         ...
 
 
@@ -89,16 +101,26 @@ class StoredDue:
     async def reaches(self, position: int, seconds: float) -> bool:
         return await self._rows.wait_for(position, seconds)
 
-    async def page(
-        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
-    ) -> Sequence[Due]:
-        schema = await self._rows.active()
-        shares = "i.shares" if invoices else "null as shares"
-        sql = _PAGE.replace("{s}", schema).replace("{shares}", shares)
-        found = await self._rows.pool.fetch(sql, tenant, run_date, *after, limit)
-        if invoices:
+    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
+        sql, values = _page(await self._rows.active(), wanted, after, limit)
+        found = await self._rows.pool.fetch(sql, *values)
+        if wanted.invoices:
             return [Due._make((*row[:-1], _invoices(row[-1] or ()))) for row in map(tuple, found)]
         return [Due._make(row) for row in map(tuple, found)]
+
+
+def _page(schema: str, wanted: Wanted, after: Cursor, limit: int) -> tuple[str, list[Any]]:
+    parts = {
+        "{s}": schema,
+        "{shares}": "i.shares" if wanted.invoices else "null as shares",
+        "{ready}": _TO_BE_RETRIED if wanted.retried_by else _READY,
+        "{planned}": "i.retry_method_id, " if wanted.retried_by else "",
+    }
+    sql = _PAGE
+    for name, part in parts.items():
+        sql = sql.replace(name, part)
+    values = [wanted.tenant, wanted.run_date, *after, limit]
+    return sql, [*values, wanted.retried_by] if wanted.retried_by else values
 
 
 def _invoices(shares: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -120,30 +142,37 @@ class MemoryDue:
             return False
         return True
 
-    async def page(
-        self, tenant: str, run_date: date, after: Cursor, limit: int, *, invoices: bool
-    ) -> Sequence[Due]:
+    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
         rows = self._rows.rows
         found = [
-            _due(rows, tenant, item)
+            _due(rows, wanted, item)
             for item in rows.get(schedule_items, {}).values()
-            if item["tenant_id"] == tenant and _is_due(rows, item, run_date)
+            if item["tenant_id"] == wanted.tenant and _is_due(rows, item, wanted)
         ]
         return sorted((due for due in found if Cursor.of(due) > after), key=Cursor.of)[:limit]
 
 
-def _is_due(rows: Rows, item: Mapping[str, Any], run_date: date) -> bool:
+def _is_due(rows: Rows, item: Mapping[str, Any], wanted: Wanted) -> bool:
     schedule = rows[payment_schedules][item["tenant_id"], item["payment_schedule_id"]]
-    if (schedule["status"], item["status"]) != ("OPEN", "READY"):
+    if schedule["status"] != "OPEN" or not _is_ready(item, wanted):
         return False
-    return max(item["target_processing_date"], item["skipped_until"] or date.min) <= run_date
+    return max(item["target_processing_date"], item["skipped_until"] or date.min) <= wanted.run_date
 
 
-def _due(rows: Rows, tenant: str, item: Mapping[str, Any]) -> Due:
+def _is_ready(item: Mapping[str, Any], wanted: Wanted) -> bool:
+    if wanted.retried_by is None:
+        return item["status"] == "READY"
+    at = item["next_retry_at"]
+    return item["status"] == "FAILED" and at is not None and at <= wanted.retried_by
+
+
+def _due(rows: Rows, wanted: Wanted, item: Mapping[str, Any]) -> Due:
+    tenant = wanted.tenant
     schedule = rows[payment_schedules][tenant, item["payment_schedule_id"]]
     owner = rows.get(accounts, {}).get((tenant, item["account_id"]), {})
-    wanted = item["method_id"] or schedule["default_method_id"] or _by_default(owner)
-    method = rows.get(payment_methods, {}).get((tenant, wanted), {})
+    planned = item["retry_method_id"] if wanted.retried_by else None
+    method_id = planned or item["method_id"] or schedule["default_method_id"] or _by_default(owner)
+    method = rows.get(payment_methods, {}).get((tenant, method_id), {})
     names = "item_id payment_schedule_id account_id number target_processing_date requested currency attempts"
     known = (item[name] for name in (*names.split(), "matching_value"))
     used = (method.get(name) for name in ("method_id", "type", "gateway_id"))

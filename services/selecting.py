@@ -22,7 +22,7 @@ from events.log import Recorded
 from events.mapper import decode
 from events.money import Money
 from events.run import PaymentBatchRunCreated, PaymentBatchRunResumed, RunItem
-from projections.due import BEGINNING, Cursor, DueItems
+from projections.due import BEGINNING, Cursor, DueItems, Wanted
 from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.lease import Lease
@@ -64,10 +64,11 @@ async def pages(
     invoices = any(
         each.field == "INVOICE" for group in (run.criteria, *run.criteria.groups) for each in group.criteria
     )
+    wanted = Wanted(tenant, run.run_date, run.created_at if run.is_retry else None, invoices)
     left = run.max_items - taken if run.max_items else None
     held, read, begin = list[Due](), after, after
     ended = left is not None and left <= 0
-    reading = asyncio.ensure_future(due.page(tenant, run.run_date, read, READ_MAX, invoices=invoices))
+    reading = _begun(due, wanted, read)
     try:
         while not ended:
             found = await reading
@@ -75,9 +76,7 @@ async def pages(
             if found:
                 read = Cursor.of(found[-1])
             if not ended:  # the next are read while these are looked at
-                reading = asyncio.ensure_future(
-                    due.page(tenant, run.run_date, read, READ_MAX, invoices=invoices)
-                )
+                reading = _begun(due, wanted, read)
             held += filter(test, found)
             if left is not None and len(held) >= left:
                 held, ended = held[:left], True
@@ -89,6 +88,13 @@ async def pages(
         yield Page(tuple(held), begin, Cursor.of(held[-1]) if held else begin, last=True)
     finally:
         reading.cancel()
+
+
+def _begun(due: DueItems, wanted: Wanted, after: Cursor) -> asyncio.Future[Sequence[Due]]:
+    """Read the next; if nobody asks for them any more, nobody asks why they could not be read."""
+    reading = asyncio.ensure_future(due.page(wanted, after, READ_MAX))
+    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return reading
 
 
 class _Refused(Exception):

@@ -29,8 +29,9 @@ def start_run(users: Users, account: str) -> Said:
     pounds = Criteria(criteria=(Criterion("CURRENCY", "EQUALS", ("GBP",)),))
     criteria = chosen.choice((Criteria(), Criteria(), pounds))
     run_date = DAY + timedelta(days=chosen.randint(0, 90))
-    limit = chosen.choice((None, None, 2))
-    return _said(users, StartPaymentBatchRun(f"B{number}", run_date, criteria, max_items=limit))
+    limit, again = chosen.choice((None, None, 2)), chosen.random() < 0.2
+    run = StartPaymentBatchRun(f"B{number}", run_date, criteria, max_items=limit, is_retry=again)
+    return _said(users, run)
 
 
 def _run(users: Users, *statuses: str) -> str | None:

@@ -21,10 +21,12 @@ from events.run import (
     RunReport,
     counters,
 )
+from events.schedule import PaymentScheduleItemClaimed
 from services.accounts.account import PlacePaymentHold
 from services.accounts.method_choice import ClearDefaultPaymentMethod
 from services.processes.collecting import merge
 from services.processes.process import Send
+from services.retries.defining import ActivateRetryRuleSet, CreateRetryRuleSet, SetDefaultRetryRuleSet
 from services.runs import tally as tallies
 from services.runs.batch_run import FailPaymentBatchRun, PaymentBatchRun, StopPaymentBatchRun
 from services.runs.page import RunPage, page_id
@@ -39,7 +41,9 @@ from services.runs.selecting import SelectRunItems
 from services.runs.tally import LANE_OPEN_MAX, Known, Recount, RunTally, releasable, report
 from services.schedules.collecting import CollectScheduleItem
 from services.schedules.items import SkipScheduleItem
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import SOFT, SUCCESS
+from tests.retrying import fixed
 from tests.runs import DAY, Collection
 from tests.spec import NOW
 
@@ -176,6 +180,35 @@ def test_money_is_applied_at_the_level_that_the_tenant_chose(level: str) -> None
     j.run_processes()
     assert j.counters() == {"filtered": 1, "processed": 1, "applied": 1}
     assert j.invoice("A").level == level
+
+
+def test_a_retry_run_takes_what_is_to_be_tried_again_by_now() -> None:
+    j = Collection()
+    j.when(CreateRetryRuleSet("Set", fixed(2, "HOURS", 3), "set")).then_accepted()
+    j.when(ActivateRetryRuleSet("set")).then_accepted()
+    j.when(SetDefaultRetryRuleSet("set")).then_accepted()
+    j.when(ChangeTenantSettings({"retry_failed_payments": True})).then_accepted()
+    [schedule] = j.owes("A", "1.00")
+    j.start()
+    j.run_processes()
+    j.told("A", SOFT)
+    j.run_processes()
+    assert (j.counters(), j.item(schedule).status) == ({"filtered": 1, "failed": 1}, "FAILED")
+    j.start("EARLY", is_retry=True)
+    assert (j.status("EARLY"), j.counters("EARLY")) == ("COMPLETED", {})
+    j.at(timedelta(hours=2))
+    j.start("READY")
+    assert (j.status("READY"), j.counters("READY")) == ("COMPLETED", {})
+    j.start("LATER", is_retry=True)
+    j.run_processes()
+    claimed = [fact for fact in j.all_facts() if isinstance(fact, PaymentScheduleItemClaimed)][-1]
+    assert (claimed.cause, claimed.run_id, claimed.attempt_no) == ("RETRY", "LATER", 2)
+    j.run_due()  # the timer of the retry itself finds that it is being made
+    j.told("A", SUCCESS)
+    j.run_processes()
+    assert charged(j) == ["A", "A"]
+    assert j.counters("LATER") == {"filtered": 1, "processed": 1, "applied": 1}
+    assert j.counters() == {"filtered": 1, "failed": 1}
 
 
 # -- stopped, resumed, canceled, failed

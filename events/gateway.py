@@ -13,7 +13,7 @@ class Capabilities:
     """What a provider can do (domain 2.3); operations that it lacks are refused before any call."""
 
     operations: tuple[str, ...]
-    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE."""
+    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE, VERIFY."""
     idempotency: bool = True
     idempotency_key_hours: int = 24
     query_by_reference: bool = True

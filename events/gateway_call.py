@@ -7,16 +7,25 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.enhanced import EnhancedData
+from events.frozen import frozen
 from events.money import Money
 from events.shapes import Method, Outcome
 
 
-@fact("gateway_call.planned.v1")
+@frozen
+class MicroDeposits:
+    """What the holder of a bank account saw on his statement."""
+
+    amounts_minor: tuple[int, ...] = ()
+    descriptor_code: str | None = None
+
+
+@fact("gateway_call.planned.v2")
 class GatewayCallPlanned:
     operation: str
-    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND or TOKENIZE."""
+    """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE or VERIFY."""
     idempotency_key: str
     """`{tenant}:{operation}:{origin}:{attempt_no}`, or its SHA-256 in hex beyond 64 characters."""
     attempt_no: int
@@ -33,7 +42,7 @@ class GatewayCallPlanned:
     authorization_ref: str | None = None
     """The gateway's reference of the authorization that a capture or a reversal builds on."""
     payment_ref: str | None = None
-    """The gateway's reference of the payment that a refund or a void gives back."""
+    """The gateway's reference of the payment that a refund or a void gives back, or of what is verified."""
     original_amount: Money | None = None
     already_refunded: Money | None = None
     final_capture: bool = False
@@ -43,6 +52,13 @@ class GatewayCallPlanned:
     is_first_in_series: bool = False
     enhanced: EnhancedData | None = None
     """Level 2 and Level 3 data, already checked against what the gateway takes."""
+    micro_deposits: MicroDeposits | None = None
+
+
+@upcasts("gateway_call.planned.v1", to="gateway_call.planned.v2")
+def nothing_was_verified(fact: dict[str, object]) -> dict[str, object]:
+    """Version 1 knew no verification of bank accounts."""
+    return fact
 
 
 @fact("gateway_call.succeeded.v1")

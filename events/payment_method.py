@@ -196,6 +196,25 @@ class PaymentMethodErrored:
     raw_code: str | None
 
 
+@fact("payment_method.verification_requested.v1")
+class PaymentMethodVerificationRequested:
+    """Its holder has said what the micro-deposits were; the gateway compares."""
+
+    attempt_no: int
+    gateway_idempotency_key: str
+    requested_at: datetime
+
+
+@fact("payment_method.verification_failed.v1")
+class PaymentMethodVerificationFailed:
+    """They were others."""
+
+    attempt_no: int
+    attempts_left: int
+    raw_code: str | None = None
+    category: str | None = None
+
+
 @fact("payment_method.shared.v1")
 class PaymentMethodShared:
     """Whether the account's other contacts, and its default, may use a contact's method."""
@@ -278,6 +297,8 @@ PaymentMethodEvent = (
     | PaymentMethodTokenizationFailed
     | PaymentMethodActivated
     | PaymentMethodErrored
+    | PaymentMethodVerificationRequested
+    | PaymentMethodVerificationFailed
     | PaymentMethodShared
     | MandateRecorded
     | MandateRevoked

@@ -10,6 +10,7 @@ from services.accounts import (
     method_details,
     payment_method,
     tokenizing,
+    verifying,
 )
 from services.applications import allocating, applying, auto_applying, rule_applying
 from services.authorizations import authorizing
@@ -49,7 +50,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         payment_method.SavedMethod,
         payment_method.evolve,
-        (*payment_method.RULES, *tokenizing.RULES, *method_details.RULES),
+        (*payment_method.RULES, *tokenizing.RULES, *verifying.RULES, *method_details.RULES),
     ),
     Subject(
         token_migration.TokenMigrationJob,

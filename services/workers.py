@@ -20,6 +20,7 @@ from typing import NamedTuple
 import orjson
 
 from events import ids
+from events.catalog import TOPICS
 from events.gateway_call import GatewayCallPlanned
 from events.mapper import decode
 from events.shapes import Outcome
@@ -226,7 +227,7 @@ class GatewayWorker:
 
     async def _work(self, leased: Leased, queue: Queue) -> None:
         work, lane = leased.work, queue.lane
-        planned = decode("gateway_call.planned.v1", work.request)
+        planned = decode(TOPICS[GatewayCallPlanned], work.request)
         tenant = work.home.partition("/")[0]
         signal: Signal | None = None
         try:

@@ -28,7 +28,17 @@ from gateways.protocol import RESULT_CODES, Gateway, Notification
 
 CONNECT_MS, READ_MS = 2_000, 5_000
 REFUSED = ("Decline", "PermanentFail", "ValidationError")
-OPERATIONS = ("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND", "TOKENIZE")
+OPERATIONS = (
+    "AUTHORIZE",
+    "CAPTURE",
+    "SALE",
+    "REVERSE",
+    "VOID",
+    "REFUND",
+    "UNREFERENCED_REFUND",
+    "TOKENIZE",
+    "VERIFY",
+)
 
 
 @dataclass

@@ -22,6 +22,8 @@ SETTLE_SECONDS = 2.0
 """How long an acknowledged operation stays pending."""
 REVERSE_SECONDS = 2.0
 AUTHORIZATION_DAYS = 7
+DEPOSITS, DESCRIPTOR_CODE = (32, 45), "SM11AA"
+"""What every bank account was sent, as with Stripe's test accounts."""
 
 
 @dataclass
@@ -233,6 +235,8 @@ class Simulator:
     def _refusal(self, request: Mapping[str, Any]) -> str:
         """Never more captured than is held, and never more given back than was taken."""
         operation, of = request["operation"], request.get("of") or ""
+        if operation == "VERIFY":
+            return self._mismatch(request, of)
         if operation in ("SALE", "AUTHORIZE", "UNREFERENCED_REFUND", "TOKENIZE"):
             return ""
         base = self.entries.get(self._by_ref.get(of, ""))
@@ -242,6 +246,17 @@ class Simulator:
             return "currency_not_supported"
         used = sum(e.amount_minor for e in self.entries.values() if e.of == of and _counts(e))
         return "amount_too_large" if used + request["amount_minor"] > base.amount_minor else ""
+
+    def _mismatch(self, request: Mapping[str, Any], of: str) -> str:
+        """Micro-deposits are these, of whatever was saved and waits for them."""
+        base = self.entries.get(self._by_ref.get(of, ""))
+        if base is None or base.operation != "TOKENIZE":
+            return "no_such_charge"
+        if code := request.get("descriptor_code"):
+            right = code == DESCRIPTOR_CODE
+            return "" if right else "payment_method_microdeposit_verification_descriptor_code_mismatch"
+        right = sorted(request.get("amounts") or ()) == sorted(DEPOSITS)
+        return "" if right else "payment_method_microdeposit_verification_amounts_mismatch"
 
     def _let_time_pass(self, entry: Entry, now: datetime) -> None:
         if entry.status.startswith("PENDING") and now >= _changes_at(entry):

@@ -24,6 +24,7 @@ CAPABILITIES = Capabilities(
         "REFUND",
         "UNREFERENCED_REFUND",
         "TOKENIZE",
+        "VERIFY",
     ),
     idempotency=True,
     idempotency_key_hours=720,
@@ -44,7 +45,15 @@ def to_request(planned: GatewayCallPlanned) -> dict[str, Any]:
         "token": planned.method.token_ref if planned.method else None,
         "of": planned.payment_ref or planned.authorization_ref,
         "merchant_reference": planned.merchant_reference,
-    }
+    } | _told(planned)
+
+
+def _told(planned: GatewayCallPlanned) -> dict[str, Any]:
+    """What the holder of a bank account saw on his statement."""
+    deposits = planned.micro_deposits
+    if deposits is None:
+        return {}
+    return {"amounts": list(deposits.amounts_minor), "descriptor_code": deposits.descriptor_code}
 
 
 def to_outcome(answer: dict[str, Any]) -> Outcome:

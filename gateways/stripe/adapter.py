@@ -66,6 +66,7 @@ class StripeAdapter:
             "REVERSE": self._cancel,
             "REFUND": self._refund,
             "TOKENIZE": self._set_up,
+            "VERIFY": self._verify,
         }
         if request.operation not in acts:
             return unsupported(request.operation, "Stripe")
@@ -130,6 +131,12 @@ class StripeAdapter:
         made = await self._v1.setup_intents.create_async(_any(words.setup(request)), self._keyed(request))
         return words.of_setup(made.to_dict())
 
+    async def _verify(self, request: GatewayCallPlanned) -> Outcome:
+        made = await self._v1.setup_intents.verify_microdeposits_async(
+            request.payment_ref or "", _any(words.verification(request)), self._keyed(request)
+        )
+        return words.of_setup(made.to_dict())
+
     # -- inquiries
 
     async def _find(self, request: GatewayCallPlanned) -> Outcome | None:
@@ -144,6 +151,11 @@ class StripeAdapter:
             case "REFUND":
                 made = await self._refund_with(key, request.payment_ref or "")
                 return words.of_refund(made) if made else None
+            case "VERIFY":
+                found = await self._v1.setup_intents.retrieve_async(
+                    request.payment_ref or "", {}, self._options()
+                )
+                return words.of_verification(found.to_dict())
             case "TOKENIZE":
                 return unknown("Stripe cannot be asked for a setup intent by its metadata")
             case _:

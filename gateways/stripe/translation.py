@@ -30,7 +30,7 @@ UNITS = Units(
 must be 0 (https://docs.stripe.com/currencies#special-cases)."""
 
 CAPABILITIES = Capabilities(
-    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "REFUND", "TOKENIZE"),
+    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "REFUND", "TOKENIZE", "VERIFY"),
     idempotency=True,
     idempotency_key_hours=24,
     query_by_reference=True,
@@ -206,6 +206,22 @@ def of_setup(intent: Mapping[str, Any]) -> Outcome:
         gateway_ref=intent.get("payment_method") if done else intent["id"],
         gateway_date=_at(intent.get("created")),
     )
+
+
+def verification(planned: GatewayCallPlanned) -> dict[str, Any]:
+    """https://docs.stripe.com/api/setup_intents/verify_microdeposits."""
+    told = planned.micro_deposits
+    assert told is not None, "what is verified was told"
+    if told.descriptor_code:
+        return {"descriptor_code": told.descriptor_code}
+    return {"amounts": list(told.amounts_minor)}
+
+
+def of_verification(intent: Mapping[str, Any]) -> Outcome | None:
+    """What an intent says of a guess whose answer was lost: only that it was right is seen there."""
+    if intent["status"] == "requires_action":
+        return None
+    return of_setup(intent)
 
 
 def of_refund(refund: Mapping[str, Any]) -> Outcome:

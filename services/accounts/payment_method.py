@@ -32,6 +32,8 @@ from events.payment_method import (
     PaymentMethodTokenizationFailed,
     PaymentMethodTokenizationRequested,
     PaymentMethodTokenized,
+    PaymentMethodVerificationFailed,
+    PaymentMethodVerificationRequested,
 )
 from events.shapes import Address, Method, Outcome
 from services.accounts import account
@@ -143,6 +145,9 @@ class SavedMethod:
     """The gateway idempotency key of its latest tokenization."""
     awaits: str | None = None
     """NOTIFICATION, MICRO_DEPOSITS or REVIEW, after the gateway has taken it."""
+    verifications: int = 0
+    """How often its holder has said what the micro-deposits were."""
+    verifying: bool = False
 
     @property
     def open(self) -> bool:
@@ -185,9 +190,13 @@ def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
             method.token_ref, method.status = event.token_ref, "AWAITING" if event.awaits else "ACTIVE"
             method.network_transaction_id = event.network_transaction_id or method.network_transaction_id
             method.awaits = event.awaits
+        case PaymentMethodVerificationRequested():
+            method.verifications, method.verifying = event.attempt_no, True
+        case PaymentMethodVerificationFailed():
+            method.verifying = False
         case PaymentMethodActivated():
             method.token_ref, method.status = event.token_ref or method.token_ref, "ACTIVE"
-            method.awaits = None
+            method.awaits, method.verifying = None, False
         case PaymentMethodTokenizationFailed() | PaymentMethodErrored():
             method.status, method.awaits = "ERRORED", None
         case PaymentMethodShared():
@@ -241,6 +250,7 @@ def _begin(method: SavedMethod, event: _Begun, status: str) -> None:
         method.token_ref, method.network_transaction_id = event.token_ref, event.network_transaction_id
     method.consecutive_failures, method.operation_key, method.awaits = 0, "", None
     method.hard_blocked = None
+    method.verifications, method.verifying = 0, False
 
 
 @command("payments.payment_method.save.v1")

@@ -20,7 +20,7 @@ from events.payment_method import (
     PaymentMethodTokenized,
 )
 from events.shapes import Method
-from services.accounts import account, payment_method
+from services.accounts import account, payment_method, verifying
 from services.accounts.account import Account
 from services.accounts.method_rules import check_consent, check_owner, claiming, mark_of
 from services.accounts.payment_method import (
@@ -243,6 +243,9 @@ def record_outcome(states: States, command: RecordTokenizationOutcome, context: 
     method = states.get(SavedMethod, planned.target_id)
     if method.account_id != context.account_id:
         raise Rejected("ACCOUNT_MISMATCH", f"the method {planned.target_id} belongs to another account")
+    if planned.operation == verifying.OPERATION:
+        owner = states.get(Account, context.account_id)
+        return [*settled.changes, *verifying.compared(method, owner, settled, command, context)]
     if method.operation_key != planned.idempotency_key or method.status not in LIVE:
         return settled.changes  # deleted, or saved in another way, meanwhile
     owner = states.get(Account, context.account_id)

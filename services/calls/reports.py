@@ -17,4 +17,5 @@ REPORTS: dict[str, type[Report]] = {
     "REFUND": RecordRefundOutcome,
     "UNREFERENCED_REFUND": RecordRefundOutcome,
     "TOKENIZE": RecordTokenizationOutcome,
+    "VERIFY": RecordTokenizationOutcome,
 }

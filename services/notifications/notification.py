@@ -46,6 +46,7 @@ MEANT: dict[str, tuple[str, ...]] = {
     "REFUND": ("REFUND", "UNREFERENCED_REFUND"),
     "UNREFERENCED_REFUND": ("UNREFERENCED_REFUND", "REFUND"),
     "TOKENIZE": ("TOKENIZE",),
+    "VERIFY": ("VERIFY",),
 }
 """A type of news, and the operations that it may be about, the likeliest first: gateways have fewer words."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from events.gateway_call import GatewayCallPlanned, MicroDeposits
 from events.money import Money
 from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
@@ -120,6 +121,29 @@ async def test_a_challenge_and_a_debit_are_not_over_yet(adapter: StripeAdapter) 
 async def test_an_instrument_is_saved(adapter: StripeAdapter) -> None:
     saved = await adapter.call(planned("TOKENIZE", 0))
     assert (saved.result_code, saved.gateway_ref) == ("Success", "pm_good")
+
+
+async def test_a_bank_account_is_proved_by_what_was_sent_to_it(
+    adapter: StripeAdapter, stripe_: FakeStripe
+) -> None:
+    waiting = await adapter.call(planned("TOKENIZE", 0, token="pm_bank"))
+    assert waiting.result_code == "ActionRequired"
+
+    def told(key: str, *amounts: int, code: str | None = None) -> GatewayCallPlanned:
+        seen = MicroDeposits(amounts, code)
+        return planned("VERIFY", 0, idempotency_key=key, payment_ref=waiting.gateway_ref, micro_deposits=seen)
+
+    wrong = await adapter.call(told("v1", 1, 2))
+    assert (wrong.result_code, wrong.raw_code) == (
+        "Decline",
+        "payment_method_microdeposit_verification_amounts_mismatch",
+    )
+    assert await adapter.query(told("v1", 1, 2)) is None
+    stripe_.lose = 1
+    assert (await adapter.call(told("v2", code="SM11AA"))).result_code == "Indeterminate"
+    found = await adapter.query(told("v2", code="SM11AA"))
+    assert found is not None
+    assert (found.result_code, found.gateway_ref) == ("Success", "pm_bank")
 
 
 async def test_a_lost_answer_is_unknown_sent_once_and_found(

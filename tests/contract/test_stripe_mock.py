@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from events.gateway_call import MicroDeposits
 from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.stripe import translation
@@ -90,6 +91,8 @@ async def adapter(mock_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         ("REVERSE", {"authorization_ref": "pi_123"}),
         ("REFUND", {"payment_ref": "pi_123"}),
         ("TOKENIZE", {}),
+        ("VERIFY", {"payment_ref": "seti_123", "micro_deposits": MicroDeposits((32, 45))}),
+        ("VERIFY", {"payment_ref": "seti_123", "micro_deposits": MicroDeposits((), "SM11AA")}),
     ],
 )
 async def test_stripe_takes_the_form_of_each_request(

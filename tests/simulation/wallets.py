@@ -13,6 +13,7 @@ from services.accounts.method_details import (
 )
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.accounts.tokenizing import Bank, Card, TokenizePaymentMethod
+from services.accounts.verifying import VerifyMicroDeposits
 from services.migrations.migrating import (
     ImportRows,
     ImportTokenizedPaymentMethod,
@@ -53,6 +54,18 @@ def tokenize(users: Users, account: str) -> TokenizePaymentMethod:
     return TokenizePaymentMethod(
         MAIN, "Ada", card=Card(handle, "Visa", "CreditCard", 9, 2026), fingerprint=mark
     )
+
+
+@says(6)
+def prove(users: Users, account: str) -> object:
+    """A bank account was sent two small amounts: its holder says which, or guesses."""
+    chosen = users.chosen
+    sent = users.pick("spm", lambda m: m.awaits == "MICRO_DEPOSITS")
+    if sent is None:
+        bank = Bank("hdl_action", "us_bank_account", "110000000")
+        return TokenizePaymentMethod(MAIN, "Ada", bank=bank, fingerprint=f"proof-{users.number}")
+    told = chosen.choice(({"amounts": (32, 45)}, {"amounts": (1, 2)}, {"descriptor_code": "SM11AB"}))
+    return of(users, sent, lambda m: VerifyMicroDeposits(m.method_id, **told))
 
 
 @says(3)

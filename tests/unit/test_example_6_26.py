@@ -140,7 +140,7 @@ def test_explain_shows_what_went_with_a_payment_and_what_was_left_out() -> None:
     assert [fact["type"] for fact in told] == [
         "payments.payment.requested.v1",
         "payments.payment.enhanced_data_reduced.v1",
-        "payments.gateway_call.planned.v1",
+        "payments.gateway_call.planned.v2",
     ]
     assert told[1]["data"] == {"level": 2, "reason": "PART_PAYMENT"}
     assert told[2]["data"]["enhanced"]["total_tax_minor"] == 762

@@ -59,7 +59,7 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
         "payment_method.tokenization_requested.v1": method,
         "payment_method.mandate_recorded.v1": {("ip",)},
         "payment_method.details_updated.v1": method,
-        "gateway_call.planned.v1": {("enhanced", "ship_to_postal_code")},
+        "gateway_call.planned.v2": {("enhanced", "ship_to_postal_code")},
     }
     assert personal_paths(EnhancedData) == (("ship_to_postal_code",),)
 

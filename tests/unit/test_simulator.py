@@ -113,3 +113,25 @@ def test_the_adapter_reads_what_the_simulator_tells_and_only_that_of_now() -> No
         clock[0] = at + age
         with pytest.raises(StaleNotification):
             adapter.parse_notification({SIGNATURE: sign(body, at)}, body)
+
+
+@pytest.mark.parametrize(
+    ("told", "result"),
+    [
+        ({"amounts": [45, 32]}, "Success"),
+        ({"amounts": [1, 2]}, "Decline"),
+        ({"descriptor_code": "SM11AA"}, "Success"),
+        ({"descriptor_code": "SM11AB"}, "Decline"),
+    ],
+)
+def test_a_bank_account_is_proved_by_what_it_was_sent(told: dict[str, Any], result: str) -> None:
+    simulator, _ = heard()
+    saved = simulator.request(
+        asked("t:tokenize:M:1", "hdl_action", operation="TOKENIZE", amount_minor=0), NOW
+    )
+    assert saved.body["result"] == "ActionRequired"
+    ref = saved.body["ref"]
+    guess = asked("t:verify:M:1", ref, operation="VERIFY", of=ref, amount_minor=0, **told)
+    assert simulator.request(guess, NOW).body["result"] == result
+    stranger = asked("t:verify:M:2", ref, operation="VERIFY", of="sim_none", amount_minor=0, **told)
+    assert simulator.request(stranger, NOW).body["result"] == "Decline"

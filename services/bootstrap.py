@@ -33,6 +33,7 @@ from services.lease import Lease
 from services.messages import Topics
 from services.moving_time import MovingTime
 from services.opening import Gateways
+from services.previewing import Preview
 from services.process_runner import ProcessRunner
 from services.relay import Answering, KafkaPublisher, Relay
 from services.running import broker
@@ -218,6 +219,7 @@ async def http(settings: Settings) -> None:
         time = clock(settings)
         door, guard = Door(opened, time.now), joining.guard(settings)
         handler = Handler(opened, SUBJECTS, time, guard=guard, cached_streams_max=10_000)
+        preview = Preview(StoredDue(rows), handler.dry_run, time)
         sign_in = joining.sign_in(settings, opened, key_encryption(settings), client, time.now)
         gate = Gate(sign_in, guard, opened, time.now)
         gateways, hearing = Gateways(opened, settings, clock(settings)), Hearing(opened, time.now)
@@ -228,7 +230,7 @@ async def http(settings: Settings) -> None:
             opened,
             rows,
             door,
-            handler.dry_run,
+            preview.dry_run,
             notifications,
             Migrations(opened, time, gate),
             now=time.now,

@@ -82,8 +82,8 @@ async def gateway(
     folder: Path, in_air: int = 1_000, delay_milliseconds: int = 200, seconds: int = 15
 ) -> Gateway:
     calls = int(in_air / (delay_milliseconds / 1000) * (seconds + WARM_SECONDS)) + in_air
-    async with _answering(delay_milliseconds) as (url, played):
-        bare, bare_cpu = await _bare(url, in_air, min(calls, in_air * 10), played)
+    async with answering(delay_milliseconds) as (url, played):
+        alone, bare_cpu = await bare(url, in_air, min(calls, in_air * 10), played)
         async with staged(folder) as stage:
             limits = {"gateway_concurrency": in_air, "gateway_concurrency_each": in_air}
             stage.settings = stage.settings.model_copy(update={**limits, "simulator_url": url})
@@ -94,7 +94,7 @@ async def gateway(
                 rate, cpu, before = await _steady(stage, watched, seconds, calls)
                 peak = peak_megabytes(pids["gateway"])
         most = await _most(url)
-    return Gateway(in_air, most, delay_milliseconds, rate, bare, peak, before, cpu, bare_cpu)
+    return Gateway(in_air, most, delay_milliseconds, rate, alone, peak, before, cpu, bare_cpu)
 
 
 async def _put(stage: Stage, calls: int) -> None:
@@ -166,7 +166,7 @@ def _for_each(before: Mapping[str, float], after: Mapping[str, float], calls: in
     return {name: (after[name] - used) / max(1, calls) * 1e6 for name, used in before.items()}
 
 
-async def _bare(url: str, in_air: int, calls: int, played: int) -> tuple[float, dict[str, float]]:
+async def bare(url: str, in_air: int, calls: int, played: int) -> tuple[float, dict[str, float]]:
     """The same requests by the HTTP client alone, as many in the air; and what each costs."""
     bodies = [orjson.dumps(to_request(_planned(n))) for n in range(calls)]
     left, watched = iter(bodies), {"the client": os.getpid(), "the gateway": played}
@@ -194,7 +194,7 @@ async def _most(url: str) -> int:
 
 
 @asynccontextmanager
-async def _answering(delay_milliseconds: int) -> AsyncIterator[tuple[str, int]]:
+async def answering(delay_milliseconds: int) -> AsyncIterator[tuple[str, int]]:
     arguments: Sequence[str] = ("-m", "services.bench.answering", str(delay_milliseconds))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:

@@ -16,6 +16,7 @@ from services.cli.migrations import migrations
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 from services.cli.payouts import payouts
+from services.cli.runs import runs
 from services.cli.schedulers import schedulers
 from services.cli.statements import statement
 
@@ -26,7 +27,7 @@ app = App(
 for command in (
     running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
     clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, schedulers,
-    keys, statement, bench,
+    runs, keys, statement, bench,
 ):  # fmt: skip
     app.command(command)
 app.command(import_file, name="import")

@@ -16,6 +16,8 @@ from services.bench.idle import idle as measure_idle
 from services.bench.importing import importing as measure_importing
 from services.bench.latency import latency as measure_latency
 from services.bench.reading import reading as measure_reading
+from services.bench.runs import planning as measure_planning
+from services.bench.runs import running as measure_running
 from services.bench.spine import Spine
 from services.bench.spine import spine as measure_spine
 from services.cli.output import Output, console, show
@@ -67,6 +69,33 @@ def gateway(
         for whose, cpu in (("", told.cpu_microseconds), (" of the bare client", told.bare_microseconds)):
             each = ", ".join(f"{name} {used:.0f}" for name, used in cpu.items())
             console.print(f"µs of a core for each call{whose}: {each}")
+
+
+@bench.command
+def run(
+    *, items: int = 2_000, in_air: int = 1_000, delay_milliseconds: int = 50, output: Output = "table"
+) -> None:
+    """A batch run from its start to the last event published, beside what the gateway's own time allows.
+
+    `--items 50000` for a night's.
+    """
+    told = _on_a_stack(lambda folder: measure_running(folder, items, in_air, delay_milliseconds))
+    _tell(told, output)
+    if output == "table":
+        cpu = ", ".join(f"{name} {used:.0f}" for name, used in told.cpu_microseconds.items())
+        console.print(f"CPU per item, in µs: {cpu}")
+    if any(told.wrong.values()):
+        console.print(f"[red]wrong: {told.wrong}[/red]")
+        raise SystemExit(1)
+
+
+@bench.command
+def planning(*, items: int = 100_000, output: Output = "table") -> None:
+    """What is due, selected, filtered and put on pages by gateway: of a tenth of it, then of all.
+
+    `--items 1000000` for a million.
+    """
+    _tell(_on_a_stack(lambda folder: measure_planning(folder, items)), output)
 
 
 @bench.command(name="import")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
 
@@ -55,8 +56,26 @@ def send(
         tender send tenant_settings.apply_preset '{"name": "recommended"}' --account '~settings/acme'
         tender send invoice.post - --account A-1 --dry-run < invoice.json
     """
+    answer = posted(type, _data(body), account, tenant, url, data_dir, key=key, wait=wait, dry_run=dry_run)
+    told(answer, output)
+    raise SystemExit(0 if answer.is_success else 1)
+
+
+def posted(
+    type: str,
+    data: Any,
+    account: str,
+    tenant: str,
+    url: str | None,
+    data_dir: Path | None,
+    *,
+    key: str | None = None,
+    wait: int = 0,
+    dry_run: bool = False,
+) -> httpx.Response:
+    """What HTTP answers to one command; who cannot reach it, or is not let in, is told so."""
     name = type_named(type)
-    command: dict[str, Any] = {"tenant_id": tenant, "account_id": account, "data": _data(body)}
+    command: dict[str, Any] = {"tenant_id": tenant, "account_id": account, "data": data}
     if dry_run:
         command["dry_run"] = True
     settings = settings_of(data_dir)
@@ -73,11 +92,14 @@ def send(
         fail(f"{where} does not answer ({problem}): `tender up` starts one, `--url` names another")
     if answer.status_code == 401:
         fail(f"{answer.json()['message']}. {_missing(settings)}")
+    return answer
+
+
+def told(answer: httpx.Response, output: Output) -> None:
     if output == "json":
         tell_json(answer.json())
     else:
         _tell(answer)
-    raise SystemExit(0 if answer.is_success else 1)
 
 
 def asked_over_http(method: str, path: str, data_dir: DataDir, body: Any = None) -> httpx.Response:

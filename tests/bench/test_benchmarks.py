@@ -12,6 +12,7 @@ from services.bench.idle import ROLES, idle
 from services.bench.importing import importing
 from services.bench.latency import latency
 from services.bench.reading import reading
+from services.bench.runs import planning, running
 from services.bench.spine import spine
 from services.bench.stream import PER_HUNDRED, expected_balances, measured
 
@@ -67,3 +68,15 @@ async def test_what_is_planned_is_there_while_nothing_is_due(tmp_path: Path) -> 
     assert (told.items, told.timers, told.schedulers) == (2_001, 2_005, 5)
     assert set(told.full) == set(told.empty) == {*ROLES, "PostgreSQL", "the broker"}
     assert len(told.table) == len(told.full) + 1
+
+
+async def test_every_item_of_a_run_is_found_where_it_belongs(tmp_path: Path) -> None:
+    told = await running(tmp_path, items=30, in_air=10, delay_milliseconds=20)
+    assert told.wrong == dict.fromkeys(told.wrong, 0)
+    assert told.minimum_seconds == 0.06
+    assert min(told.seconds, told.bare_seconds, *told.steps.values()) > 0
+
+
+async def test_planning_takes_what_the_criteria_say(tmp_path: Path) -> None:
+    told = await planning(tmp_path, items=3_000)
+    assert [(each.due, each.taken) for each in told.measured] == [(300, 100), (3_000, 2_000)]

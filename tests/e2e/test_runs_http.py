@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from typing import Any
 
@@ -54,3 +57,47 @@ def test_a_run_of_nothing_is_over_at_once_and_an_unknown_one_is_not_found(shop: 
     assert until(shop, "R", "COMPLETED")["filtered"] == 0
     stop = shop.tender.send("payment_batch_run.stop", {"run_id": "none"}, shop.tenant, "~run/none")
     assert (stop.status_code, stop.json()["code"]) == (404, "RUN_NOT_FOUND")
+
+
+def cli(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:  # noqa: F811
+    command = [sys.executable, "-m", "services.cli", "runs", *arguments, f"--tenant={shop.tenant}"]
+    return subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=90)
+
+
+def told(shop: Shop, *arguments: str, code: int = 0) -> Any:  # noqa: F811
+    answer = cli(shop, *arguments, "--output=json")
+    assert answer.returncode == code, answer.stdout + answer.stderr
+    return json.loads(answer.stdout)
+
+
+def test_a_run_from_the_command_line(shop: Shop) -> None:  # noqa: F811
+    """Previewed with no effect, begun and watched, shown, listed; one that is over is not resumed."""
+    shop.accepted("account.set_default_payment_method", {"method_id": shop.card("tok_ok")})
+    shop.post("INV-1", 10_000)
+    shop.post("INV-2", 2_500)
+    _until_scheduled(shop, 2)
+    due = "--date=2099-01-01"
+    plan = told(shop, "preview", due, "--currency=USD")
+    counted = {name: plan[name] for name in ("selected", "charge", "skip", "cancel")}
+    assert counted == {"selected": 2, "charge": 2, "skip": 0, "cancel": 0}
+    assert (plan["charged"], plan["criteria"]) == ([usd(12_500)], "currency is one of USD")
+    assert told(shop, "preview", due, "--label=none")["selected"] == 0
+    assert shop.get("payments")["items"] == []
+    assert told(shop, "start", "R", due, "--comments=by hand")["status"] == "ACCEPTED"
+    watched = told(shop, "watch", "R")
+    assert (watched["status"], watched["applied"]) == ("COMPLETED", 2)
+    shown = told(shop, "show", "R", "--outcome=APPLIED")
+    assert [item["amount"] for item in shown["items"]] == [usd(10_000), usd(2_500)]
+    assert [each["run_id"] for each in told(shop, "list")] == ["R"]
+    assert told(shop, "resume", "R", code=1)["code"] == "INVALID_STATE"
+    assert told(shop, "stop", "R", "--reason=late", code=1)["code"] == "INVALID_STATE"
+    assert told(shop, "cancel", "none", code=1)["code"] == "RUN_NOT_FOUND"
+    assert "has no run none" in cli(shop, "show", "none").stderr
+    assert "COMPLETED, 2 filtered, 2 processed" in cli(shop, "show", "R").stdout
+
+
+def _until_scheduled(shop: Shop, count: int) -> None:  # noqa: F811
+    deadline = time.monotonic() + 20
+    while len(shop.get("schedule-items?status=READY")["items"]) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -116,8 +116,11 @@ def kinds(day: date) -> Iterable[Kind]:
     yield Kind({"cadence": "ONCE", "start_date": day}, lambda d: d == day)
     rule = f"FREQ=MONTHLY;BYMONTHDAY={day.day}"
     yield Kind({"cadence": "RULE", "rule": rule}, lambda d: d.day == day.day)
-    hours = tuple(time(hour, minute) for hour in range(24) for minute in (0, 30))
-    yield Kind({"cadence": "RULE", "rule": "FREQ=HOURLY;BYMINUTE=0,30"}, lambda d: True, hours)
+
+
+HOURS = tuple(time(hour, minute) for hour in range(24) for minute in (0, 30))
+HOURLY = Kind({"cadence": "RULE", "rule": "FREQ=HOURLY;BYMINUTE=0,30"}, lambda d: True, HOURS)
+"""The same, whichever local time is looked at."""
 
 
 def _is_monthly(day: date, wanted: int) -> bool:
@@ -149,10 +152,12 @@ def _critical(before: Span, after: Span) -> list[datetime]:
     return [local.replace(second=0, microsecond=0) for local in times]
 
 
-def check_around(name: str, near: Sequence[Span], change: datetime, local: datetime) -> None:
+def check_around(
+    name: str, near: Sequence[Span], change: datetime, local: datetime, also: Sequence[Kind] = ()
+) -> None:
     """Every kind that has this local time fires when it must, some days around a change; asked again, too."""
     begin, end = change - 3 * DAY, change + 3 * DAY
-    for kind in kinds(local.date()):
+    for kind in (*kinds(local.date()), *also):
         timing = kind.timed(f"{local:%H:%M}", name)
         wanted = expected(kind.all_times(timing, local.time(), begin, end), near, begin, end)
         found = [firing.at for firing in until(firings(timing, begin), end)]
@@ -173,8 +178,8 @@ def check_zone(name: str) -> int:
     """Everything there is about one zone; how many local times that were."""
     checked = 0
     for near, change, critical in changes(spans(name, DAY)):
-        for local in critical:
-            check_around(name, near, change, local)
+        for turn, local in enumerate(critical):
+            check_around(name, near, change, local, () if turn else (HOURLY,))
             checked += 1
     return checked
 

@@ -91,6 +91,20 @@ def test_each_due_thing_happens_at_its_own_time_and_all_follows_before_the_next(
     assert now(shop.tender) - begun >= timedelta(days=30)
 
 
+def test_a_scheduler_fires_on_each_of_its_days(shop: Shop) -> None:
+    first = (now(shop.tender) + timedelta(hours=1)).replace(second=0, microsecond=0)
+    daily = {"scheduler_id": "daily", "name": "Daily", "cadence": "DAILY", "status": "ACTIVE"}
+    daily |= {"start_date": str(first.date()), "preferred_time": f"{first:%H:%M}", "time_zone": "UTC"}
+    shop.tender.accepted("payment_scheduler.create", daily, shop.tenant, "~scheduler/daily")
+    advance(shop.tender, by="5d")
+    runs = shop.get("payment-batch-runs", scheduler_id="daily")["items"]
+    planned = sorted(datetime.fromisoformat(run["planned_at"]) for run in runs)
+    assert planned == [first + timedelta(days=day) for day in range(5)]
+    told = shop.get("payment-schedulers/daily")
+    assert (told["runs"], told["missed"], told["last_late"]) == (5, 0, False)
+    assert datetime.fromisoformat(told["next_run_at"]) == first + timedelta(days=5)
+
+
 def test_what_was_recorded_on_the_way_is_read_as_of_its_day(shop: Shop) -> None:
     first = shop.invoice_id(shop.post("INV-1", 1_000))
     between = advance(shop.tender, by="10d")

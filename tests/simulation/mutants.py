@@ -36,6 +36,18 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant(
+        "a timer of before a pause fires",
+        "services/schedulers/firing.py",
+        "    if scheduler.next_run_at != command.planned_at:\n",
+        "    if scheduler.next_run_at is None:\n",
+    ),
+    Mutant(
+        "a planned day is forgotten",
+        "services/schedulers/firing.py",
+        "recurrence.next_after(scheduler.times, planned_at),",
+        "recurrence.next_after(scheduler.times, planned_at + timedelta(days=2)),",
+    ),
+    Mutant(
         "skip the fingerprint",
         "services/answers.py",
         "if verdict.fingerprint != command.fingerprint:",

@@ -20,6 +20,8 @@ from events.scheduler import (
     RecursOn,
     Timing,
 )
+from services.commands import Actor, Command, decode, encode
+from services.handler import Handler
 from services.runs.batch_run import PaymentBatchRun
 from services.schedulers.firing import FirePaymentScheduler, RunPaymentScheduler
 from services.schedulers.planning import (
@@ -31,6 +33,7 @@ from services.schedulers.planning import (
     UpdatePaymentScheduler,
 )
 from services.schedulers.scheduler import PaymentScheduler
+from services.subjects import SUBJECTS
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import Journey
 from tests.spec import NOW
@@ -227,6 +230,23 @@ def test_a_timer_that_is_told_again_does_nothing() -> None:
     journey.run_due()
     journey.run_processes()
     assert len(fired(journey)) == len(runs(journey)) == 1
+
+
+def test_two_machines_fire_once() -> None:
+    """Each has a timer of its own, and states of its own that may be old."""
+    journey = started().at(AT_TEN)
+    machines = [Handler(journey.store, SUBJECTS, journey) for _ in range(2)]
+    for key, machine in enumerate(machines):
+        journey._run(machine.dry_run(_timer(f"look {key}")))  # now it knows the scheduler as it is
+    answers = [journey._run(machine.handle([_timer(f"fire {n}")])) for n, machine in enumerate(machines)]
+    assert [answer.status for [answer] in answers] == ["ACCEPTED", "ACCEPTED"]
+    assert [one.planned_at for one in fired(journey)] == [AT_TEN]
+
+
+def _timer(key: str) -> Command:
+    timer, actor = FirePaymentScheduler("S", AT_TEN), Actor("SYSTEM", "process:firing")
+    type, body = encode(timer, tenant="t", account_id="~scheduler/S", actor=actor, idempotency_key=key)
+    return decode(type, body)
 
 
 def test_what_was_missed_is_one_late_run_of_the_latest_instant() -> None:

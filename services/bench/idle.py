@@ -89,18 +89,23 @@ async def idle(folder: Path, items: int = 1_000_000, schedulers: int = 200, seco
             await stage.prepare(1)
         empty = await _used(stage, seconds)
         async with stage.roles(ROLES):
-            await stage.send(list(_begun(min(schedulers, ACTIVE_SCHEDULERS_MAX))))
-            await stage.quiet()
+            for commands in (_room(), list(_begun(min(schedulers, ACTIVE_SCHEDULERS_MAX)))):
+                await stage.send(commands)
+                await stage.quiet()
         await _fill(stage, items)
         full = await _used(stage, seconds)
         return Idle(seconds, *await _planned(stage), empty, full)
 
 
+def _room() -> list[Made]:
+    """For more schedulers than a tenant has unless it says so; decided before they are."""
+    room = ChangeTenantSettings({"active_schedulers_max": ACTIVE_SCHEDULERS_MAX})
+    return [made(room, ids.tenant_home("settings", TENANT), "room")]
+
+
 def _begun(schedulers: int) -> Iterable[Made]:
     """A schedule with an item, and schedulers, as anybody makes them; no run of theirs is near."""
     later = date.today() + timedelta(days=365)  # noqa: DTZ011 - whichever day it is here
-    settings = ChangeTenantSettings({"active_schedulers_max": ACTIVE_SCHEDULERS_MAX})
-    yield made(settings, ids.tenant_home("settings", TENANT), "schedulers")
     amount = Money(1_000, "USD")
     yield made(CreatePaymentSchedule("ORDER", "O", (NewItem(amount, later),), "F", amount), "A0", "schedule")
     for n in range(schedulers):

@@ -156,7 +156,7 @@ _Named = (
 def _needs(states: States, command: _Named, context: Context) -> Needs:
     yield Need(PaymentScheduler, command.scheduler_id)
     yield tenant_settings.needed(context)
-    if getattr(command, "status", "ACTIVE") == "ACTIVE":
+    if isinstance(command, ActivatePaymentScheduler) or getattr(command, "status", None) == "ACTIVE":
         yield Names(SLOT, SLOTS)
 
 

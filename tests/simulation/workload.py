@@ -186,6 +186,7 @@ def setup(bank: Bank) -> Iterator[Said]:
                 if bank.simulator.seed % 3 == 1
                 else (),
                 "create_payment_schedules": False,
+                "active_schedulers_max": 1 if bank.simulator.seed % 2 else 30,
             }
         ),
     ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -9,6 +12,7 @@ from cyclopts import App, Parameter
 
 from projections import answering
 from projections.queries import QUERIES
+from projections.rows import PostgresRows
 from services.cli import sending
 from services.cli.output import Output, show
 from services.cli.session import DataDir, Tenant, Trouble, fail, reading, run
@@ -29,10 +33,19 @@ LISTED = (
     "last_run_id",
     "last_run_status",
 )
+BEHIND_SECONDS = 10.0
 AHEAD = ("local", "at", "moved", "run_id")
 
 Id = Annotated[str, Parameter(help="The scheduler's id.")]
 Reason = Annotated[str | None, Parameter(help="Why, in a few words.")]
+
+
+@asynccontextmanager
+async def _current(data_dir: Path | None) -> AsyncIterator[PostgresRows]:
+    """The read models, as new as what was recorded when they were asked; a while later, as they are."""
+    async with reading(data_dir) as (store, rows):
+        await rows.wait_for((await store.head())[0], BEHIND_SECONDS)
+        yield rows
 
 
 @schedulers.command(name="list")
@@ -48,7 +61,7 @@ def list_schedulers(
 
     async def ask() -> list[dict[str, Any]]:
         asked = {"sort": ["next_run_at"], "limit": [str(limit)], **({"status": [status]} if status else {})}
-        async with reading(data_dir) as (_, rows):
+        async with _current(data_dir) as rows:
             query = QUERIES["payment-schedulers"]
             return (await answering.page(rows, query, tenant, asked, now=SystemClock().now()))["items"]
 
@@ -70,7 +83,7 @@ def next_runs(
 
     async def ask() -> list[dict[str, Any]]:
         now = SystemClock().now()
-        async with reading(data_dir) as (_, rows):
+        async with _current(data_dir) as rows:
             row = await answering.one(rows, QUERIES["payment-schedulers"], tenant, id, now=now)
             if row is None:
                 raise Trouble(f"{tenant} has no scheduler {id}")

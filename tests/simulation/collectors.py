@@ -222,15 +222,16 @@ def known_policy(users: Users, account: str) -> Said | None:
 
 @provokes("POLICY_NOT_ACTIVATABLE", "OFFSET_POSITIVE_FORBIDDEN", "PERCENTAGES_NOT_100")
 def bad_policy(users: Users, account: str) -> Said:
-    """It has no treatment yet, then one in which nothing adds up."""
-    known = users.seen.of["pspolicy"].get("bad")
-    if known is None:
-        return at_home(users, CreateSchedulePolicy("bad", "Bad"))
-    if not known.treatments:
-        treatment = AddTreatment("bad", "t", "T")
-        return at_home(users, users.chosen.choice((ActivateSchedulePolicy("bad"), treatment)))
-    late = AddTreatmentDetail("bad", "t", "d", "40", 5)
-    return at_home(users, users.chosen.choice((late, ActivateSchedulePolicy("bad"))))
+    """One in which nothing adds up yet; else one that has no treatment yet."""
+    part = users.pick_id("pspolicy", lambda p: p.status == "DRAFT" and p.treatments and not p.details["t"])
+    if part is not None:
+        late = AddTreatmentDetail(part, "t", "late", "40", 5)
+        return at_home(users, users.chosen.choice((late, ActivateSchedulePolicy(part))))
+    bare = users.pick_id("pspolicy", lambda p: p.status == "DRAFT" and not p.treatments)
+    if bare is not None:
+        treatment = AddTreatment(bare, "t", "T")
+        return at_home(users, users.chosen.choice((ActivateSchedulePolicy(bare), treatment)))
+    return at_home(users, CreateSchedulePolicy("bad", "Bad"))
 
 
 @provokes("SCHEDULE_EXISTS")

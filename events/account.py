@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
+from events.frozen import frozen
 from events.money import Money
 from events.personal import Personal
 from events.shapes import Address
 
 
-@fact("account.registered.v1")
+@frozen
+class TaxExemption:
+    """Why a buyer is charged no tax; whoever issues the invoices applies it."""
+
+    certificate: str
+    reason: str | None = None
+    valid_until: date | None = None
+
+
+@fact("account.registered.v2")
 class AccountRegistered:
     account_id: str
     name: Personal
     currencies: tuple[str, ...] = ()
     parent_account_id: str | None = None
+    auto_collect: bool = True
+    """Whether what it owes is collected unasked."""
 
 
-@fact("account.billing_profile_defined.v1")
+@upcasts("account.registered.v1", to="account.registered.v2")
+def registered_to_be_collected(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew only accounts that are collected unasked."""
+    return fact
+
+
+@fact("account.billing_profile_defined.v2")
 class BillingProfileDefined:
     profile_id: str
     name: str
@@ -32,9 +51,10 @@ class BillingProfileDefined:
     skip_automatic_payments: bool = False
     demoted_profile_id: str | None = None
     """The profile that was the default until now."""
+    tax_exemption: TaxExemption | None = None
 
 
-@fact("account.billing_profile_updated.v1")
+@fact("account.billing_profile_updated.v2")
 class BillingProfileUpdated:
     profile_id: str
     name: str
@@ -47,6 +67,14 @@ class BillingProfileUpdated:
     saved_payment_method_id: str | None = None
     skip_automatic_payments: bool = False
     demoted_profile_id: str | None = None
+    tax_exemption: TaxExemption | None = None
+
+
+@upcasts("account.billing_profile_defined.v1", to="account.billing_profile_defined.v2")
+@upcasts("account.billing_profile_updated.v1", to="account.billing_profile_updated.v2")
+def without_exemption(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew of no exemption from tax."""
+    return fact
 
 
 @fact("account.default_payment_method_set.v1")
@@ -74,6 +102,23 @@ class AutomaticPaymentsSkipped:
 @fact("account.automatic_payments_resumed.v1")
 class AutomaticPaymentsResumed:
     profile_id: str
+
+
+@fact("account.auto_collect_switched.v1")
+class AutoCollectSwitched:
+    auto_collect: bool
+
+
+@fact("account.suspended.v1")
+class AccountSuspended:
+    """Nothing new is charged to it or saved for it, until it is reactivated or closed."""
+
+    reason: str
+
+
+@fact("account.reactivated.v1")
+class AccountReactivated:
+    reason: str | None = None
 
 
 @fact("account.payment_hold_placed.v1")
@@ -133,6 +178,9 @@ AccountEvent = (
     | PaymentMethodsReordered
     | AutomaticPaymentsSkipped
     | AutomaticPaymentsResumed
+    | AutoCollectSwitched
+    | AccountSuspended
+    | AccountReactivated
     | PaymentHoldPlaced
     | PaymentHoldReleased
     | AccountClosed

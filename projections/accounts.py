@@ -67,6 +67,8 @@ accounts = Table(
         Column("billing_profiles", JSON),
         Column("method_order", JSON),
         Column("hold_until", INSTANT),
+        *text("suspended_reason"),
+        Column("auto_collect", FLAG, True),
         Column("version", "int", 0),
     ),
     kind="account",
@@ -112,7 +114,7 @@ payment_methods = Table(
 @accounts.on(facts.AccountRegistered)
 def registered(fact: facts.AccountRegistered, at: Place, own: Own) -> Iterable[Row]:
     known = {"name": fact.name, "status": "ACTIVE", "parent_account_id": fact.parent_account_id}
-    yield Row((at.tenant, at.id), known)
+    yield Row((at.tenant, at.id), {**known, "auto_collect": fact.auto_collect})
 
 
 @accounts.on(facts.DefaultPaymentMethodSet, facts.DefaultPaymentMethodCleared)
@@ -124,6 +126,7 @@ def default_method(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 @accounts.on(facts.BillingProfileDefined, facts.BillingProfileUpdated)
 def profile(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     told = {name: getattr(fact, name) for name in _PROFILE}
+    told["tax_exemption"] = _exemption(fact.tax_exemption)
     known = [one for one in _profiles(own) if one["profile_id"] != fact.profile_id]
     changes: dict[str, Any] = {"billing_profiles": [*known, told]}
     if fact.is_default:
@@ -148,6 +151,30 @@ _PROFILE = (
     "skip_automatic_payments",
 )
 """What a list of billing profiles says of each; contacts and addresses are personal, and are not in it."""
+
+
+def _exemption(said: facts.TaxExemption | None) -> dict[str, Any] | None:
+    if said is None:
+        return None
+    until = said.valid_until.isoformat() if said.valid_until else None
+    return {"certificate": said.certificate, "reason": said.reason, "valid_until": until}
+
+
+@accounts.on(facts.AutoCollectSwitched)
+def collected_unasked(fact: facts.AutoCollectSwitched, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"auto_collect": fact.auto_collect})
+
+
+@accounts.on(facts.AccountSuspended, facts.AccountReactivated)
+def suspended(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    is_suspended = isinstance(fact, facts.AccountSuspended)
+    yield Row(
+        (at.tenant, at.id),
+        {
+            "status": "SUSPENDED" if is_suspended else "ACTIVE",
+            "suspended_reason": fact.reason if is_suspended else None,
+        },
+    )
 
 
 @accounts.on(facts.AutomaticPaymentsSkipped, facts.AutomaticPaymentsResumed)

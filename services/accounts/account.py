@@ -12,8 +12,11 @@ from typing import ClassVar
 from events.account import (
     AccountClosed,
     AccountEvent,
+    AccountReactivated,
     AccountRegistered,
+    AccountSuspended,
     ApplicationRulesRun,
+    AutoCollectSwitched,
     AutomaticPaymentsResumed,
     AutomaticPaymentsSkipped,
     BillingProfileDefined,
@@ -42,7 +45,8 @@ class Account:
 
     version: int = 0
     status: str = ""
-    """Empty until registered; ACTIVE, CLOSED."""
+    """Empty until registered; ACTIVE, SUSPENDED, CLOSED."""
+    auto_collect: bool = True
     currencies: tuple[str, ...] = ()
     profiles: dict[str, bool] = field(default_factory=dict[str, bool])
     """Billing profile to whether it skips automatic payments."""
@@ -68,6 +72,7 @@ def evolve(account: Account, event: AccountEvent) -> None:
     match event:
         case AccountRegistered():
             account.status, account.currencies = "ACTIVE", event.currencies
+            account.auto_collect = event.auto_collect
         case BillingProfileDefined() | BillingProfileUpdated():
             account.profiles[event.profile_id] = event.skip_automatic_payments
             account.profile_methods[event.profile_id] = event.saved_payment_method_id
@@ -86,6 +91,12 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.profiles[event.profile_id] = True
         case AutomaticPaymentsResumed():
             account.profiles[event.profile_id] = False
+        case AutoCollectSwitched():
+            account.auto_collect = event.auto_collect
+        case AccountSuspended():
+            account.status = "SUSPENDED"
+        case AccountReactivated():
+            account.status = "ACTIVE"
         case PaymentHoldPlaced():
             account.hold = event
         case PaymentHoldReleased():
@@ -105,6 +116,31 @@ class RegisterAccount:
     name: FreeText
     currencies: tuple[Currency, ...] = ()
     parent_account_id: Id | None = None
+    auto_collect: bool = True
+    """Whether what it owes is collected unasked."""
+
+
+@command("payments.account.set_auto_collect.v1")
+class SetAutoCollect:
+    """Whether what the account owes is collected unasked: scheduled as it is posted, and run."""
+
+    auto_collect: bool
+
+
+@command("payments.account.suspend.v1")
+class SuspendAccount:
+    """Charge it nothing new, hold nothing, and save no instrument for it.
+
+    What is there goes on: invoices and credits are posted, money that comes is recorded and applied,
+    what was authorized is captured, refunds are sent.
+    """
+
+    reason: FreeText
+
+
+@command("payments.account.reactivate.v1")
+class ReactivateAccount:
+    reason: FreeText | None = None
 
 
 @command("payments.account.place_payment_hold.v1")
@@ -142,6 +178,14 @@ def of(states: States, context: Context) -> Account:
     account = states.get(Account, context.account_id)
     if not account.status:
         raise not_found("ACCOUNT", context.account_id)
+    if account.status == "CLOSED":
+        raise invalid_state("account", account.status, ["ACTIVE", "SUSPENDED"])
+    return account
+
+
+def chargeable(states: States, context: Context) -> Account:
+    """The same, for what charges it anew or saves an instrument: `INVALID_STATE` if it is suspended, too."""
+    account = of(states, context)
     if account.status != "ACTIVE":
         raise invalid_state("account", account.status, ["ACTIVE"])
     return account
@@ -153,8 +197,12 @@ def check_takes_personal(account: Account, *given: object) -> None:
         raise Rejected("PERSONAL_DATA_ERASED", "the account's personal data was erased: it takes no more")
 
 
-def check_collectable(account: Account, context: Context) -> None:
-    """Raises `ACCOUNT_ON_HOLD` while nobody may collect from the account unasked."""
+def check_collectable(account: Account, context: Context, unasked: bool = True) -> None:
+    """Raises `ACCOUNT_ON_HOLD` while nobody may collect from the account, or not without being told to."""
+    if account.status == "SUSPENDED":
+        raise Rejected("ACCOUNT_ON_HOLD", "the account is suspended", state=account.status)
+    if unasked and not account.auto_collect:
+        raise Rejected("ACCOUNT_ON_HOLD", "what the account owes is collected by hand")
     hold = account.hold
     if hold is not None and (hold.until is None or context.now < hold.until):
         raise Rejected("ACCOUNT_ON_HOLD", f"payments are on hold: {hold.reason}", until=hold.until)
@@ -188,8 +236,31 @@ def _own(states: States, command: object, context: Context) -> Needs:
 def register(states: States, command: RegisterAccount, context: Context) -> Changes:
     if states.get(Account, context.account_id).status:
         raise Rejected("ACCOUNT_EXISTS", f"the account {context.account_id} is registered already")
-    fact = AccountRegistered(context.account_id, command.name, command.currencies, command.parent_account_id)
+    fact = AccountRegistered(
+        context.account_id,
+        command.name,
+        command.currencies,
+        command.parent_account_id,
+        command.auto_collect,
+    )
     return [changed(context, fact)]
+
+
+def set_auto_collect(states: States, command: SetAutoCollect, context: Context) -> Changes:
+    switched = of(states, context).auto_collect != command.auto_collect
+    return [changed(context, AutoCollectSwitched(command.auto_collect))] if switched else []
+
+
+def suspend(states: States, command: SuspendAccount, context: Context) -> Changes:
+    chargeable(states, context)
+    return [changed(context, AccountSuspended(command.reason))]
+
+
+def reactivate(states: States, command: ReactivateAccount, context: Context) -> Changes:
+    account = of(states, context)
+    if account.status != "SUSPENDED":
+        raise invalid_state("account", account.status, ["SUSPENDED"])
+    return [changed(context, AccountReactivated(command.reason))]
 
 
 def place_hold(states: States, command: PlacePaymentHold, context: Context) -> Changes:
@@ -229,6 +300,9 @@ SUBJECT = Subject(
     evolve,
     (
         Rule(RegisterAccount, _own, register),
+        Rule(SetAutoCollect, _own, set_auto_collect),
+        Rule(SuspendAccount, _own, suspend),
+        Rule(ReactivateAccount, _own, reactivate),
         Rule(PlacePaymentHold, _own, place_hold),
         Rule(ReleasePaymentHold, _own, release_hold),
         Rule(CloseAccount, _with_documents, close),

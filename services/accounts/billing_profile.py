@@ -5,6 +5,7 @@ Invariant (domain 2.1): at most one is the default; making another the default d
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -14,16 +15,27 @@ from events.account import (
     AutomaticPaymentsSkipped,
     BillingProfileDefined,
     BillingProfileUpdated,
+    TaxExemption,
 )
+from events.frozen import frozen
 from services.accounts import account
 from services.accounts.account import Account
 from services.accounts.method_choice import check_default
 from services.accounts.payment_method import SavedMethod
-from services.commands import FreeText, Id, PostalAddress, command
+from services.commands import FreeText, Id, PostalAddress, Text, command
 from services.decision import Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 
 Day = Annotated[int, Field(ge=1, le=31)]
+
+
+@frozen
+class Exemption:
+    """Why no tax is charged: the certificate's number; whoever issues the invoices applies it."""
+
+    certificate: Text
+    reason: FreeText | None = None
+    valid_until: date | None = None
 
 
 @command("payments.account.define_billing_profile.v1")
@@ -38,6 +50,7 @@ class DefineBillingProfile:
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
     skip_automatic_payments: bool = False
+    tax_exemption: Exemption | None = None
 
 
 @command("payments.account.update_billing_profile.v1")
@@ -54,6 +67,7 @@ class UpdateBillingProfile:
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
     skip_automatic_payments: bool = False
+    tax_exemption: Exemption | None = None
 
 
 @command("payments.account.set_automatic_payments.v1")
@@ -101,7 +115,12 @@ def update(states: States, command: UpdateBillingProfile, context: Context) -> C
 
 def _profile(owner: Account, command: DefineBillingProfile | UpdateBillingProfile) -> dict[str, Any]:
     demotes = command.is_default and owner.default_profile_id not in (None, command.profile_id)
-    return {**vars(command), "demoted_profile_id": owner.default_profile_id if demotes else None}
+    said, exemption = vars(command), command.tax_exemption
+    return {
+        **said,
+        "tax_exemption": TaxExemption(**vars(exemption)) if exemption else None,
+        "demoted_profile_id": owner.default_profile_id if demotes else None,
+    }
 
 
 def set_automatic(states: States, command: SetAutomaticPayments, context: Context) -> Changes:

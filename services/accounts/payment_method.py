@@ -381,7 +381,7 @@ def save_needs(states: States, command: SavePaymentMethod, context: Context) -> 
 
 
 def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
-    owner = account.of(states, context)
+    owner = account.chargeable(states, context)
     account.check_takes_personal(
         owner, command.holder_name, command.holder_email, command.billing_address, command.nickname
     )

@@ -131,7 +131,7 @@ def _tokenize_needs(states: States, command: TokenizePaymentMethod, context: Con
 
 
 def tokenize(states: States, command: TokenizePaymentMethod, context: Context) -> Changes:
-    owner = account.of(states, context)
+    owner = account.chargeable(states, context)
     account.check_takes_personal(owner, command.holder_name)
     instrument = _instrument(command)
     gateway, type = states.get(Gateway, command.gateway_id), _type(instrument)

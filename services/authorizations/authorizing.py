@@ -154,7 +154,7 @@ def _authorize_needs(states: States, command: AuthorizePayment, context: Context
 
 
 def authorize(states: States, command: AuthorizePayment, context: Context) -> Changes:
-    account.of(states, context)
+    account.chargeable(states, context)
     _check_new(states, command.authorization_id)
     method = _method(states, command, context)
     _check_positive(command.amount)

@@ -48,7 +48,7 @@ _PAST = """
 insert into log
 select $1::bigint + n, 'past/P' || n % $3::bigint, 'past/payment-' || n, 1, topic, data,
     gen_random_uuid(), meta, occurred_at, recorded_at, true
-from generate_series(1, $2::bigint) n, (select * from log where topic = 'account.registered.v1' limit 1) one
+from generate_series(1, $2::bigint) n, (select * from log where topic = 'account.registered.v2' limit 1) one
 """
 
 

@@ -159,7 +159,7 @@ def import_row(
     states: States, method: TokenizedMethod, terms: Terms, context: Context, row_no: int | None = None
 ) -> Changes:
     """A token that is nobody's makes a new record; one of the account's own is told anew."""
-    owner = account.of(states, context)
+    owner = account.chargeable(states, context)
     account.check_takes_personal(
         owner, method.holder_name, method.holder_email, method.billing_address, method.nickname
     )

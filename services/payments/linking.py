@@ -166,7 +166,7 @@ def _pay_needs(states: States, command: PayByLink, context: Context) -> Needs:
 
 def pay(states: States, command: PayByLink, context: Context) -> Changes:
     link = payment_link.of(states, command.payment_link_id, context)
-    account.of(states, context)
+    account.chargeable(states, context)
     _check_payable(link, context)
     invoice = _owed(states, link.invoice_id, context)
     guards.check_unlocked(invoice)

@@ -165,7 +165,7 @@ def process_needs(states: States, command: ProcessPayment, context: Context) -> 
 
 
 def process(states: States, command: ProcessPayment, context: Context) -> Changes:
-    owner = account.of(states, context)
+    owner = account.chargeable(states, context)
     _check_new(states, command.payment_id)
     if command.initiation == "BATCH_RUN":
         account.check_collectable(owner, context)

@@ -1,7 +1,7 @@
 """Retrying: when what is planned is due, and who is looked at again once an account pays otherwise.
 
 retry planned, or postponed -> carry it out, when it is due
-account is held no longer ---> carry out what was postponed
+account may be collected --> carry out what was postponed (held, suspended, by hand only: no longer)
 account has another default -> what was given up is tried with it
 """
 
@@ -9,17 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import get_args
 
-from events.account import DefaultPaymentMethodSet, PaymentHoldReleased
+from events.account import (
+    AccountReactivated,
+    AutoCollectSwitched,
+    DefaultPaymentMethodSet,
+    PaymentHoldReleased,
+)
 from events.retrying import ItemRetryPostponed, ItemRetryScheduled
 from services.decision import Documents, Need, Needs, States
 from services.processes.process import Process, Send, Trigger
 from services.retries.retrying import CarryOutRetry, RearmItem
 from services.schedules.schedule import PaymentSchedule
 
+RELEASES = PaymentHoldReleased | AccountReactivated | AutoCollectSwitched
+"""What lets an account be collected from again."""
+
 
 def needs(states: States, trigger: Trigger) -> Needs:
-    if isinstance(trigger.fact, DefaultPaymentMethodSet | PaymentHoldReleased):
+    if isinstance(trigger.fact, DefaultPaymentMethodSet | RELEASES):
         yield Documents(trigger.account_id)
         for id in states.find_documents(trigger.account_id, PaymentSchedule):
             yield Need(PaymentSchedule, id)
@@ -29,7 +38,7 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
     match trigger.fact:
         case ItemRetryScheduled() | ItemRetryPostponed():
             return [_when_due(trigger, trigger.fact, trigger.fact.at)] if trigger.fact.at else []
-        case PaymentHoldReleased():
+        case PaymentHoldReleased() | AccountReactivated() | AutoCollectSwitched():
             return list(_released(states, trigger))
         case _:
             return list(_rearmed(states, trigger))
@@ -63,7 +72,7 @@ def _rearmed(states: States, trigger: Trigger) -> Iterable[Send]:
 
 PROCESS = Process(
     "retrying",
-    (ItemRetryScheduled, ItemRetryPostponed, DefaultPaymentMethodSet, PaymentHoldReleased),
+    (ItemRetryScheduled, ItemRetryPostponed, DefaultPaymentMethodSet, *get_args(RELEASES)),
     needs,
     react,
     documents=(PaymentSchedule,),

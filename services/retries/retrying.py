@@ -204,7 +204,7 @@ def rearm(states: States, command: RearmItem, context: Context) -> Changes:
 def retry_now(states: States, command: RetryItemNow, context: Context) -> Changes:
     schedule, item = _failed_item(states, command, context)
     collecting.check_collectable(schedule, item)
-    account.check_collectable(account.of(states, context), context)
+    account.check_collectable(account.of(states, context), context, unasked=False)
     collecting.check_unlocked(states, item)
     method_id = command.method_id or method_id_of(
         states, schedule, item, states.get(Account, context.account_id)

@@ -169,7 +169,7 @@ def _collected(
 ) -> Changes:
     check_collectable(schedule, item)
     owner = account.of(states, context)
-    account.check_collectable(owner, context)
+    account.check_collectable(owner, context, unasked=command.cause != "NOW")
     check_unlocked(states, item)
     draft = Draft(states, EVOLVE)
     if fits(draft, states, command.payment_schedule_id, command.item_id, context):

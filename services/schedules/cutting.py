@@ -39,7 +39,7 @@ from services.tenants.tenant_settings import TenantSettings
 class CutSchedules:
     """Cut the schedules of the account's invoices that wait to be collected together.
 
-    Without `cut_at`: of all of them, now.
+    Without `cut_at`: of all of them, now, even of an account that is collected by hand.
     """
 
     cut_at: datetime | None = None
@@ -101,7 +101,7 @@ def _skipped(invoice: Invoice, owner: Account) -> str | None:
         return "NOTHING_TO_COLLECT"
     if invoice.excluded:
         return "EXCLUDED_FROM_PAYMENTS"
-    if owner.profiles.get(invoice.profile_id or owner.default_profile_id or ""):
+    if not owner.auto_collect or owner.profiles.get(invoice.profile_id or owner.default_profile_id or ""):
         return "AUTOMATIC_PAYMENTS_SKIPPED"
     return None
 
@@ -150,6 +150,8 @@ def _needs(states: States, command: CutSchedules, context: Context) -> Needs:
 
 def cut_schedules(states: States, command: CutSchedules, context: Context) -> Changes:
     owner, settings = account.of(states, context), tenant_settings.of(states, context)
+    if command.cut_at is not None and not owner.auto_collect:
+        return []
     draft = Draft(states, EVOLVE)
     waiting = [
         states.get(Invoice, invoice_id) for invoice_id in states.documents(context.account_id, Invoice)

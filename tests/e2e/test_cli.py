@@ -66,7 +66,7 @@ def test_a_command_that_is_nearly_right_is_told_what_is_right(cli: Cli) -> None:
 
 def test_sent_dry_then_really_then_again(cli: Cli) -> None:
     plan = cli.send("account.register", {"name": "Ada"}, "--dry-run")
-    assert [event["type"] for event in plan["events"]] == ["payments.account.registered.v1"]
+    assert [event["type"] for event in plan["events"]] == ["payments.account.registered.v2"]
     first = cli.send("account.register", {"name": "Ada"}, "--key", "once")
     assert first["status"] == "ACCEPTED"
     assert cli.send("account.register", {"name": "Ada"}, "--key", "once")["replayed"]

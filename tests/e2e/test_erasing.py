@@ -30,7 +30,7 @@ def test_a_name_is_sealed_everywhere_and_gone_with_its_key(tender: Tender) -> No
     assert tender.get(f"/v1/{tenant}/accounts/A-1", **position)["name"] == "[erased]"
     facts = tender.get(f"/v1/{tenant}/explain/account-A-1")["facts"]
     assert [fact["type"] for fact in facts] == [
-        "payments.account.registered.v1",
+        "payments.account.registered.v2",
         "payments.account.personal_data_erased.v1",
     ]
     assert facts[0]["data"]["name"] == "[erased]"

@@ -236,7 +236,7 @@ async def test_events_results_and_repeats_are_published(
         ("REJECTED", False, "IDEMPOTENCY_KEY_REUSED"),
     }
     headers = {name: value.decode() for name, value in events[0].headers}
-    assert (headers["ce_id"], headers["ce_type"]) == ("t/account-A@1", "payments.account.registered.v1")
+    assert (headers["ce_id"], headers["ce_type"]) == ("t/account-A@1", "payments.account.registered.v2")
     assert (headers["position"], headers["version"], events[0].key) == ("1", "1", b"t/A")
     assert dict(letters[0].headers)["tender_code"] == b"UNKNOWN_TYPE"
     assert letters[0].value == b"nonsense"

@@ -23,8 +23,11 @@ from services.access.api_key import CreateApiKey, RecordApiKeyUse, RevokeApiKey
 from services.accounts.account import (
     CloseAccount,
     PlacePaymentHold,
+    ReactivateAccount,
     RegisterAccount,
     ReleasePaymentHold,
+    SetAutoCollect,
+    SuspendAccount,
 )
 from services.accounts.billing_profile import DefineBillingProfile, SetAutomaticPayments, UpdateBillingProfile
 from services.accounts.method_choice import (
@@ -884,6 +887,19 @@ def _profile(users: Users, account: str) -> object:
             return PlacePaymentHold("he asked")
         case _:
             return ReleasePaymentHold()
+
+
+@says(2)
+def standing(users: Users, account: str) -> Said:
+    """An account is suspended, not for long, or is collected by hand for a while."""
+    chosen, number = users.chosen, users.number
+    suspended = users.pick_id("account", lambda a: a.status == "SUSPENDED")
+    if suspended and chosen.random() < 0.8:
+        return Said(ReactivateAccount("he explained it"), suspended, f"reactivate {number}")
+    if chosen.random() < 0.5:
+        return Said(SuspendAccount("a doubt"), account, f"suspend {number}")
+    by_hand = users.pick_id("account", lambda a: not a.auto_collect)
+    return Said(SetAutoCollect(by_hand is not None), by_hand or account, f"auto collect {number}")
 
 
 @says(1)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from events.account import (
     AccountClosed,
+    AccountReactivated,
     AccountRegistered,
+    AccountSuspended,
+    AutoCollectSwitched,
     AutomaticPaymentsResumed,
     AutomaticPaymentsSkipped,
     BillingProfileDefined,
@@ -20,6 +23,7 @@ from events.account import (
     PaymentHoldPlaced,
     PaymentHoldReleased,
     PaymentMethodsReordered,
+    TaxExemption,
 )
 from events.shapes import Address
 from projections.accounts import accounts
@@ -29,19 +33,29 @@ from services.accounts.account import (
     Account,
     CloseAccount,
     PlacePaymentHold,
+    ReactivateAccount,
     RegisterAccount,
     ReleasePaymentHold,
+    SetAutoCollect,
+    SuspendAccount,
 )
-from services.accounts.billing_profile import DefineBillingProfile, SetAutomaticPayments, UpdateBillingProfile
+from services.accounts.billing_profile import (
+    DefineBillingProfile,
+    Exemption,
+    SetAutomaticPayments,
+    UpdateBillingProfile,
+)
 from services.accounts.method_choice import (
     ClearDefaultPaymentMethod,
     ReorderPaymentMethods,
     SetDefaultPaymentMethod,
 )
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
-from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment
+from services.authorizations.authorizing import AuthorizePayment, CapturePayment, PostAuthorize
+from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
 from services.payments.payment import Payment
-from tests.journey import Journey, line, money
+from services.refunds.refunding import IssueRefund
+from tests.journey import SUCCESS, Journey, line, money
 from tests.spec import NOW, Spec
 
 HOME = DefineBillingProfile("home", "Home", 31, is_default=True, billing_address=Address(city="Oslo"))
@@ -119,12 +133,79 @@ def test_a_hold_is_placed_and_released_once() -> None:
     spec.when(ReleasePaymentHold("moved")).then_nothing()
 
 
+# -- suspension, and what is collected by hand
+
+
+def test_an_account_is_suspended_and_reactivated_once() -> None:
+    spec = registered().when(SuspendAccount("a doubt")).then((Account, "A", AccountSuspended("a doubt")))
+    spec.when(SuspendAccount("again")).then_rejected("INVALID_STATE", state="SUSPENDED", allowed=["ACTIVE"])
+    spec.when(ReactivateAccount("told")).then((Account, "A", AccountReactivated("told")))
+    spec.when(ReactivateAccount()).then_rejected("INVALID_STATE", state="ACTIVE", allowed=["SUSPENDED"])
+    spec.when(SuspendAccount("gone")).then_accepted()
+    spec.when(CloseAccount()).then_types(AccountClosed)
+
+
+def test_a_suspended_account_is_charged_nothing_new() -> None:
+    j = Journey()
+    j.when(SuspendAccount("a doubt")).then_accepted()
+    state: dict[str, Any] = {"state": "SUSPENDED", "allowed": ["ACTIVE"]}
+    j.when(ProcessPayment(money(1), method_id=j.card_a)).then_rejected("INVALID_STATE", **state)
+    j.when(AuthorizePayment(money(1), "gw", j.time, j.card_a)).then_rejected("INVALID_STATE", **state)
+    j.when(SavePaymentMethod("gw", "tok_c", "card")).then_rejected("INVALID_STATE", **state)
+    assert Folder(TABLES).from_zero(j.events())[accounts]["t", "A"]["suspended_reason"] == "a doubt"
+
+
+def test_what_a_suspended_account_has_goes_on() -> None:
+    j = Journey()
+    j.when(PostAuthorize(money(10), "gw", "card", "tok_a", "x1", j.time, "H")).then_accepted()
+    j.request("P1", 20)
+    j.when(SuspendAccount("a doubt")).then_accepted()
+    invoice = j.post("INV", line("1", 30))
+    j.settle("P1", SUCCESS).then_accepted()
+    j.apply("P1", invoice, 15).then_accepted()
+    j.when(CapturePayment("H", money(10))).then_accepted()
+    j.when(IssueRefund("P1", money(5), "asked")).then_accepted()
+    external = RecordExternalPayment(money(15), "CASH", "till", j.time.date(), apply_to=(ApplyTo(invoice),))
+    j.when(external).then_accepted()
+    assert j.balances(invoice)["balance"] == "0.00"
+    j.when(ReactivateAccount()).then_accepted()
+    j.when(ProcessPayment(money(1), method_id=j.card_a)).then_accepted()
+    row = Folder(TABLES).from_zero(j.events())[accounts]["t", "A"]
+    assert (row["status"], row["suspended_reason"]) == ("ACTIVE", None)
+
+
+def test_an_account_can_be_collected_by_hand_only() -> None:
+    spec = Spec().when(RegisterAccount("Ada", auto_collect=False))
+    spec.then((Account, "A", AccountRegistered("A", "Ada", auto_collect=False)))
+    spec.when(SetAutoCollect(False)).then_nothing()
+    spec.when(SetAutoCollect(True)).then((Account, "A", AutoCollectSwitched(True)))
+    j = Journey()
+    j.when(SetAutoCollect(False)).then_accepted()
+    by_run = ProcessPayment(money(1), method_id=j.card_a, initiation="BATCH_RUN")
+    j.when(by_run).then_rejected("ACCOUNT_ON_HOLD")
+    j.when(replace(by_run, initiation="AD_HOC")).then_accepted()
+    assert not Folder(TABLES).from_zero(j.events())[accounts]["t", "A"]["auto_collect"]
+
+
+def test_a_profile_says_why_no_tax_is_charged() -> None:
+    j, until = Journey(), date(2026, 12, 31)
+    exempt = replace(HOME, tax_exemption=Exemption("EX-1", "a school", until))
+    j.when(exempt).then_accepted()
+    (fact,) = [fact for _, _, fact in j.facts() if isinstance(fact, BillingProfileDefined)]
+    assert fact.tax_exemption == TaxExemption("EX-1", "a school", until)
+    (profile,) = Folder(TABLES).from_zero(j.events())[accounts]["t", "A"]["billing_profiles"]
+    told = {"certificate": "EX-1", "reason": "a school", "valid_until": "2026-12-31"}
+    assert profile["tax_exemption"] == told
+
+
 # -- closing
 
 
 def test_an_account_with_nothing_open_is_closed_for_good() -> None:
     spec = registered().when(CloseAccount("left")).then((Account, "A", AccountClosed("left")))
-    spec.when(PlacePaymentHold("late")).then_rejected("INVALID_STATE", state="CLOSED", allowed=["ACTIVE"])
+    spec.when(PlacePaymentHold("late")).then_rejected(
+        "INVALID_STATE", state="CLOSED", allowed=["ACTIVE", "SUSPENDED"]
+    )
     spec.when(CloseAccount()).then_rejected("INVALID_STATE")
     spec.when(RegisterAccount("Ada")).then_rejected("ACCOUNT_EXISTS")
 

@@ -51,11 +51,11 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
     method = {("holder_name",), ("holder_email",), ("nickname",)}
     method |= {("billing_address", part) for part in address}
     assert marked == {
-        "account.registered.v1": {("name",)},
-        "account.billing_profile_defined.v1": profile,
-        "account.billing_profile_updated.v1": profile,
         "payment_method.saved.v4": method,
         "payment_method.imported.v2": method,
+        "account.registered.v2": {("name",)},
+        "account.billing_profile_defined.v2": profile,
+        "account.billing_profile_updated.v2": profile,
         "payment_method.tokenization_requested.v1": method,
         "payment_method.mandate_recorded.v1": {("ip",)},
         "payment_method.details_updated.v1": method,
@@ -181,7 +181,7 @@ def test_erasing_is_one_fact_and_happens_once() -> None:
 
 def test_what_was_recorded_before_reads_as_erased() -> None:
     spec = erased()
-    first = next(event for event in spec.events() if event.topic == "account.registered.v1")
+    first = next(event for event in spec.events() if event.topic == "account.registered.v2")
     assert b"Ada" not in first.data
     assert spec.all_facts()[0] == AccountRegistered("A", ERASED)
 

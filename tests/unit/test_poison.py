@@ -75,7 +75,7 @@ async def test_what_is_parked_is_decided_in_order_once_the_fault_is_gone() -> No
     assert await release(store, handler, "t/C") == 3
     assert not await store.parked_homes()
     topics = [event.topic for event in await store.read(0, 100) if event.home == "t/C"]
-    assert topics == ["account.registered.v1", *["account.payment_hold_placed.v1"] * 2]
+    assert topics == ["account.registered.v2", *["account.payment_hold_placed.v1"] * 2]
 
 
 async def test_a_failed_append_of_nobodys_commands_is_raised() -> None:

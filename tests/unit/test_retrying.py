@@ -25,7 +25,13 @@ from events.schedule import (
     PaymentScheduleItemPaymentFailed,
 )
 from events.shapes import Outcome
-from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
+from services.accounts.account import (
+    PlacePaymentHold,
+    ReactivateAccount,
+    ReleasePaymentHold,
+    SetAutoCollect,
+    SuspendAccount,
+)
 from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
 from services.calls.gateway import ActivateGateway, DeactivateGateway, OpenCircuit
@@ -218,16 +224,24 @@ def test_a_hold_postpones_it() -> None:
     assert j.wait() == until
 
 
-def test_a_hold_without_an_end_is_waited_for() -> None:
+@pytest.mark.parametrize(
+    ("stops", "lets_go"),
+    [
+        (PlacePaymentHold("a complaint"), ReleasePaymentHold()),
+        (SuspendAccount("a doubt"), ReactivateAccount()),
+        (SetAutoCollect(False), SetAutoCollect(True)),
+    ],
+)
+def test_what_stops_without_an_end_is_waited_for(stops: object, lets_go: object) -> None:
     j = failed()
-    j.when(PlacePaymentHold("a complaint")).then_accepted()
+    j.when(stops).then_accepted()
     j.at(T + HOUR)
     j.run_due()
     assert j.of(ItemRetryPostponed) == [ItemRetryPostponed(j.item_id, 1, None, "ACCOUNT_ON_HOLD")]
     j.at(T + 40 * DAY)
     j.run_processes()
     assert j.later == []
-    j.when(ReleasePaymentHold()).then_accepted()
+    j.when(lets_go).then_accepted()
     j.run_processes()
     assert j.item.status == "PROCESSING", "it is made as soon as it may be"
 

@@ -12,7 +12,7 @@ from events.schedule import (
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemReleased,
 )
-from services.accounts.account import PlacePaymentHold
+from services.accounts.account import PlacePaymentHold, SetAutoCollect, SuspendAccount
 from services.accounts.billing_profile import DefineBillingProfile
 from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaultPaymentMethod
 from services.applications.applying import UnapplyPayment
@@ -261,9 +261,23 @@ def scheduled(**more: Any) -> str | None:
     """Why an invoice is not scheduled, or None."""
     journey = Journey(create_payment_schedules=True)
     journey.when(DefineBillingProfile("p", "P", 1, skip_automatic_payments=True)).then_accepted()
+    if not more.pop("auto_collect", True):
+        journey.when(SetAutoCollect(False)).then_accepted()
     journey.post("I", line("1", more.pop("amount", "100.00")), **more)
     skipped = [f.reason for f in journey.all_facts() if type(f).__name__ == "ScheduleCreationSkipped"]
     return skipped[0] if skipped else None
+
+
+def test_what_is_collected_by_hand_is_scheduled_and_run_by_nobody() -> None:
+    journey = by_hand("50.00", "50.00")
+    journey.when(SetAutoCollect(False)).then_accepted()
+    first, second = item_ids(journey)
+    journey.when(CollectScheduleItem("S", first, "RUN")).then_rejected("ACCOUNT_ON_HOLD")
+    journey.when(CollectScheduleItem("S", first, "NOW")).then_accepted()
+    journey.when(SuspendAccount("a doubt")).then_accepted()
+    journey.when(CollectScheduleItem("S", second, "NOW")).then_rejected("ACCOUNT_ON_HOLD", state="SUSPENDED")
+    assert statuses(journey)[1] == ("READY", 5000)
+    assert scheduled(auto_collect=False) == "AUTOMATIC_PAYMENTS_SKIPPED"
 
 
 def test_an_invoice_says_why_nothing_is_scheduled_for_it() -> None:

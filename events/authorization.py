@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.money import Money
-from events.shapes import Method
+from events.shapes import ActionRequired, FraudContext, Method
 
 
-@fact("authorization.requested.v1")
+@fact("authorization.requested.v2")
 class AuthorizationRequested:
     authorization_id: str
     number: str
@@ -22,6 +23,9 @@ class AuthorizationRequested:
     effective_at: datetime
     requested_at: datetime
     payment_group_id: str | None = None
+    fraud_context: FraudContext | None = None
+    client_context: str | None = None
+    """What its client wants to hear again, in its own words."""
 
 
 @fact("authorization.recorded.v1")
@@ -43,7 +47,7 @@ class AuthorizationRecorded:
     payment_group_id: str | None = None
 
 
-@fact("authorization.authorized.v1")
+@fact("authorization.authorized.v2")
 class PaymentAuthorized:
     gateway_ref: str | None
     gateway_auth_code: str | None
@@ -51,6 +55,9 @@ class PaymentAuthorized:
     source: str
     network_transaction_id: str | None = None
     late: bool = False
+    avs_code: str | None = None
+    cvc_code: str | None = None
+    gateway_ref_details: str | None = None
 
 
 @fact("authorization.pending.v1")
@@ -59,10 +66,19 @@ class AuthorizationPending:
     source: str
 
 
-@fact("authorization.action_required.v1")
+@fact("authorization.action_required.v2")
 class AuthorizationActionRequired:
     gateway_ref: str | None
     source: str
+    action: ActionRequired | None = None
+
+
+@upcasts("authorization.requested.v1", to="authorization.requested.v2")
+@upcasts("authorization.authorized.v1", to="authorization.authorized.v2")
+@upcasts("authorization.action_required.v1", to="authorization.action_required.v2")
+def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew neither who paid from where, nor what was checked, nor what a customer had to do."""
+    return fact
 
 
 @fact("authorization.held_for_review.v1")

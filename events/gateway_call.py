@@ -6,12 +6,13 @@ The key is minted once, when the call is planned; every send, re-send and inquir
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from events.catalog import fact, upcasts
 from events.enhanced import EnhancedData
 from events.frozen import frozen
 from events.money import Money
-from events.shapes import Method, Outcome
+from events.shapes import FraudContext, Method, Outcome
 
 
 @frozen
@@ -22,7 +23,7 @@ class MicroDeposits:
     descriptor_code: str | None = None
 
 
-@fact("gateway_call.planned.v2")
+@fact("gateway_call.planned.v3")
 class GatewayCallPlanned:
     operation: str
     """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE or VERIFY."""
@@ -49,10 +50,16 @@ class GatewayCallPlanned:
     initiator: str = "MERCHANT"
     """CUSTOMER or MERCHANT."""
     reason: str = "UNSCHEDULED"
+    """Why the merchant charges a stored credential: RECURRING, INSTALLMENT, RESUBMISSION or UNSCHEDULED."""
     is_first_in_series: bool = False
     enhanced: EnhancedData | None = None
     """Level 2 and Level 3 data, already checked against what the gateway takes."""
     micro_deposits: MicroDeposits | None = None
+    fraud_context: FraudContext | None = None
+    client_context: str | None = None
+    comments: str | None = None
+    additional_data: dict[str, str] | None = None
+    """The client's own, for the gateway to keep with it: at most 20 pairs."""
 
 
 @upcasts("gateway_call.planned.v1", to="gateway_call.planned.v2")
@@ -61,7 +68,18 @@ def nothing_was_verified(fact: dict[str, object]) -> dict[str, object]:
     return fact
 
 
-@fact("gateway_call.succeeded.v1")
+@upcasts("gateway_call.planned.v2", to="gateway_call.planned.v3")
+@upcasts("gateway_call.succeeded.v1", to="gateway_call.succeeded.v2")
+@upcasts("gateway_call.rejected.v1", to="gateway_call.rejected.v2")
+@upcasts("gateway_call.pending.v1", to="gateway_call.pending.v2")
+@upcasts("gateway_call.not_sent.v1", to="gateway_call.not_sent.v2")
+@upcasts("gateway_call.outcome_resolved.v1", to="gateway_call.outcome_resolved.v2")
+def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
+    """It was kept less of what was told to the gateway, and of what it and its networks answered."""
+    return fact
+
+
+@fact("gateway_call.succeeded.v2")
 class GatewayCallSucceeded:
     source: str
     """GATEWAY, NOTIFICATION, RECONCILER or OPERATOR."""
@@ -69,14 +87,14 @@ class GatewayCallSucceeded:
     sent_at: datetime | None = None
 
 
-@fact("gateway_call.rejected.v1")
+@fact("gateway_call.rejected.v2")
 class GatewayCallRejected:
     source: str
     outcome: Outcome
     sent_at: datetime | None = None
 
 
-@fact("gateway_call.pending.v1")
+@fact("gateway_call.pending.v2")
 class GatewayCallPending:
     """The gateway acknowledged it; its final word comes by notification or inquiry."""
 
@@ -97,7 +115,7 @@ class GatewayCallTimedOut:
     """From here the delays of its inquiries count."""
 
 
-@fact("gateway_call.not_sent.v1")
+@fact("gateway_call.not_sent.v2")
 class GatewayCallNotSent:
     """The call ended before it reached the gateway: no money can have moved."""
 
@@ -129,7 +147,7 @@ class GatewayReplayPlanned:
     at: datetime
 
 
-@fact("gateway_call.outcome_resolved.v1")
+@fact("gateway_call.outcome_resolved.v2")
 class GatewayOutcomeResolved:
     """An unknown or pending outcome became known, or a known one was contradicted later."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.money import Money
-from events.shapes import Applied
+from events.shapes import Applied, Corporate
 
 
 @frozen
@@ -116,7 +116,7 @@ class InvoiceDraftCanceled:
     reason: str | None = None
 
 
-@fact("invoice.posted.v2")
+@fact("invoice.posted.v3")
 class InvoicePosted:
     invoice_id: str
     external_id: str
@@ -145,6 +145,14 @@ class InvoicePosted:
     saved_payment_method_id: str | None = None
     exclude_from_payments: bool = False
     payment_exclusion_reason: str | None = None
+    corporate: Corporate | None = None
+    """Its total in the tenant's reporting currency."""
+
+
+@upcasts("invoice.posted.v2", to="invoice.posted.v3")
+def in_its_own_currency(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 knew no reporting currency."""
+    return fact
 
 
 @upcasts("invoice.posted.v1", to="invoice.posted.v2")

@@ -13,7 +13,7 @@ from events.catalog import fact, upcasts
 from events.shapes import Outcome
 
 
-@fact("notification.received.v2")
+@fact("notification.received.v3")
 class NotificationReceived:
     gateway_id: str
     provider_event_id: str
@@ -90,6 +90,12 @@ NotificationEvent = (
 def _received(data: dict[str, Any]) -> dict[str, Any]:
     """The first version did not keep what was told."""
     return {**data, "outcome": {"result_code": "Indeterminate"}, "digest": "", "raw_ref": ""}
+
+
+@upcasts("notification.received.v2", "notification.received.v3")
+def _received_with_less(data: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 kept less of what the networks said."""
+    return data
 
 
 @upcasts("notification.matched.v1", "notification.matched.v2")

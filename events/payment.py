@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.money import Money
-from events.shapes import Applied, Intended, Method, ScheduleItemRef
+from events.shapes import (
+    ActionRequired,
+    Applied,
+    Corporate,
+    FraudContext,
+    Intended,
+    Method,
+    ScheduleItemRef,
+)
 from events.transfer import TransferEvent
 
 
-@fact("payment.requested.v1")
+@fact("payment.requested.v2")
 class PaymentRequested:
     """The intent: durable before anything is sent to the gateway."""
 
@@ -32,6 +41,11 @@ class PaymentRequested:
     payment_group_id: str | None = None
     schedule_item: ScheduleItemRef | None = None
     """The item of a payment schedule that it collects."""
+    level_requested: int | None = None
+    """2 or 3: how much enhanced data shall go with it."""
+    fraud_context: FraudContext | None = None
+    client_context: str | None = None
+    """What its client wants to hear again, in its own words."""
 
 
 @fact("payment.begun_by_link.v1")
@@ -41,7 +55,7 @@ class PaymentBegunByLink:
     payment_link_id: str
 
 
-@fact("payment.processed.v1")
+@fact("payment.processed.v2")
 class PaymentProcessed:
     """The money arrived."""
 
@@ -53,6 +67,9 @@ class PaymentProcessed:
     network_transaction_id: str | None = None
     late: bool = False
     """It had been taken for failed before."""
+    level_sent: int | None = None
+    """1, 2 or 3: how much enhanced data went with it."""
+    corporate: Corporate | None = None
 
 
 @fact("payment.pending.v1")
@@ -61,10 +78,11 @@ class PaymentPending:
     source: str
 
 
-@fact("payment.action_required.v1")
+@fact("payment.action_required.v2")
 class PaymentActionRequired:
     gateway_ref: str | None
     source: str
+    action: ActionRequired | None = None
 
 
 @fact("payment.held_for_review.v1")
@@ -96,7 +114,7 @@ class PaymentFailed:
     gateway_ref: str | None = None
 
 
-@fact("payment.recorded_externally.v1")
+@fact("payment.recorded_externally.v2")
 class ExternalPaymentRecorded:
     """Money that arrived outside any gateway: cash, cheque, bank transfer."""
 
@@ -110,6 +128,16 @@ class ExternalPaymentRecorded:
     received_on: date
     recorded_at: datetime
     payment_group_id: str | None = None
+    corporate: Corporate | None = None
+
+
+@upcasts("payment.requested.v1", to="payment.requested.v2")
+@upcasts("payment.processed.v1", to="payment.processed.v2")
+@upcasts("payment.action_required.v1", to="payment.action_required.v2")
+@upcasts("payment.recorded_externally.v1", to="payment.recorded_externally.v2")
+def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew neither who paid from where, nor what a customer had to do, nor a reporting currency."""
+    return fact
 
 
 @fact("payment.drafted.v1")

@@ -241,6 +241,13 @@ class MandateRevoked:
     reason: str | None = None
 
 
+@fact("payment_method.stored_credential_established.v1")
+class StoredCredentialEstablished:
+    """The card's network knows it from now on as one that is kept, by the payment that this id names."""
+
+    network_transaction_id: str
+
+
 @fact("payment_method.details_updated.v1")
 class PaymentMethodDetailsUpdated:
     """The same instrument was saved again, or its details changed; only what is given changed."""
@@ -300,6 +307,7 @@ PaymentMethodEvent = (
     | PaymentMethodVerificationRequested
     | PaymentMethodVerificationFailed
     | PaymentMethodShared
+    | StoredCredentialEstablished
     | MandateRecorded
     | MandateRevoked
     | PaymentMethodDetailsUpdated

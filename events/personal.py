@@ -85,8 +85,15 @@ def is_sealed(data: bytes) -> bool:
 
 def has_personal_data(fact: object) -> bool:
     """Whether a fact holds personal data: its class may, and one of the marked fields is set."""
-    paths = personal_paths(type(fact))
-    return bool(paths) and any(_at(fact, path) is not None for path in paths)
+    return _holds(fact, _marks(personal_paths(type(fact))))
+
+
+def _holds(whole: Any, marks: Marks) -> bool:
+    for name, inside in marks:
+        given = getattr(whole, name)
+        if given is not None and (not inside or _holds(given, inside)):
+            return True
+    return False
 
 
 def sealed(fact: object, key: SubjectKey | None) -> bytes:
@@ -134,14 +141,6 @@ def _opened(value: Any, key: SubjectKey | None) -> Any:
             return [_opened(part, key) for part in value]  # pyright: ignore[reportUnknownVariableType]
         case _:
             return value
-
-
-def _at(fact: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        if fact is None:
-            return None
-        fact = getattr(fact, name)
-    return fact
 
 
 @cache

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.money import Money
-from events.shapes import Method
+from events.shapes import Corporate, Method
 
 
 @fact("refund.requested.v1")
@@ -85,7 +86,7 @@ class RefundOutcomeUnknown:
     next_query_at: datetime
 
 
-@fact("refund.processed.v1")
+@fact("refund.processed.v2")
 class RefundProcessed:
     amount: Money
     type: str
@@ -93,6 +94,7 @@ class RefundProcessed:
     gateway_date: datetime | None
     source: str
     late: bool = False
+    corporate: Corporate | None = None
 
 
 @fact("refund.failed.v1")
@@ -105,7 +107,7 @@ class RefundFailed:
     source: str
 
 
-@fact("refund.recorded_externally.v1")
+@fact("refund.recorded_externally.v2")
 class ExternalRefundRecorded:
     """Money given back outside any gateway: cash, cheque, transfer."""
 
@@ -121,6 +123,14 @@ class ExternalRefundRecorded:
     credit_memo_id: str | None = None
     orchestration_id: str | None = None
     leg_no: int | None = None
+    corporate: Corporate | None = None
+
+
+@upcasts("refund.processed.v1", to="refund.processed.v2")
+@upcasts("refund.recorded_externally.v1", to="refund.recorded_externally.v2")
+def in_its_own_currency(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no reporting currency."""
+    return fact
 
 
 @fact("refund.applied.v1")

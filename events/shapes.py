@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from events.frozen import frozen
 from events.money import Money
@@ -43,6 +43,40 @@ class Method:
 
 
 @frozen
+class FraudContext:
+    """What is known of who pays, for the gateway's judgement of the risk."""
+
+    email: Personal | None = None
+    ip_address: Personal | None = None
+    mac_address: Personal | None = None
+    phone: Personal | None = None
+    device_fingerprint: Personal | None = None
+
+
+@frozen
+class Corporate:
+    """An amount in the tenant's reporting currency, as it was worth on a day; it changes no balance."""
+
+    amount: Money
+    rate: str
+    """So much of the reporting currency is one of the amount's own, as a decimal string."""
+    date: date
+    """The rate's."""
+
+
+@frozen
+class ActionRequired:
+    """What the customer has to do before the gateway goes on, such as a 3-D Secure challenge."""
+
+    type: str
+    """The gateway's own: `redirect`, `use_stripe_sdk`, `threeDS2`, …"""
+    url: str | None = None
+    """Where to send the customer, where that is all."""
+    parameters: dict[str, str] | None = None
+    """What the gateway's component in the browser asks for; of use to nobody but this customer."""
+
+
+@frozen
 class Outcome:
     """What a gateway answered, as it is kept (domain 5.4).  All codes are the gateway's own."""
 
@@ -66,6 +100,14 @@ class Outcome:
     code_map_version: int | None = None
     level_sent: int | None = None
     """1, 2 or 3: how much enhanced data went with a card payment."""
+    raw_sub_code: str | None = None
+    network_code: str | None = None
+    """The card network's own word (ISO 8583), where the gateway passes it on."""
+    network_advice: str | None = None
+    """The network's advice on trying again, such as a Mastercard merchant advice code."""
+    reference_details: str | None = None
+    """What else the gateway calls it by, at most 1,000 characters."""
+    action: ActionRequired | None = None
 
 
 @frozen

@@ -30,6 +30,7 @@ def careful(outcome: Outcome, credential: Credential) -> Outcome:
         outcome,
         raw_code=_kept(outcome.raw_code, credential),
         raw_message=_kept(outcome.raw_message, credential),
+        reference_details=_kept(outcome.reference_details, credential),
     )
 
 
@@ -58,10 +59,17 @@ def refused(
     auth_code: str | None = None,
     avs_code: str | None = None,
     cvc_code: str | None = None,
+    raw_sub_code: str | None = None,
+    network_code: str | None = None,
+    network_advice: str | None = None,
 ) -> Outcome:
-    """A known refusal; `never_retry` is the gateway's own advice, which can only make it stricter."""
+    """A known refusal; `never_retry` is the gateway's own advice, which can only make it stricter.
+
+    So can the network's: Mastercard's merchant advice codes, which other networks' never look like.
+    """
     meaning = codes.classify(family, code)
-    never = meaning.never_retry or never_retry
+    advised = codes.classify("mastercard_advice", network_advice) if network_advice else codes.UNKNOWN
+    never = meaning.never_retry or never_retry or advised.never_retry
     special = codes.RESULTS.get((family, code.strip())) if isinstance(family, str) else None
     return Outcome(
         special or result_of(meaning, never),
@@ -75,6 +83,9 @@ def refused(
         avs_code=avs_code,
         cvc_code=cvc_code,
         code_map_version=codes.VERSION,
+        raw_sub_code=raw_sub_code,
+        network_code=network_code,
+        network_advice=network_advice,
     )
 
 

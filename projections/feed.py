@@ -1,6 +1,6 @@
 """A tenant's events, one after another, from any place on: what Kafka has, for who has no Kafka.
 
-    feed(log, "acme", {"after": ["4711"], "type": ["payment.processed.v1"]})
+    feed(log, "acme", {"after": ["4711"], "type": ["payment.processed.v2"]})
 
 The cursor is a position of the log, so it is good for ever: the same question gets the same answer.
 """

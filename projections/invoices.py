@@ -36,6 +36,7 @@ from events.invoice import (
 )
 from events.payment import PaymentCanceled, PaymentFailed, PaymentProcessed, PaymentRequested
 from events.shapes import Applied
+from projections.rates import CORPORATE, corporate
 from projections.table import (
     DAY,
     FLAG,
@@ -79,6 +80,7 @@ invoices = Table(
         *text("payment_schedule_id", "schedule_skipped_reason"),
         *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
         Column("locked_since", INSTANT),
+        *CORPORATE,
         Column("is_negative", FLAG, False),
         Column("has_negative_lines", FLAG, False),
         Column("version", "int", 0),
@@ -123,6 +125,7 @@ def posted(fact: InvoicePosted, at: Place, own: Own) -> Iterable[Row]:
             "lines": [_line(line_no, line) for line_no, line in enumerate(fact.lines, start=1)],
             **_references(fact),
             "exclusion_reason": _exclusion(fact),
+            **corporate(fact.corporate),
             "is_negative": fact.is_negative,
             "has_negative_lines": fact.has_negative_lines,
         },

@@ -36,6 +36,8 @@ from events.payment import (
     RefundReversedOnPayment,
 )
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
+from events.shapes import ActionRequired
+from projections.rates import CORPORATE, corporate
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -68,6 +70,10 @@ payments = Table(
         *text("operation_key", "payout_id", "settlement_currency", "payment_link_id"),
         *money("settled", "settled_excess", "taken_back_by_gateway"),
         *money("settlement_amount", "gateway_fee", currency="settlement_currency"),
+        *CORPORATE,
+        *text("action_type", "action_url", "client_context"),
+        Column("parameters", JSON),
+        Column("level_sent", "int"),
         Column("version", "int", 0),
     ),
     kind="payment",
@@ -82,7 +88,9 @@ authorizations = Table(
         *money("amount", "captured", "reversed", "in_flight", "balance"),
         Column("expires_at", INSTANT),
         Column("requested_at", INSTANT),
-        *text("category", "raw_code"),
+        *text("category", "raw_code", "avs_code", "cvc_code", "gateway_ref_details"),
+        *text("action_type", "action_url", "client_context"),
+        Column("parameters", JSON),
         Column("adjustments", JSON),
         Column("version", "int", 0),
     ),
@@ -121,6 +129,7 @@ def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
             "intended": intended,
             "requested_at": fact.requested_at,
             "operation_key": fact.gateway_idempotency_key,
+            **({"client_context": fact.client_context} if fact.client_context else {}),
         },
     )
 
@@ -150,6 +159,7 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "reference": fact.reference,
             "requested_at": fact.recorded_at,
             "processed_at": fact.recorded_at,
+            **corporate(fact.corporate),
         },
     )
 
@@ -190,6 +200,9 @@ def processed(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
             "raw_code": None,
             "in_flight": False,
             "processed_at": at.time,
+            **_done(own),
+            **corporate(fact.corporate),
+            **({"level_sent": fact.level_sent} if fact.level_sent else {}),
         },
     )
 
@@ -199,7 +212,7 @@ def failed(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
     kept = {
         name: getattr(fact, name) for name in ("result_code", "category", "raw_code", "raw_message", "hard")
     }
-    yield Row((at.tenant, at.id), {**kept, "status": "FAILED", "in_flight": False})
+    yield Row((at.tenant, at.id), {**kept, **_done(own), "status": "FAILED", "in_flight": False})
 
 
 _STATUS = {
@@ -212,7 +225,20 @@ _STATUS = {
 
 @payments.on(*_STATUS)
 def waiting(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
+    asked = _action(fact.action) if isinstance(fact, PaymentActionRequired) else {}
+    yield Row((at.tenant, at.id), {**asked, "status": _STATUS[type(fact)]})
+
+
+def _done(own: Own) -> dict[str, Any]:
+    """What the customer was asked to do is of no use to anybody any more."""
+    return {"action_type": None, "action_url": None, "parameters": None} if own.get("action_type") else {}
+
+
+def _action(asked: ActionRequired | None) -> dict[str, Any]:
+    """What the customer is asked to do; the parameters are of use to him alone."""
+    if asked is None:
+        return {}
+    return {"action_type": asked.type, "action_url": asked.url, "parameters": asked.parameters}
 
 
 @payments.on(PaymentApplied, PaymentUnapplied)
@@ -345,6 +371,7 @@ def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "balance": fact.amount.amount_minor if known else 0,
             "expires_at": fact.expires_at if known else None,
             "requested_at": at.time,
+            "client_context": None if known else fact.client_context,
             "adjustments": [],
         },
     )
@@ -359,6 +386,10 @@ def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
             "balance": own["amount"],
             "gateway_ref": fact.gateway_ref,
             "expires_at": fact.expires_at,
+            "avs_code": fact.avs_code,
+            "cvc_code": fact.cvc_code,
+            "gateway_ref_details": fact.gateway_ref_details,
+            **_done(own),
         },
     )
 
@@ -379,7 +410,9 @@ def authorization_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     status = _AUTH_STATUS[type(fact)]
     gone = {"balance": 0} if status in ("FAILED", "EXPIRED", "CANCELED") else {}
     why = {name: getattr(fact, name) for name in ("category", "raw_code")} if status == "FAILED" else {}
-    yield Row((at.tenant, at.id), {**gone, **why, "status": status})
+    asked = _action(fact.action) if isinstance(fact, auth.AuthorizationActionRequired) else {}
+    over = _done(own) if gone else {}
+    yield Row((at.tenant, at.id), {**gone, **why, **asked, **over, "status": status})
 
 
 def _moved(

@@ -17,6 +17,7 @@ from projections import (
     payments,
     payouts,
     periods,
+    rates,
     refunds,
     retries,
     runs,
@@ -158,6 +159,14 @@ QUERIES: dict[str, Query] = {
             ("legal_entity_id", "month", "status"),
             (),
             ("month",),
+        ),
+        Query(
+            "exchange-rates",
+            rates.exchange_rates,
+            "What currencies were worth in a reporting currency, day by day",
+            ("source", "reporting_currency", "currency", "as_of"),
+            (),
+            ("as_of",),
         ),
         Query(
             "refunds",

@@ -25,6 +25,7 @@ from events.refund import (
     RefundReversed,
 )
 from projections.payments import display
+from projections.rates import CORPORATE, corporate
 from projections.table import INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -53,6 +54,7 @@ refunds = Table(
         *text("result_code", "category", "raw_code", "raw_message", "operation_key"),
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
+        *CORPORATE,
         Column("version", "int", 0),
     ),
     kind="refund",
@@ -150,6 +152,7 @@ def recorded(fact: ExternalRefundRecorded, at: Place, own: Own) -> Iterable[Row]
             "method_display": fact.instrument.lower(),
             "requested_at": at.time,
             "processed_at": at.time,
+            **corporate(fact.corporate),
         },
     )
 
@@ -162,7 +165,7 @@ def processed(fact: RefundProcessed, at: Place, own: Own) -> Iterable[Row]:
         "gateway_ref": fact.gateway_ref,
         "processed_at": at.time,
     }
-    yield Row((at.tenant, at.id), {**known, "category": None, "raw_code": None})
+    yield Row((at.tenant, at.id), {**known, **corporate(fact.corporate), "category": None, "raw_code": None})
 
 
 @refunds.on(RefundFailed)

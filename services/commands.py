@@ -33,7 +33,8 @@ COMMAND_BYTES_MAX = 1024 * 1024
 
 T = TypeVar("T")
 
-Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._:~-]{1,64}$")]
+ID_PATTERN = r"^[A-Za-z0-9._:~-]{1,64}$"
+Id = Annotated[str, StringConstraints(pattern=ID_PATTERN)]
 """An opaque id of the caller's."""
 
 HomeId = Annotated[str, StringConstraints(pattern=r"^(~[a-z_]+/)?[A-Za-z0-9._:~-]{1,64}$")]

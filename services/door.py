@@ -22,7 +22,11 @@ from services.errors import Rejected
 from services.store.protocol import Batch, OutboxCommand, Store
 
 FINAL = frozenset(
-    {"gateway_call.succeeded.v1", "gateway_call.rejected.v1", "gateway_call.outcome_resolved.v1"}
+    {
+        f"gateway_call.{ended}.v{version}"
+        for ended in ("succeeded", "rejected", "outcome_resolved")
+        for version in (1, 2)
+    }
 )
 """The facts that end a gateway call."""
 

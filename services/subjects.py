@@ -39,7 +39,7 @@ from services.retries import defining, retrying
 from services.runs import batch_run, page, recording, selecting, tally
 from services.schedulers import firing, planning, scheduler
 from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
-from services.tenants import exceptions, parking, periods, tenant_settings
+from services.tenants import exceptions, parking, periods, rates, tenant_settings
 from services.transfers import receiving, transferring
 
 SUBJECTS: tuple[Subject, ...] = (
@@ -70,6 +70,7 @@ SUBJECTS: tuple[Subject, ...] = (
     parking.SUBJECT,
     subscription.SUBJECT,
     periods.SUBJECT,
+    rates.SUBJECT,
     debiting.SUBJECT,
     disputing.SUBJECT,
     Subject(

@@ -34,6 +34,8 @@ from services.clock import Clock
 from services.commands import TYPES, Actor, encode
 from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnavailable, Work, WorkAnswered
 
+PLANNED = TOPICS[GatewayCallPlanned]
+"""The queue keeps requests in the shape of their day; what an older one lacks is optional."""
 PAUSE_SECONDS = 0.5
 MIN_ALARM_SECONDS = 0.01
 GATHER_SECONDS = 0.005
@@ -227,7 +229,7 @@ class GatewayWorker:
 
     async def _work(self, leased: Leased, queue: Queue) -> None:
         work, lane = leased.work, queue.lane
-        planned = decode(TOPICS[GatewayCallPlanned], work.request)
+        planned = decode(PLANNED, work.request)
         tenant = work.home.partition("/")[0]
         signal: Signal | None = None
         try:

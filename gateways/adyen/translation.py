@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from events.enhanced import EnhancedData
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
-from events.shapes import Outcome
+from events.shapes import ActionRequired, FraudContext, Outcome
 from gateways.outcomes import refused, unknown
 from gateways.units import Units
 
@@ -84,11 +86,32 @@ def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str)
         "recurringProcessingModel": PROCESSING_MODELS.get(planned.reason, "UnscheduledCardOnFile")
         if merchant
         else "CardOnFile",
-        "metadata": {KEY: planned.idempotency_key},
+        "metadata": {**_noted(planned), KEY: planned.idempotency_key},
         "additionalData": more,
         "returnUrl": return_url,
+        **_payer(planned.fraud_context),
     }
     return told | ({"captureDelayHours": 0} if planned.operation == "SALE" else {})
+
+
+def _noted(planned: GatewayCallPlanned) -> dict[str, str]:
+    """The client's own words, as metadata: at most 20 pairs with ours, of 20 and 80 characters."""
+    told = {"client_context": planned.client_context, "comments": planned.comments}
+    told |= planned.additional_data or {}
+    fits = [(name, text[:80]) for name, text in told.items() if text and len(name) <= 20]
+    return dict(fits[:19])
+
+
+def _payer(known: FraudContext | None) -> dict[str, str]:
+    if known is None:
+        return {}
+    told = {
+        "shopperEmail": known.email,
+        "shopperIP": known.ip_address,
+        "telephoneNumber": known.phone,
+        "deviceFingerprint": known.device_fingerprint,
+    }
+    return {name: text for name, text in told.items() if text}
 
 
 METHOD_TYPES = {"CARD": "scheme", "SEPA_DEBIT": "sepadirectdebit", "ACH_DEBIT": "ach"}
@@ -152,15 +175,35 @@ def of_payment(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
             category="Security" if waits == "ActionRequired" else None,
             raw_code=result,
             gateway_ref=answer.get("pspReference"),
+            action=_action(answer["action"]) if "action" in answer else None,
         )
     if result in ("Refused", "Error", "Cancelled"):
         return of_refusal(answer)
     return unknown(f"no result that is known: {result}")
 
 
+def _action(asked: Mapping[str, Any]) -> ActionRequired:
+    """As Adyen's component in the browser takes it."""
+    whole = orjson.dumps(asked).decode()
+    return ActionRequired(asked.get("type") or "redirect", asked.get("url"), {"action": whole})
+
+
 def of_refusal(answer: Mapping[str, Any]) -> Outcome:
     code = str(answer.get("refusalReasonCode") or answer.get("resultCode") or "0")
-    return refused("adyen", code, answer.get("refusalReason"), gateway_ref=answer.get("pspReference"))
+    more = answer.get("additionalData") or {}
+    return refused(
+        "adyen",
+        code,
+        answer.get("refusalReason"),
+        gateway_ref=answer.get("pspReference"),
+        network_code=_leading(more.get("refusalReasonRaw")),
+        network_advice=_leading(more.get("merchantAdviceCode")),
+    )
+
+
+def _leading(text: str | None) -> str | None:
+    """`51` of `51 : Not sufficient funds`."""
+    return text.partition(":")[0].strip() or None if text else None
 
 
 def of_modification(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:

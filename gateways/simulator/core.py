@@ -48,6 +48,8 @@ class Entry:
     mood: str = ""
     """How it is told of; empty: as everything is."""
     notify_url: str = ""
+    first: bool = False
+    """Whether its card is kept from now on, to be charged again."""
 
 
 @dataclass
@@ -144,6 +146,8 @@ class Simulator:
                     if entry.operation == "AUTHORIZE"
                     else {}
                 )
+                if entry.first:
+                    more["network_transaction_id"] = f"nti_{entry.ref}"
                 return {"result": "Success", **common, **more}
             case "PENDING_OK" | "PENDING_FAIL":
                 return {"result": "Pending", **common}
@@ -195,6 +199,7 @@ class Simulator:
             merchant_reference=request.get("merchant_reference") or "",
             mood=behaviour.mood,
             notify_url=notify_url,
+            first=request.get("is_first_in_series", False),
         )
         if behaviour.name == "reversed" and status == "EXECUTED":
             entry.reversal_at = _after(entry.at, seconds=REVERSE_SECONDS)

@@ -8,7 +8,7 @@ from typing import Any
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
-from events.shapes import Outcome
+from events.shapes import ActionRequired, Outcome
 from gateways import codes
 from gateways.outcomes import not_sent, unknown
 from gateways.protocol import Notification
@@ -37,7 +37,9 @@ CAPABILITIES = Capabilities(
 
 def to_request(planned: GatewayCallPlanned) -> dict[str, Any]:
     """The simulator's request: the same for every send of a key."""
+    is_kept = planned.operation == "SALE" and planned.is_first_in_series
     return {
+        **({"is_first_in_series": True} if is_kept else {}),
         "idempotency_key": planned.idempotency_key,
         "operation": planned.operation,
         "amount_minor": planned.amount.amount_minor,
@@ -75,6 +77,8 @@ def to_outcome(answer: dict[str, Any]) -> Outcome:
         gateway_date=datetime.fromisoformat(answer["at"]) if "at" in answer else None,
         expires_at=datetime.fromisoformat(answer["expires_at"]) if "expires_at" in answer else None,
         code_map_version=codes.VERSION if meaning else None,
+        network_transaction_id=answer.get("network_transaction_id"),
+        action=ActionRequired("challenge") if answer["result"] == "ActionRequired" else None,
     )
 
 

@@ -15,7 +15,7 @@ from events.enhanced import EnhancedData, EnhancedLine
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
-from events.shapes import Outcome
+from events.shapes import ActionRequired, Outcome
 from gateways.outcomes import refused
 from gateways.units import Units
 
@@ -60,9 +60,15 @@ def creation(planned: GatewayCallPlanned) -> dict[str, Any]:
         "payment_method": planned.method.token_ref,
         "automatic_payment_methods": {"enabled": True, "allow_redirects": "never"},
         "description": planned.merchant_reference,
-        "metadata": {KEY: planned.idempotency_key, "tender_reference": planned.merchant_reference},
+        "metadata": {
+            **_noted(planned),
+            KEY: planned.idempotency_key,
+            "tender_reference": planned.merchant_reference,
+        },
         "expand": ["latest_charge"],
     }
+    if planned.fraud_context and planned.fraud_context.device_fingerprint:
+        parameters["radar_options"] = {"session": planned.fraud_context.device_fingerprint}
     if planned.method.gateway_reference:
         parameters["customer"] = planned.method.gateway_reference
     if planned.initiator == "MERCHANT":
@@ -72,6 +78,13 @@ def creation(planned: GatewayCallPlanned) -> dict[str, Any]:
     elif planned.is_first_in_series:
         parameters["setup_future_usage"] = "off_session"
     return parameters | (enhanced(planned.enhanced, planned.amount.currency) if planned.enhanced else {})
+
+
+def _noted(planned: GatewayCallPlanned) -> dict[str, str]:
+    """The client's own words, as metadata: values of at most 500 characters."""
+    told = {"comments": planned.comments, "client_context": planned.client_context}
+    noted = {name: text[:500] for name, text in told.items() if text}
+    return {**(planned.additional_data or {}), **noted}
 
 
 def setup(planned: GatewayCallPlanned) -> dict[str, Any]:
@@ -176,6 +189,19 @@ def of_intent(intent: Mapping[str, Any], level: int | None = None) -> Outcome:
         expires_at=_at(card.get("capture_before")) if held else None,
         network_transaction_id=card.get("network_transaction_id"),
         level_sent=level,
+        action=_action(intent) if status == "requires_action" else None,
+    )
+
+
+def _action(intent: Mapping[str, Any]) -> ActionRequired:
+    """What Stripe's component in the browser, or a page of the customer's bank, goes on with."""
+    asked = intent.get("next_action") or {}
+    redirect = asked.get("redirect_to_url") or {}
+    secret = intent.get("client_secret")
+    return ActionRequired(
+        asked.get("type") or "use_stripe_sdk",
+        redirect.get("url"),
+        {"client_secret": secret} if secret else None,
     )
 
 
@@ -243,7 +269,16 @@ def of_error(error: Mapping[str, Any], gateway_ref: str | None = None) -> Outcom
     code = error.get("decline_code") or error.get("code") or error.get("type") or "unknown"
     ref = gateway_ref or (error.get("payment_intent") or error.get("setup_intent") or {}).get("id")
     never = error.get("advice_code") == "do_not_try_again"
-    return refused("stripe", code, error.get("message"), gateway_ref=ref, never_retry=never)
+    return refused(
+        "stripe",
+        code,
+        error.get("message"),
+        gateway_ref=ref,
+        never_retry=never,
+        raw_sub_code=error.get("code") if error.get("decline_code") else None,
+        network_code=error.get("network_decline_code"),
+        network_advice=error.get("network_advice_code"),
+    )
 
 
 def _money(count: int, currency: str) -> Money:

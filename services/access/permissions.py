@@ -269,6 +269,13 @@ CAPABILITIES: tuple[Capability, ...] = (
         added=True,
     ),
     _row(
+        "Exchange rates",
+        "R | R | W | R | R | - | - | R | -",
+        "exchange_rates.*",
+        "exchange-rates",
+        added=True,
+    ),
+    _row(
         "Erase personal data",
         "W | - | W | - | - | - | - | - | -",
         "account.erase_personal_data",

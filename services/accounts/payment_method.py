@@ -34,6 +34,7 @@ from events.payment_method import (
     PaymentMethodTokenized,
     PaymentMethodVerificationFailed,
     PaymentMethodVerificationRequested,
+    StoredCredentialEstablished,
 )
 from events.shapes import Address, Method, Outcome
 from services.accounts import account
@@ -199,6 +200,8 @@ def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
             method.awaits, method.verifying = None, False
         case PaymentMethodTokenizationFailed() | PaymentMethodErrored():
             method.status, method.awaits = "ERRORED", None
+        case StoredCredentialEstablished():
+            method.network_transaction_id = event.network_transaction_id
         case PaymentMethodShared():
             method.shared = event.shared
         case MandateRecorded():
@@ -427,8 +430,7 @@ def after_outcome(
     if method.status not in ("ACTIVE", "EXPIRED"):
         return []
     if succeeded:
-        well = PaymentMethodHealthChanged(0, last_success_at=context.now)
-        return [Change(SavedMethod, method.method_id, well)] if method.consecutive_failures else []
+        return _after_success(method, outcome, context)
     if outcome.category in BLAMELESS:
         return []
     if (outcome.hard or outcome.never_retry) and (outcome.raw_code or "").strip().lower() in REVOKING:
@@ -438,6 +440,16 @@ def after_outcome(
         method.consecutive_failures + 1, last_category=outcome.category, hard_blocked_reason=blocked
     )
     return [Change(SavedMethod, method.method_id, failing)]
+
+
+def _after_success(method: SavedMethod, outcome: Outcome, context: Context) -> Sequence[Change]:
+    facts = list[PaymentMethodEvent]()
+    if method.consecutive_failures:
+        facts.append(PaymentMethodHealthChanged(0, last_success_at=context.now))
+    network_id = outcome.network_transaction_id
+    if network_id and method.type == "card" and method.network_transaction_id is None:
+        facts.append(StoredCredentialEstablished(network_id))
+    return [Change(SavedMethod, method.method_id, fact) for fact in facts]
 
 
 def revoked(method: SavedMethod, owner: Account, outcome: Outcome, context: Context) -> Sequence[Change]:

@@ -34,6 +34,7 @@ from services.accounts.payment_method import MethodType, SavedMethod
 from services.authorizations import authorization
 from services.authorizations.authorization import IN_FLIGHT, Authorization
 from services.calls import calling
+from services.calls.accompanying import AdditionalData, Payer, accompanying, remembered
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway, check_accepts
 from services.calls.seconding import awaits_second
@@ -59,6 +60,11 @@ class AuthorizePayment:
     authorization_id: Id | None = None
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
+    fraud_context: Payer | None = None
+    client_context: FreeText | None = None
+    """Kept and sent as it is; nothing here reads it."""
+    comments: FreeText | None = None
+    additional_data: AdditionalData | None = None
 
 
 @dataclass(frozen=True)
@@ -154,13 +160,14 @@ def _authorize_needs(states: States, command: AuthorizePayment, context: Context
 
 
 def authorize(states: States, command: AuthorizePayment, context: Context) -> Changes:
-    account.chargeable(states, context)
+    owner = account.chargeable(states, context)
     _check_new(states, command.authorization_id)
     method = _method(states, command, context)
     _check_positive(command.amount)
     gateway = states.get(Gateway, command.gateway_id)
     check_accepts(gateway, command.gateway_id, "AUTHORIZE", command.amount, method.type, context.now)
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
+    besides = accompanying(command, owner)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
     key, planned = calling.plan(
         context,
@@ -173,6 +180,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         amount=command.amount,
         merchant_reference=number,
         method=method,
+        **besides,
     )
     group_id = (
         command.new_payment_group.payment_group_id if command.new_payment_group else command.payment_group_id
@@ -189,6 +197,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         command.effective_at,
         context.now,
         group_id,
+        **remembered(besides),
     )
     return [*groups, Change(Authorization, id, requested, new=command.authorization_id is None), planned]
 
@@ -454,6 +463,9 @@ def _authorized(
                 report.source,
                 outcome.network_transaction_id,
                 late=settled.verdict == "LATE_SUCCESS",
+                avs_code=outcome.avs_code,
+                cvc_code=outcome.cvc_code,
+                gateway_ref_details=outcome.reference_details,
             )
             health = _health(states, auth, outcome, True, context)
             return [
@@ -484,9 +496,8 @@ def _authorized(
         case "PENDING":
             return [Change(Authorization, id, AuthorizationPending(outcome.gateway_ref, report.source))]
         case "REQUIRES_ACTION":
-            return [
-                Change(Authorization, id, AuthorizationActionRequired(outcome.gateway_ref, report.source))
-            ]
+            action = AuthorizationActionRequired(outcome.gateway_ref, report.source, outcome.action)
+            return [Change(Authorization, id, action)]
         case "REQUIRES_REVIEW":
             reason = outcome.raw_message or outcome.result_code
             held = AuthorizationHeldForReview(reason, report.source, outcome.gateway_ref)

@@ -35,7 +35,7 @@ from services.invoices.converting import convert, evolve_posting
 from services.invoices.invoice import Invoice
 from services.schedules import collected, cutting
 from services.schedules.dates import month_end
-from services.tenants import periods, tenant_settings
+from services.tenants import periods, rates, tenant_settings
 
 LINES_MAX = 2000
 
@@ -144,6 +144,7 @@ def needed(
     """What posting something must see, besides its own stream."""
     yield account.needed(context)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     yield from periods.needed(content.legal_entity_id, posted_at, context)
     if content.reference_id and content.reference_type == "SUBSCRIPTION":
         yield subscription.needed(content.reference_id, context)
@@ -181,6 +182,8 @@ def carry_out(
     periods.check_open(states, posted.legal_entity_id, posted.posted_at, context)
     if posted.has_negative_lines and posted.original_invoice_id is None:
         posted = replace(posted, original_invoice_id=_invoiced_before(states, posted, context))
+    if (worth := rates.snapshot(states, posted.total, posted.posted_date, context)) is not None:
+        posted = replace(posted, corporate=worth)
     settings = tenant_settings.of(states, context)
     converts = settings["convert_negative_lines"] and posted.has_negative_lines
     settles = posted.total.amount_minor > 0 and auto_applying.applies(settings)

@@ -28,7 +28,7 @@ from services.orchestrations.planning import choose
 from services.payments.payment import Payment
 from services.refunds import payout_limits, requesting
 from services.refunds.refund import Refund
-from services.tenants import tenant_settings
+from services.tenants import rates, tenant_settings
 
 Option = Literal["OTHER_PAYMENT", "UNREFERENCED", "MANUAL", "OPEN_CREDIT"]
 
@@ -246,6 +246,7 @@ def _paid_outside(
         payment_id=leg.source_id,
         orchestration_id=ro.orchestration_id,
         leg_no=leg.no,
+        corporate=rates.snapshot(draft, amount, context.now, context),
     )
     draft.record(Refund, refund_id, recorded, new=True)
     draft.record(Refund, refund_id, RefundApplied("payment", leg.source_id, amount))

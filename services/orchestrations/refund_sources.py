@@ -23,7 +23,7 @@ from services.orchestrations.planning import Source
 from services.payments.payment import Payment
 from services.refunds import requesting
 from services.refunds.refund import Refund
-from services.tenants import tenant_settings
+from services.tenants import rates, tenant_settings
 
 
 class OfOrchestration(Protocol):
@@ -37,6 +37,7 @@ def needs(states: States, command: OfOrchestration, context: Context) -> Needs:
     """The memo, the original invoice with every payment on it, and all that is open on the account."""
     yield Need(RefundOrchestration, command.orchestration_id)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     yield account.needed(context)
     yield Documents(context.account_id)
     for id in states.find_documents(context.account_id, RefundOrchestration):

@@ -5,8 +5,9 @@ Invariant (domain 5.3): the intent holds the key under which it is sent, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from events.frozen import frozen
 from events.money import Money
@@ -15,6 +16,7 @@ from events.shapes import Intended, Method, ScheduleItemRef
 from services.accounts.account import Account
 from services.accounts.payment_method import MethodType
 from services.calls import calling
+from services.calls.accompanying import remembered
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, Id, Text, Token
 from services.decision import Change, Context, Need, Needs, States
@@ -65,6 +67,12 @@ class Asked:
     item: ScheduleItemRef | None = None
     """The item of a payment schedule that it collects: its attempts are the item's."""
     attempt_no: int = 1
+    reason: str | None = None
+    """Why the merchant charges a stored credential, if not unscheduled."""
+    is_first: bool = False
+    """Whether its instrument is one that the networks do not yet know as kept."""
+    besides: Mapping[str, Any] | None = None
+    """What goes to the gateway with it, as `GatewayCallPlanned` has it."""
 
     @property
     def origin(self) -> str:
@@ -99,8 +107,9 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         amount=amount,
         merchant_reference=number,
         method=method,
-        initiator="CUSTOMER" if asked.initiation in CUSTOMERS else "MERCHANT",
         enhanced=enhanced.sent,
+        **_stored(asked),
+        **(asked.besides or {}),
     )
     requested = PaymentRequested(
         payment_id=asked.payment_id,
@@ -117,11 +126,20 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         intended_applications=intended(asked.apply_to),
         payment_group_id=asked.payment_group_id,
         schedule_item=asked.item,
+        level_requested=(3 if enhanced.sent.lines else 2) if enhanced.sent else None,
+        **remembered(asked.besides or {}),
     )
     changes = [Change(Payment, asked.payment_id, requested, new=asked.new)]
     if enhanced.reduced:
         changes.append(Change(Payment, asked.payment_id, enhanced.reduced))
     return [*changes, planned]
+
+
+def _stored(asked: Asked) -> dict[str, Any]:
+    """By whom, and why, a kept credential is charged, as networks want to be told (domain 5.2)."""
+    if asked.initiation in CUSTOMERS:
+        return {"initiator": "CUSTOMER", "is_first_in_series": asked.is_first}
+    return {"initiator": "MERCHANT", "reason": asked.reason} if asked.reason else {"initiator": "MERCHANT"}
 
 
 def intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:

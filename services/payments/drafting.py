@@ -18,7 +18,7 @@ from services.invoices.invoice import Invoice
 from services.payments import paying
 from services.payments.paying import ApplyTo, Instrument
 from services.payments.payment import Payment
-from services.tenants import periods, tenant_settings
+from services.tenants import periods, rates, tenant_settings
 
 
 @command("payments.payment.edit_draft.v1")
@@ -79,6 +79,7 @@ def _post_needs(states: States, command: PostDraftPayment, context: Context) -> 
     yield Need(Payment, command.payment_id)
     yield account.needed(context)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
     draft = states.find(Payment, command.payment_id)
@@ -103,6 +104,7 @@ def post(states: States, command: PostDraftPayment, context: Context) -> Changes
         said.received_on,
         context.now,
         said.payment_group_id,
+        rates.snapshot(states, said.amount, said.received_on, context),
     )
     draft = Draft(states, paying.EVOLVE)
     draft.record(Payment, command.payment_id, recorded)

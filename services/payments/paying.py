@@ -36,6 +36,7 @@ from services.applications.application import Why
 from services.authorizations import authorization
 from services.authorizations.authorization import Authorization
 from services.calls import calling
+from services.calls.accompanying import AdditionalData, Payer, accompanying
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway
 from services.calls.seconding import awaits_second
@@ -52,7 +53,7 @@ from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.payments.payment_link import PaymentLink
 from services.schedules import outcomes
-from services.tenants import exceptions, periods, tenant_settings
+from services.tenants import exceptions, periods, rates, tenant_settings
 
 EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
@@ -78,6 +79,11 @@ class ProcessPayment:
     initiation: Literal["AD_HOC", "PORTAL", "PAY_LINK", "CHECKOUT", "BATCH_RUN"] = "AD_HOC"
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
+    fraud_context: Payer | None = None
+    client_context: FreeText | None = None
+    """Kept and sent as it is; nothing here reads it."""
+    comments: FreeText | None = None
+    additional_data: AdditionalData | None = None
 
 
 @command("payments.payment.record_outcome.v1")
@@ -183,9 +189,19 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         new=command.payment_id is None,
         payment_group_id=_group_id(command),
         profile_id=_profile_id(states, command, context),
+        is_first=_is_first(states, command, context),
+        besides=accompanying(command, owner),
     )
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     return [*groups, *asking.ask(states, asked, context)]
+
+
+def _is_first(states: States, command: ProcessPayment, context: Context) -> bool:
+    """Whether the network does not yet know the card as one that is kept to be charged again."""
+    method_id = _method_id(states, command, context)
+    method = states.get(SavedMethod, method_id) if method_id else None
+    unknown = method is not None and method.type == "card" and method.network_transaction_id is None
+    return unknown and method is not None and method.usage != "ON_SESSION"
 
 
 def _check_new(states: States, payment_id: str | None) -> None:
@@ -230,6 +246,7 @@ def _method(states: States, command: ProcessPayment, context: Context) -> Method
 
 def _outcome_needs(states: States, command: RecordPaymentOutcome, context: Context) -> Needs:
     yield from calling.needed(states, command.operation_key, context)
+    yield from rates.needed(states, context)
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
@@ -285,7 +302,9 @@ def _received(
         case "PENDING":
             return [Change(Payment, id, PaymentPending(outcome.gateway_ref, report.source))]
         case "REQUIRES_ACTION":
-            return [Change(Payment, id, PaymentActionRequired(outcome.gateway_ref, report.source))]
+            return [
+                Change(Payment, id, PaymentActionRequired(outcome.gateway_ref, report.source, outcome.action))
+            ]
         case "REQUIRES_REVIEW":
             held = PaymentHeldForReview(
                 outcome.raw_message or outcome.result_code, report.source, outcome.gateway_ref
@@ -316,6 +335,8 @@ def _succeeded(
         auth_code=outcome.auth_code,
         network_transaction_id=outcome.network_transaction_id,
         late=late,
+        level_sent=outcome.level_sent,
+        corporate=rates.snapshot(states, received, context.now, context),
     )
     changes = list[Change | Claiming | Releasing]([Change(Payment, payment.payment_id, processed)])
     if payment.authorization_id:
@@ -447,6 +468,7 @@ def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Cont
     payment = states.find(Payment, command.payment_id)
     if payment and payment.operation_key:
         yield from calling.needed(states, payment.operation_key, context)
+        yield from rates.needed(states, context)
 
 
 def resolve_outcome(states: States, command: ResolvePaymentOutcome, context: Context) -> Changes:
@@ -473,6 +495,7 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
         yield Need(Payment, command.payment_id)
     yield account.needed(context)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
     yield from periods.needed(None, command.received_on, context)
@@ -494,8 +517,7 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
     check_targets(states, command.apply_to, command.amount, context)
     groups = payment_group.joined(states, command.payment_group_id, None, context)
     payment_id = command.payment_id or context.new_id("payment")
-    kind = ExternalPaymentDrafted if command.draft else ExternalPaymentRecorded
-    recorded = kind(
+    head = (
         payment_id,
         context.number("PAY"),
         context.account_id,
@@ -506,6 +528,11 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         context.now,
         command.payment_group_id,
     )
+    if command.draft:
+        recorded = ExternalPaymentDrafted(*head)
+    else:
+        worth = rates.snapshot(states, command.amount, command.received_on, context)
+        recorded = ExternalPaymentRecorded(*head, worth)
     draft = Draft(states, EVOLVE)
     draft.extend(groups)
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)

@@ -43,7 +43,7 @@ from services.payments.payment import Payment
 from services.refunds import refund as refunds
 from services.refunds import requesting
 from services.refunds.refund import Refund
-from services.tenants import exceptions, tenant_settings
+from services.tenants import exceptions, rates, tenant_settings
 
 
 @command("payments.refund.record_outcome.v1")
@@ -62,6 +62,7 @@ class ResolveRefundOutcome:
 
 def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
     yield from calling.needed(states, command.operation_key, context)
+    yield from rates.needed(states, context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
         yield from _target_needs(states, call.planned.target_id)
@@ -153,19 +154,22 @@ def _awaited(draft: Draft, refund: Refund) -> None:
 
 
 def _went_out(draft: Draft, refund: Refund, settled: Settled, report: Report, context: Context) -> None:
-    _processed(draft, refund, settled, report, late=False)
+    _processed(draft, refund, settled, report, context, late=False)
     _check_amount(draft, refund, settled.outcome, context)
     if refund.orchestration_id:
         legs.leg_succeeded(draft, refund, context)
 
 
-def _processed(draft: Draft, refund: Refund, settled: Settled, report: Report, late: bool) -> None:
+def _processed(
+    draft: Draft, refund: Refund, settled: Settled, report: Report, context: Context, late: bool
+) -> None:
     amount, id = Money(refund.amount, refund.currency), refund.refund_id
     kind, source = ("payment", refund.payment_id) if refund.payment_id else ("cm", refund.credit_memo_id)
     assert source is not None
     outcome = settled.outcome
+    worth = rates.snapshot(draft, amount, context.now, context)
     processed = RefundProcessed(
-        amount, refund.type, outcome.gateway_ref, outcome.gateway_date, report.source, late
+        amount, refund.type, outcome.gateway_ref, outcome.gateway_date, report.source, late, worth
     )
     draft.record(Refund, id, processed)
     draft.record(Refund, id, RefundApplied(kind, source, amount))
@@ -212,7 +216,7 @@ def _late(draft: Draft, refund: Refund, settled: Settled, report: Report, contex
     message = "it had been taken for failed: see whether the customer was refunded twice"
     free = not refund.orchestration_id and _free(draft, refund) >= refund.amount
     if free:
-        _processed(draft, refund, settled, report, late=True)
+        _processed(draft, refund, settled, report, context, late=True)
     draft.record(*exceptions.raised(context, "LATE_SUCCESS", "refund", id, message, amount))
 
 

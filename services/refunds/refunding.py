@@ -29,7 +29,7 @@ from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.payments.payment import Payment
 from services.refunds import payout_limits, requesting
 from services.refunds.refund import Refund
-from services.tenants import periods, tenant_settings
+from services.tenants import periods, rates, tenant_settings
 
 
 @command("payments.refund.issue.v1")
@@ -275,6 +275,8 @@ def _external_needs(states: States, command: RecordExternalRefund, context: Cont
     if command.refund_id:
         yield Need(Refund, command.refund_id)
     yield account.needed(context)
+    yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     yield from periods.needed(None, command.paid_on, context)
 
 
@@ -305,6 +307,7 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         command.reason,
         command.payment_id,
         command.credit_memo_id,
+        corporate=rates.snapshot(states, command.amount, command.paid_on, context),
     )
     draft.record(Refund, refund_id, recorded, new=not command.refund_id)
     if command.payment_id or command.credit_memo_id:

@@ -269,6 +269,7 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
         new=True,
         item=ScheduleItemRef(attempt.payment_schedule_id, attempt.item_id),
         attempt_no=item.attempts + 1,
+        reason=_reason(states, schedule, item),
     )
     claimed = PaymentScheduleItemClaimed(
         item_id=attempt.item_id,
@@ -283,6 +284,17 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
     )
     draft.record(PaymentSchedule, attempt.payment_schedule_id, claimed)
     draft.changes += asking.ask(states, asked, context)
+
+
+def _reason(states: States, schedule: PaymentSchedule, item: Item) -> str:
+    """Why the merchant charges it, as card networks tell such charges apart (domain 5.2)."""
+    if item.attempts:
+        return "RESUBMISSION"
+    if len(schedule.items) > 1:
+        return "INSTALLMENT"
+    invoices = [states.get(Invoice, share.invoice_id) for share in item.shares]
+    recurs = any(invoice.reference_type == "SUBSCRIPTION" for invoice in invoices)
+    return "RECURRING" if recurs else "UNSCHEDULED"
 
 
 def _targets(item: Item) -> tuple[ApplyTo, ...]:

@@ -17,7 +17,7 @@ HISTORY = frozenset({"timeline", "explain", "why-balance", "why-payment", "event
 _GATEWAYS_WORDS = frozenset({"raw_message"})
 _REFERENCES = frozenset(
     "token_ref fingerprint gateway_reference network_transaction_id mandate_reference credential_ref "
-    "gateway_ref auth_code merchant_reference raw_ref digest salt gateway_idempotency_key".split()
+    "gateway_ref parameters auth_code merchant_reference raw_ref digest salt gateway_idempotency_key".split()
 )
 _HIDDEN = {0: frozenset[str](), 1: _GATEWAYS_WORDS, 2: _GATEWAYS_WORDS | _REFERENCES}
 

@@ -13,9 +13,9 @@ from datetime import date, datetime
 from typing import Any, ClassVar, Literal, cast
 
 from events.ids import tenant_home
-from events.money import Money
+from events.money import EXPONENTS, Money
 from events.settings import TenantSettingsChanged
-from services.commands import Amount, command
+from services.commands import ID_PATTERN, Amount, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected
 from services.retries import caps, recommended
@@ -63,6 +63,8 @@ DEFAULTS: dict[str, Any] = {
     "hard_decline_policy": "SKIP_TO_ALTERNATE",
     "never_retry_override": None,
     "card_network_caps": caps.AS_NETWORKS_COUNT,
+    "corporate_currency": None,
+    "rate_source": None,
     "production": False,
 }
 """A bare tenant.  `unknown_outcome_poll` is in seconds, from the moment an outcome became unknown; where
@@ -72,7 +74,9 @@ does the word of payment operations on what became of a call.  Business dates ar
 application leaves below it is written off.  `active_schedulers_max` is how many payment schedulers are
 active at once.  To methods that the money did not come from, an account is paid at most
 `unreferenced_refund_count_max` times, and for each currency named at most `unreferenced_refund_amount_max`,
-in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each."""
+in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each.  What
+arrives, leaves and is invoiced says what it is worth in `corporate_currency`, at the rates that `rate_source`
+has published (`payments.exchange_rates.publish.v1`)."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -135,6 +139,10 @@ def _is_zone(value: Any) -> bool:
     return value in zoneinfo.available_timezones()
 
 
+def _is_id(value: str) -> bool:
+    return re.match(ID_PATTERN, value) is not None and not value.endswith("\n")
+
+
 def _are_thresholds(value: Any) -> bool:
     """Amounts above 0, one for a currency."""
     listed = _listed(value)
@@ -178,6 +186,8 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "unreferenced_refund_count_max": lambda value: value is None or _is_count(value),
     "unreferenced_refund_amount_max": _are_thresholds,
     "unreferenced_refund_days": lambda value: _is_count(value) and value <= 366,
+    "corporate_currency": lambda value: value is None or value in EXPONENTS,
+    "rate_source": lambda value: value is None or (isinstance(value, str) and _is_id(value)),
     "unknown_outcome_poll": _are_delays,
     "stagger_basis": _one_of("FIRST_FAILURE", "PREVIOUS_ATTEMPT"),
     "hard_decline_policy": _one_of("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"),

@@ -86,7 +86,7 @@ def test_each_due_thing_happens_at_its_own_time_and_all_follows_before_the_next(
     (expired,) = at(shop, "authorization.expired.v1")
     assert timedelta(0) <= expired - datetime.fromisoformat(held["expires_at"]) < DUE_WITHIN
     assert timedelta(days=6) < expired - begun < timedelta(days=8)
-    (found,) = at(shop, "payment.processed.v1")
+    (found,) = at(shop, "payment.processed.v2")
     assert found - begun < timedelta(hours=1)  # it was asked about soon, not when the month was over
     assert now(shop.tender) - begun >= timedelta(days=30)
 

@@ -44,7 +44,7 @@ def test_what_a_gateway_has_told_is_listed_shown_and_replayed(shop: Shop) -> Non
     shown = cli(shop, "show", row["notification_id"], "--raw", "--output=json")
     assert shown.returncode == 0, shown.stderr
     received, matched, led_to, raw = json.loads(shown.stdout)
-    assert (received["type"], matched["data"]["target_id"]) == ("payments.notification.received.v2", "P1")
+    assert (received["type"], matched["data"]["target_id"]) == ("payments.notification.received.v3", "P1")
     assert led_to["sentence"] == "payments.payment.record_outcome.v1: ACCEPTED"
     assert json.loads(raw["raw"])["event_id"] == row["provider_event_id"]
     before = shop.get("explain/P1")["facts"]

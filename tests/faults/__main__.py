@@ -188,7 +188,7 @@ async def compare(stack: Stack, told: dict[str, Verdict]) -> list[str]:
             wrong.append(
                 f"{key}: the client was told {verdict.status}, the store says {row and row['status']}"
             )
-    processed = await connection.fetch("select stream, data from log where topic = 'payment.processed.v1'")
+    processed = await connection.fetch("select stream, data from log where topic = 'payment.processed.v2'")
     ours = {
         row["stream"].partition("payment-")[2]: orjson.loads(row["data"])["processed_amount"]
         for row in processed

@@ -198,10 +198,10 @@ def _ours(watch: Watch, log: list[Recorded]) -> tuple[Counter[tuple[str, int]], 
     shown: set[str] = set()
     for event, fact in zip(log, watch.facts, strict=True):
         id = ids.parts(event.stream)[2]
-        if event.topic == "payment.processed.v1":
+        if event.topic == "payment.processed.v2":
             payment = watch.of["payment"][id]
             moved[_key(watch, payment, ("SALE", "CAPTURE")), fact.processed_amount.amount_minor] += 1
-        elif event.topic == "refund.processed.v1":
+        elif event.topic == "refund.processed.v2":
             moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] += 1
         elif event.topic == "refund.reversed.v1":
             moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] -= 1

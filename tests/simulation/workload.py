@@ -65,6 +65,7 @@ from services.authorizations.authorizing import (
     RecordExternalAuthorization,
     ReverseAuthorization,
 )
+from services.calls.accompanying import Payer
 from services.calls.gateway import (
     ActivateGateway,
     CloseCircuit,
@@ -106,6 +107,7 @@ from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenants.periods import CloseAccountingPeriod, OpenAccountingPeriod, ReopenAccountingPeriod
+from services.tenants.rates import PublishExchangeRates
 from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer, TransferUnappliedBalance
 from tests.simulation.bank import MAIN, STRICT, Bank
@@ -170,6 +172,8 @@ def home_of(command: Any) -> str:
             return ids.tenant_home("settings", TENANT)
         case RegisterGatewayProvider() | PublishRawCodeMap():
             return ids.tenant_home("gateway_provider", command.provider_id)
+        case PublishExchangeRates():
+            return ids.tenant_home("exchange_rates", command.source)
         case OpenAccountingPeriod() | CloseAccountingPeriod() | ReopenAccountingPeriod():
             return ids.tenant_home("period", command.legal_entity_id)
         case _:
@@ -505,6 +509,10 @@ def _sale(users: Users, account: str, amount: Money, targets: tuple[ApplyTo, ...
             )
         case 3:
             return replace(sale, method_id=users.method(account), payment_group_id=f"G-{account}")
+        case 4:
+            known = Payer("ada@example.com", f"192.0.2.{chosen.randrange(9)}")
+            shopper = replace(sale, initiation="PORTAL", fraud_context=known, client_context="basket 7")
+            return replace(shopper, method_id=users.method(account))
         case _:
             return replace(sale, method_id=users.method(account))
 
@@ -941,12 +949,18 @@ def office(users: Users, account: str) -> Said:
             "auto_promote_backup",
             "allow_cross_account",
             "level2_level3_data",
+            "corporate_currency",
             *["gateway"] * 5,
+            *["rates"] * 2,
         )
     )
     command: object
     if name == "gateway":
         command = _gateway(users)
+    elif name == "rates":
+        command = _rates(users)
+    elif name == "corporate_currency":
+        command = ChangeTenantSettings({name: chosen.choice((None, "USD", "GBP")), "rate_source": "ECB"})
     elif name == "application_level":
         command = ChangeTenantSettings({name: chosen.choice(("INVOICE", "INVOICE_LINE"))})
     elif name in ORDERS:
@@ -969,6 +983,13 @@ def office(users: Users, account: str) -> Said:
     else:
         command = ChangeTenantSettings({name: chosen.random() < 0.7})
     return Said(command, home_of(command), f"office {users.number}")
+
+
+def _rates(users: Users) -> object:
+    chosen = users.chosen
+    rate = f"1.{chosen.randrange(100):02}"
+    day = DAY + timedelta(days=chosen.randrange(-3, 3))
+    return PublishExchangeRates("ECB", "USD", day, {"GBP": rate, "JPY": "0.0067"})
 
 
 def _gateway(users: Users) -> object:

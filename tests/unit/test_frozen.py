@@ -40,7 +40,7 @@ def test_the_class_answers_for_what_is_not_there() -> None:
 @pytest.mark.parametrize("said", [{}, {"auth_code": None, "network_transaction_id": None}])
 def test_a_null_that_was_written_and_one_that_was_left_out_read_alike(said: dict[str, None]) -> None:
     data = orjson.dumps({**orjson.loads(encode(PROCESSED)), **said})
-    assert decode("payment.processed.v1", data) == PROCESSED
+    assert decode("payment.processed.v2", data) == PROCESSED
 
 
 def test_nobody_sets_what_was_left_out() -> None:

@@ -48,8 +48,8 @@ ALSO = {
 
 COMPUTES = {
     "__future__", "abc", "bisect", "calendar", "collections", "copy", "dataclasses", "datetime", "decimal",
-    "enum", "fnmatch", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math",
-    "operator", "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
+    "enum", "fnmatch", "fractions", "functools", "graphlib", "hashlib", "heapq", "ipaddress", "itertools",
+    "json", "math", "operator", "re", "string", "types", "typing", "unicodedata", "uuid", "zoneinfo",
     "annotated_types", "base64", "cryptography", "dateutil", "eventsourcing", "holidays", "msgspec", "orjson",
     "pydantic", "pydantic_core", "typing_extensions",
 }  # fmt: skip

@@ -84,7 +84,7 @@ def test_the_same_webhook_three_times_is_one_fact() -> None:
     before = len(j.events())
     told(j, news(operation_key=key_of(j)), replace(news(operation_key=key_of(j)), raw_ref="other bytes"))
     assert len(j.events()) == before
-    assert kinds(j, "inbox") == ["notification.received.v2", "notification.matched.v2"]
+    assert kinds(j, "inbox") == ["notification.received.v3", "notification.matched.v2"]
 
 
 def test_a_failure_after_success_is_a_case_for_a_person_and_changes_nothing() -> None:
@@ -119,7 +119,7 @@ def test_our_own_response_after_the_news_changes_nothing() -> None:
     told(j, news(operation_key=key_of(j)))
     j.settle("P1", SUCCESS).then_nothing()
     assert [type(f) for _, _, f in j.facts()] == []
-    assert kinds(j, "payment").count("payment.processed.v1") == 1
+    assert kinds(j, "payment").count("payment.processed.v2") == 1
 
 
 def test_it_is_found_by_our_own_number_before_the_gateway_has_answered() -> None:
@@ -370,4 +370,4 @@ def test_the_call_is_settled_once_whoever_told_it() -> None:
     call = j.state(GatewayCall, key_of(j))
     assert call.status == "SUCCEEDED"
     j.settle("P1", SUCCESS, "RECONCILER").then_nothing()
-    assert [t for t in kinds(j, "payment") if t == "payment.processed.v1"] == ["payment.processed.v1"]
+    assert [t for t in kinds(j, "payment") if t == "payment.processed.v2"] == ["payment.processed.v2"]

@@ -50,6 +50,8 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
     profile |= {(name, part) for name in ("billing_address", "shipping_address") for part in address}
     method = {("holder_name",), ("holder_email",), ("nickname",)}
     method |= {("billing_address", part) for part in address}
+    known = ("email", "ip_address", "mac_address", "phone", "device_fingerprint")
+    payer = {("fraud_context", name) for name in known}
     assert marked == {
         "payment_method.saved.v4": method,
         "payment_method.imported.v2": method,
@@ -59,7 +61,9 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
         "payment_method.tokenization_requested.v1": method,
         "payment_method.mandate_recorded.v1": {("ip",)},
         "payment_method.details_updated.v1": method,
-        "gateway_call.planned.v2": {("enhanced", "ship_to_postal_code")},
+        "payment.requested.v2": payer,
+        "authorization.requested.v2": payer,
+        "gateway_call.planned.v3": payer | {("enhanced", "ship_to_postal_code")},
     }
     assert personal_paths(EnhancedData) == (("ship_to_postal_code",),)
 

@@ -343,3 +343,33 @@ def test_a_policy_adds_up_before_it_is_used(command: object, code: str) -> None:
     journey.when(AddTreatment("own", "t", "T")).then_accepted()
     journey.when(AddTreatmentDetail("own", "t", "d", "40")).then_accepted()
     journey.when(command).then_rejected(code)
+
+
+# -- how kept cards are told apart
+
+
+def reasons(journey: Journey) -> list[str]:
+    return [fact.reason for fact in journey.all_facts() if type(fact).__name__ == "GatewayCallPlanned"]
+
+
+def test_card_networks_are_told_why_the_merchant_charges() -> None:
+    journey = by_hand("60.00", "40.00")
+    first, _ = item_ids(journey)
+    journey.when(CollectScheduleItem("S", first)).then_accepted()
+    payment = journey.last_id(Payment)
+    journey.settle(payment, SOFT).then_accepted()
+    journey.when(CollectScheduleItem("S", first)).then_accepted()
+    assert reasons(journey) == ["INSTALLMENT", "RESUBMISSION"]
+    alone = by_hand("100.00")
+    alone.when(CollectScheduleItem("S", item_ids(alone)[0])).then_accepted()
+    assert reasons(alone) == ["UNSCHEDULED"]
+
+
+def test_a_subscriptions_invoice_is_charged_as_recurring() -> None:
+    journey = Journey()
+    journey.when(SetDefaultPaymentMethod(journey.card_a)).then_accepted()
+    invoice = journey.post("I", line("1", "100.00"), reference_type="SUBSCRIPTION", reference_id="SUB")
+    items = (NewItem(money("100.00"), DAY),)
+    journey.when(CreatePaymentSchedule("INVOICE", invoice, items, "S")).then_accepted()
+    journey.when(CollectScheduleItem("S", item_ids(journey)[0], "RUN")).then_accepted()
+    assert reasons(journey) == ["RECURRING"]

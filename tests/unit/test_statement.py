@@ -122,9 +122,9 @@ async def test_a_feed_is_the_log_of_one_tenant_page_by_page(j: Journey) -> None:
 
 
 async def test_a_feed_takes_filters_and_shows_what_may_be_seen(j: Journey) -> None:
-    asked = {"type": ["payments.payment.processed.v1,refund.processed.v1"]}
+    asked = {"type": ["payments.payment.processed.v2,refund.processed.v2"]}
     types = [each["type"] for each in (await feed(j.store, "t", asked))["items"]]
-    assert types == ["payments.payment.processed.v1", "payments.refund.processed.v1"]
+    assert types == ["payments.payment.processed.v2", "payments.refund.processed.v2"]
     blind = Sight(accounts=frozenset({"B"}))
     assert (await feed(j.store, "t", {}, blind))["items"] == []
     for wrong in ({"after": ["x"]}, {"colour": ["red"]}, {"limit": ["0"]}):

@@ -68,6 +68,8 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "hard_decline_policy": "SKIP_TO_ALTERNATE",
         "never_retry_override": None,
         "card_network_caps": ("visa 15/30d", "mastercard 10/24h", "mastercard 35/30d"),
+        "corporate_currency": None,
+        "rate_source": None,
         "production": False,
     }
 

@@ -1,0 +1,76 @@
+"""What goes to a gateway besides the money: who pays from where, and the client's own words (domain 5.2)."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, Protocol
+
+from pydantic import AfterValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+from events.frozen import frozen
+from events.shapes import FraudContext
+from services.accounts import account
+from services.accounts.account import Account
+from services.commands import FreeText, Text
+
+
+def _address(text: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError as error:
+        raise PydanticCustomError("ip_address", "this is no IP address") from error
+
+
+Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)]
+IpAddress = Annotated[str, AfterValidator(_address)]
+MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$")]
+Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9 ()./-]{3,40}$")]
+AdditionalData = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=40)],
+        Annotated[str, StringConstraints(max_length=255)],
+    ],
+    Field(max_length=20),
+]
+"""The client's own pairs, for the gateway to keep (domain 5.2)."""
+
+
+@frozen
+class Payer:
+    """What is known of who pays, for the gateway's judgement of the risk."""
+
+    email: Email | None = None
+    ip_address: IpAddress | None = None
+    mac_address: MacAddress | None = None
+    phone: Phone | None = None
+    device_fingerprint: Text | None = None
+
+
+class Accompanied(Protocol):
+    @property
+    def fraud_context(self) -> Payer | None: ...
+    @property
+    def client_context(self) -> FreeText | None: ...
+    @property
+    def comments(self) -> FreeText | None: ...
+    @property
+    def additional_data(self) -> AdditionalData | None: ...
+
+
+def accompanying(command: Accompanied, owner: Account) -> dict[str, Any]:
+    """What of it was given, as `GatewayCallPlanned` has it.  Raises `PERSONAL_DATA_ERASED`."""
+    given: dict[str, Any] = {}
+    if command.fraud_context is not None:
+        account.check_takes_personal(owner, *vars(command.fraud_context).values())
+        given["fraud_context"] = FraudContext(**vars(command.fraud_context))
+    for name in ("client_context", "comments", "additional_data"):
+        if (value := getattr(command, name)) is not None:
+            given[name] = value
+    return given
+
+
+def remembered(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What of it the payment, or the authorization, remembers itself."""
+    return {name: given[name] for name in ("fraud_context", "client_context") if name in given}

@@ -1,0 +1,174 @@
+"""Exchange rates, and what money was worth in the tenant's reporting currency when it moved."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from events.exchange_rates import ExchangeRatesPublished
+from events.invoice import InvoicePosted
+from events.money import Money
+from events.payment import ExternalPaymentRecorded, PaymentProcessed
+from events.refund import ExternalRefundRecorded, RefundProcessed
+from events.shapes import Corporate
+from projections.folding import Folder
+from projections.invoices import invoices
+from projections.models import TABLES
+from projections.payments import payments
+from projections.rates import exchange_rates
+from services.payments.drafting import PostDraftPayment
+from services.payments.paying import RecordExternalPayment
+from services.refunds.refund import Refund
+from services.refunds.refund_outcomes import RecordRefundOutcome
+from services.refunds.refunding import IssueRefund, RecordExternalRefund
+from services.tenants.rates import DAYS_MAX, ExchangeRates, PublishExchangeRates, converted, evolve
+from services.tenants.tenant_settings import ChangeTenantSettings
+from tests.journey import SUCCESS, Journey, line, money
+
+DAY = date(2026, 3, 1)
+IN_EUROS = {"corporate_currency": "EUR", "rate_source": "ECB"}
+PUBLISHED = PublishExchangeRates("ECB", "EUR", DAY, {"USD": "0.85", "JPY": "0.0061"})
+
+
+def reporting(**settings: Any) -> Journey:
+    """Euros, at 0.85 to the dollar."""
+    j = Journey(**{**IN_EUROS, **settings})
+    j.when(PUBLISHED).then_accepted()
+    return j
+
+
+def worth(j: Journey, kind: type[Any]) -> Corporate | None:
+    (fact,) = [fact for fact in j.all_facts() if isinstance(fact, kind)]
+    return fact.corporate
+
+
+def euros(amount: str, rate: str = "0.85", day: date = DAY) -> Corporate:
+    return Corporate(money(amount, "EUR"), rate, day)
+
+
+# -- rates
+
+
+def test_rates_are_published_by_the_day_and_corrected() -> None:
+    j = Journey()
+    fact = ExchangeRatesPublished("ECB", "EUR", DAY, {"USD": "0.85", "JPY": "0.0061"})
+    j.when(PUBLISHED).then((ExchangeRates, "ECB", fact))
+    j.when(PUBLISHED).then_nothing()
+    corrected = PublishExchangeRates("ECB", "EUR", DAY, {"USD": "0.86", "JPY": "0.0061"})
+    j.when(corrected).then((ExchangeRates, "ECB", ExchangeRatesPublished("ECB", "EUR", DAY, {"USD": "0.86"})))
+    rows = Folder(TABLES).from_zero(j.events())[exchange_rates]
+    assert {key[3:]: row["rate"] for key, row in rows.items()} == {
+        ("USD", "2026-03-01"): "0.86",
+        ("JPY", "2026-03-01"): "0.0061",
+    }
+
+
+@pytest.mark.parametrize(("currency", "rate"), [("EUR", "1"), ("USD", "0"), ("USD", "0.000")])
+def test_what_is_no_rate_is_refused(currency: str, rate: str) -> None:
+    Journey().when(PublishExchangeRates("ECB", "EUR", DAY, {currency: rate})).then_rejected(
+        "MALFORMED_REQUEST"
+    )
+
+
+def test_the_latest_rate_of_a_day_or_before_counts_and_old_ones_are_forgotten() -> None:
+    rates = ExchangeRates()
+    for n in range(DAYS_MAX + 10):
+        day = DAY + timedelta(days=2 * n)
+        evolve(rates, ExchangeRatesPublished("ECB", "EUR", day, {"USD": str(n)}))
+    first = DAY + timedelta(days=20)
+    assert rates.rate("USD", "EUR", first - timedelta(days=1)) is None
+    assert rates.rate("USD", "EUR", first + timedelta(days=3)) == (first + timedelta(days=2), "11")
+    assert rates.rate("GBP", "EUR", first) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "rate", "currency", "becomes"),
+    [
+        (Money(1000, "USD"), "0.85", "EUR", 850),
+        (Money(1, "USD"), "0.5", "EUR", 1),
+        (Money(-1, "USD"), "0.5", "EUR", -1),
+        (Money(1000, "JPY"), "0.0061", "EUR", 610),
+        (Money(1234, "KWD"), "3.25", "USD", 401),
+        (Money(1000, "USD"), "149.5", "JPY", 1495),
+    ],
+)
+def test_currencies_of_every_exponent_are_converted(
+    amount: Money, rate: str, currency: str, becomes: int
+) -> None:
+    assert converted(amount, rate, currency) == Money(becomes, currency)
+
+
+# -- snapshots
+
+
+def test_what_is_invoiced_and_arrives_says_what_it_is_worth() -> None:
+    j = reporting()
+    id = j.post("INV", line("1", 100))
+    j.pay("P", 100, id)
+    assert worth(j, InvoicePosted) == euros("85.00")
+    assert worth(j, PaymentProcessed) == euros("85.00")
+    rows = Folder(TABLES).from_zero(j.events())
+    assert rows[invoices]["t", id]["corporate_amount"] == 8500
+    row = rows[payments]["t", "P"]
+    assert (row["corporate_currency"], row["corporate_amount"], row["corporate_rate"]) == (
+        "EUR",
+        8500,
+        "0.85",
+    )
+
+
+def test_what_is_given_back_does_too() -> None:
+    j = reporting()
+    j.pay("P", 100)
+    j.when(IssueRefund("P", money(40), "asked", refund_id="R")).then_accepted()
+    j.when(RecordRefundOutcome(j.state(Refund, "R").operation_key, "GATEWAY", SUCCESS)).then_accepted()
+    assert worth(j, RefundProcessed) == euros("34.00")
+    by_hand = RecordExternalRefund(money(10), "CASH", "till", j.time.date(), "asked", payment_id="P")
+    j.when(by_hand).then_accepted()
+    assert worth(j, ExternalRefundRecorded) == euros("8.50")
+
+
+def test_money_from_outside_counts_on_the_day_that_it_came() -> None:
+    j = reporting()
+    later = DAY + timedelta(days=1)
+    j.when(PublishExchangeRates("ECB", "EUR", later, {"USD": "0.90"})).then_accepted()
+    cash = RecordExternalPayment(money(10), "CASH", "till", DAY, payment_id="P")
+    j.when(cash).then_accepted()
+    assert worth(j, ExternalPaymentRecorded) == euros("8.50")
+    j = reporting()
+    written = RecordExternalPayment(money(10), "CASH", "till", DAY, payment_id="P", draft=True)
+    j.when(written).then_accepted()
+    j.when(PostDraftPayment("P")).then_accepted()
+    assert worth(j, ExternalPaymentRecorded) == euros("8.50")
+
+
+def test_the_reporting_currency_itself_needs_no_rate() -> None:
+    j = Journey(corporate_currency="USD")
+    j.pay("P", 100)
+    assert worth(j, PaymentProcessed) == Corporate(money(100), "1", j.time.date())
+
+
+@pytest.mark.parametrize("settings", [{}, {"corporate_currency": "EUR"}, {**IN_EUROS, "rate_source": "X"}])
+def test_without_a_rate_there_is_no_snapshot_and_the_payment_proceeds(settings: dict[str, Any]) -> None:
+    j = Journey(**settings)
+    j.when(PUBLISHED).then_accepted()
+    j.pay("P", 100, j.post("INV", line("1", 100)))
+    assert worth(j, PaymentProcessed) is None
+    assert worth(j, InvoicePosted) is None
+
+
+def test_what_was_recorded_keeps_its_snapshot() -> None:
+    j = reporting()
+    j.pay("P", 100)
+    corrected = PublishExchangeRates("ECB", "EUR", DAY, {"USD": "0.99"})
+    j.when(corrected).then_accepted()
+    assert worth(j, PaymentProcessed) == euros("85.00")
+
+
+@pytest.mark.parametrize("value", ["XYZ", 1, "not an id!"])
+def test_a_setting_that_is_no_currency_or_source_is_refused(value: object) -> None:
+    j = Journey()
+    for name in ("corporate_currency",) if value == "XYZ" else ("corporate_currency", "rate_source"):
+        j.when(ChangeTenantSettings({name: value})).then_rejected("MALFORMED_REQUEST")  # type: ignore[dict-item]

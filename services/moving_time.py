@@ -25,7 +25,7 @@ from services.store.queries import load
 
 _SQL = load("services", "moving_time.sql")
 
-LOOK_SECONDS = 0.005
+LOOK_SECONDS = 0.02
 PAUSE_SECONDS = 0.5
 MOMENT = timedelta(seconds=1)
 AHEAD_MAX = timedelta(days=3660)
@@ -94,8 +94,8 @@ class MovingTime:
         while True:
             try:
                 while self.time.target is not None:
-                    await self._step(self.time.target)
-                    await asyncio.sleep(LOOK_SECONDS)
+                    if not await self._step(self.time.target):
+                        await asyncio.sleep(LOOK_SECONDS)
             except (StoreUnavailable, httpx.HTTPError):
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
@@ -103,34 +103,38 @@ class MovingTime:
             await self._asked.wait()
             self._asked.clear()
 
-    async def _step(self, target: datetime) -> None:
-        """Move to the next due thing, if all that was due is done; there, the target is forgotten."""
+    async def _step(self, target: datetime) -> bool:
+        """Move to the next due thing, if all that was due is done; False where time has to wait.
+
+        There, the target is forgotten.
+        """
         with availability():
             due = await self._under_way(self._rows.pool)
             self.waits_for = due.counts
             if self.waits_for:
-                return
+                return False
             answer = await self._client.post(f"{self._simulator_url}/v1/time")
             passed = answer.raise_for_status().json()
             if passed["under_way"]:
                 self.waits_for = {"notifications": passed["under_way"]}
-                return
+                return False
             told = datetime.fromisoformat(passed["next_at"]) if passed["next_at"] else None
-            await self._move(target, told)
+            return await self._move(target, told)
 
-    async def _move(self, target: datetime, told: datetime | None) -> None:
+    async def _move(self, target: datetime, told: datetime | None) -> bool:
         async with self._rows.pool.acquire() as connection, connection.transaction():
             await connection.execute(_SQL["hold_still"])
             due = await self._under_way(connection)
             if due.counts:
-                return
+                return False
             if self.time.now() >= target:
                 self.time.target = None
-                return
+                return True
             next_at = min(at for at in (due.next_at, told, target) if at)
             last = await connection.fetchval(_SQL["last_of_a_moment"], next_at, next_at + MOMENT)
             self.time.move_to(min(last, target))
             await connection.execute(_SQL["wake"])
+            return True
 
     async def _under_way(self, connection: asyncpg.Pool | Any) -> UnderWay:
         schema = await self._rows.active()

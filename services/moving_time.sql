@@ -10,7 +10,8 @@ select
         where not answered and (due_at <= $1 or (holder is not null and until > $1))
             and not exists (select 1 from ill i where (i.tenant_id, i.gateway_id) = (w.tenant, w.gateway_id))
     ) as gateway_calls,
-    h.position - coalesce((select position from tracking where name = 'processes'), 0) as processes,
+    h.position - coalesce((select min(position) from tracking where name in ('processes', 'runs')), 0)
+        as processes,
     h.position - coalesce((select position from tracking where name = 'relay:' || $2 || ':events'), 0) as relay,
     h.verdict_position
         - coalesce((select position from tracking where name = 'relay:' || $2 || ':results'), 0) as results,

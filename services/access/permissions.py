@@ -149,7 +149,8 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Schedules, items, promises",
         "W | W | R | - | R | W (promises) | - | R | W",
         "payment_schedule.* payment_schedule_item.* promise.*",
-        "payment-schedules schedule-items promises retry-queue failed-collections collection-performance",
+        "payment-schedules schedule-items promises retry-queue failed-collections collection-performance "
+        "collections-forecast",
     ),
     _row(
         "Schedulers, batch runs",

@@ -8,6 +8,7 @@ from services.cli import asking, operating, running, sending
 from services.cli.bench import bench
 from services.cli.clock import clock
 from services.cli.demo import demo
+from services.cli.forecast import forecast
 from services.cli.gateways import gateways
 from services.cli.importing import import_file
 from services.cli.keys import keys
@@ -30,6 +31,7 @@ for command in (
     runs, keys, statement, bench,
 ):  # fmt: skip
     app.command(command)
+app.command(forecast)
 app.command(import_file, name="import")
 app.command(import_methods)
 app.command(operating.write_contracts, name="contracts")

@@ -15,8 +15,7 @@ from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services.cli import sending
 from services.cli.output import Output, show
-from services.cli.session import DataDir, Tenant, Trouble, fail, reading, run
-from services.clock import SystemClock
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, fail, reading, run
 from services.schedulers import preview
 from services.schedulers.planning import Cadence
 from services.schedulers.recurrence import FROM_THE_END, WEEKDAYS
@@ -63,7 +62,8 @@ def list_schedulers(
         asked = {"sort": ["next_run_at"], "limit": [str(limit)], **({"status": [status]} if status else {})}
         async with _current(data_dir) as rows:
             query = QUERIES["payment-schedulers"]
-            return (await answering.page(rows, query, tenant, asked, now=SystemClock().now()))["items"]
+            now = clock_of(data_dir).now()
+            return (await answering.page(rows, query, tenant, asked, now=now))["items"]
 
     show(run(ask()), output, LISTED)
 
@@ -82,7 +82,7 @@ def next_runs(
         fail(f"--count is from 1 to {preview.COUNT_MAX}")
 
     async def ask() -> list[dict[str, Any]]:
-        now = SystemClock().now()
+        now = clock_of(data_dir).now()
         async with _current(data_dir) as rows:
             row = await answering.one(rows, QUERIES["payment-schedulers"], tenant, id, now=now)
             if row is None:

@@ -12,7 +12,7 @@ from services.access.permissions import CAPABILITIES, CELLS, ROLES, Capability, 
 from services.commands import COMMANDS
 from services.signing_in.seeing import HISTORY
 
-ALSO = frozenset({"tenant-settings", "statement"})
+ALSO = frozenset({"tenant-settings", "statement", "collections-forecast"})
 """What can be read besides read models and history."""
 
 _CELLS = {

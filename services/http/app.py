@@ -50,6 +50,7 @@ def create_app(
     read_models: Mapping[str, tuple[str, Endpoint]] = {
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
         "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": ("why-payment", reads.why_payment),
+        "/v1/{tenant}/collections-forecast": ("collections-forecast", reads.forecast),
         "/v1/{tenant}/payment-schedulers/{id}/next-runs": ("next-runs", reads.next_runs),
         "/v1/{tenant}/timeline": ("timeline", reads.timeline),
         "/v1/{tenant}/events": ("events", reads.events),

@@ -304,6 +304,11 @@ def _told_paths() -> dict[str, Any]:
         _parameter("related", {"type": "boolean"}, "With the accounts whose parent it is."),
         _parameter("format", {"type": "string", "enum": ["json", "csv"]}, "As JSON, or for a spreadsheet."),
     ]
+    ahead = [
+        _parameter("until", _FILTERED["date"], "The last day; without it, in 90 days, at most in 366."),
+        _parameter("currency", {"type": "string"}, "Only this."),
+        _parameter("account_id", {"type": "string"}, "Only of this account."),
+    ]
     told = {
         "events": ("Every event, one after another, from any place on", [_TENANT, *feed]),
         "accounts/{id}/statement": (
@@ -311,6 +316,7 @@ def _told_paths() -> dict[str, Any]:
             [_TENANT, _ID, *period],
         ),
         "tenant-settings": ("Every setting of the tenant", [_TENANT]),
+        "collections-forecast": ("What will be collected, day by day", [_TENANT, *ahead]),
     }
     return {
         f"/v1/{{tenant}}/{path}": {

@@ -100,6 +100,7 @@ def _links(tenant: Mapping[str, Any]) -> str:
             ("open-credits?sort=-balance", "open credits"),
             ("refund-orchestrations", "refunds"),
             ("exceptions?status=OPEN", "exceptions"),
+            ("collections-forecast", "what will come"),
             (f"timeline?account_id={account}", "a timeline"),
         )
     )

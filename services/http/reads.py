@@ -21,6 +21,7 @@ from projections.sight import Sight
 from projections.statement import as_csv, group, statement
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
+from services.forecasting import KNOWN, forecast
 from services.http.gate import Endpoint, Gate
 from services.http.sending import verdict_json
 from services.schedulers import preview
@@ -150,6 +151,11 @@ class Reads:
             raise not_found("SCHEDULER", id)
         told = {name: row[name] for name in ("scheduler_id", "status", "cadence_in_words")}
         return answer_json({**told, "items": preview.next_runs(tenant, row, now, count)})
+
+    async def forecast(self, request: Request) -> Response:
+        """What will be collected, day by day."""
+        tenant, asked = request.path_params["tenant"], await self._asked(request, KNOWN)
+        return answer_json(await forecast(self._rows, tenant, asked, self._now(), _sight(request)))
 
     async def why_balance(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]

@@ -22,6 +22,7 @@ SHELL = {
     "moving_time", "opening", "prepare", "previewing", "process_runner", "relay", "roles", "running",
     "selecting", "settings", "signing_in", "store", "unparking", "watching", "workers",
 }  # fmt: skip
+SHELL |= {"forecasting"}
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""
 
 JOINS = {"services.bench", "services.bootstrap", "services.cli", "services.demo", "services.watching.doctor"}

@@ -69,15 +69,19 @@ def create_app(simulator: Simulator, sending: Sending, now: Callable[[], datetim
         return _json(list(simulator.entries.values()))
 
     async def totals(request: Request) -> Response:
-        return _json(simulator.moved())
+        return _json(simulator.moved(request.query_params.get("keys", "")))
 
     async def settled(request: Request) -> Response:
-        """`until=2026-03-05` (a day that is not over has no payout), `paid_in=EUR&rate=1.08`."""
+        """`until=2026-03-05` (a day that is not over has no payout), `paid_in=EUR&rate=1.08`.
+
+        `keys=acme:` tells only of one tenant, where several share the simulator.
+        """
         asked = request.query_params
         until = date.fromisoformat(asked["until"]) if "until" in asked else now().date()
         simulator.let_time_pass(now())
         rate = Decimal(asked.get("rate", "1"))
-        rows = settlement(simulator.entries.values(), until, asked.get("paid_in"), rate)
+        entries = simulator.entries_of(asked.get("keys", ""))
+        rows = settlement(entries, until, asked.get("paid_in"), rate)
         return Response(settlements.write(rows), media_type="text/csv")
 
     async def script(request: Request) -> Response:

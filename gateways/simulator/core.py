@@ -160,10 +160,14 @@ class Simulator:
             case _:
                 return {"result": result_of(entry.code), "code": entry.code, **common}
 
-    def moved(self) -> dict[str, dict[str, int]]:
+    def entries_of(self, keys: str) -> list[Entry]:
+        """Those whose keys begin so: one tenant's, of several that share the simulator."""
+        return [entry for entry in self.entries.values() if entry.key.startswith(keys)]
+
+    def moved(self, keys: str = "") -> dict[str, dict[str, int]]:
         """By currency: what was taken, and what was given back, in minor units."""
         totals: dict[str, dict[str, int]] = {}
-        for entry in self.entries.values():
+        for entry in self.entries_of(keys):
             of = totals.setdefault(entry.currency, {"taken": 0, "given_back": 0})
             if entry.status == "EXECUTED" and entry.operation in ("SALE", "CAPTURE"):
                 of["taken"] += entry.amount_minor

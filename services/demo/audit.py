@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 
@@ -82,3 +83,25 @@ def _minute(text: str) -> tuple[int, ...]:
     """`12/1/10 8:26` as what sorts by time."""
     month, day, year, hour, minute = map(int, text.replace("/", " ").replace(":", " ").split())
     return year, month, day, hour, minute
+
+
+@dataclass(frozen=True)
+class Sold:
+    """In pence, and how many."""
+
+    invoices: int
+    amount: int
+
+
+def sold_on(path: Path, day: date) -> Sold:
+    """What customers bought on a day."""
+    totals: dict[str, int] = defaultdict(int)
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        for row in csv.reader(file):
+            if row[0] == "InvoiceNo" or not row[6].strip():
+                continue
+            year, month, number = _minute(row[4])[:3]
+            if (2000 + year, month, number) == (day.year, day.month, day.day):
+                totals[row[0]] += pence(row[3], row[5])
+    sales = [total for total in totals.values() if total > 0]
+    return Sold(len(sales), sum(sales))

@@ -235,7 +235,7 @@ def pounds(amount: int) -> str:
     return f"{'-' if amount < 0 else ''}{whole:,}.{pence:02d}"
 
 
-async def gateway_totals(simulator_url: str) -> dict[str, Any]:
+async def gateway_totals(simulator_url: str, tenant: str = TENANT) -> dict[str, Any]:
     """What the gateway itself says it moved."""
     async with httpx.AsyncClient() as client:
-        return (await client.get(f"{simulator_url}/v1/totals")).json()
+        return (await client.get(f"{simulator_url}/v1/totals", params={"keys": f"{tenant}:"})).json()

@@ -180,10 +180,10 @@ async def _send(
     verdicts = await sender.send_all(planned, step(name, len(planned)))
     for one, verdict in zip(planned, verdicts, strict=True):
         if verdict.status != "ACCEPTED":
-            outcome.rejected.append((one.key, _why(verdict)))
+            outcome.rejected.append((one.key, why(verdict)))
 
 
-def _why(verdict: Verdict) -> str:
+def why(verdict: Verdict) -> str:
     said = orjson.loads(verdict.outcome)
     return f"{said.get('code')}: {said.get('message')}"
 

@@ -47,7 +47,9 @@ async def paid_out(
 async def _report(simulator_url: str, now: datetime) -> settlements.File:
     tomorrow = (now + timedelta(days=1)).date().isoformat()
     async with httpx.AsyncClient(timeout=60) as client:
-        answer = await client.get(f"{simulator_url}/v1/settlement-report", params={"until": tomorrow})
+        answer = await client.get(
+            f"{simulator_url}/v1/settlement-report", params={"until": tomorrow, "keys": f"{TENANT}:"}
+        )
     digest = hashlib.sha256(answer.raise_for_status().content).hexdigest()
     report = FORMATS["simulator"](answer.text)
     return settlements.File(GATEWAY, "simulator", "settlement-report", digest, report)

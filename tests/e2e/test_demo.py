@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 
 def demo(folder: Path) -> list[str]:
@@ -29,10 +30,16 @@ def test_a_demo_killed_in_the_middle_and_run_again_loses_and_doubles_nothing(tmp
         time.sleep(0.02)
     os.kill(first.pid, signal.SIGKILL)
     first.wait()
-    done = subprocess.run(demo(tmp_path), capture_output=True, text=True, timeout=180, check=False)
+    done = subprocess.run(demo(tmp_path), capture_output=True, text=True, timeout=600, check=False)
     told = report(done)
     assert all(check["ok"] for check in told["checks"])  # type: ignore[attr-defined]
     assert not any(check["violations"] for check in told["verify"])  # type: ignore[attr-defined]
     figures, gateway = told["figures"], told["gateway"]["GBP"]  # type: ignore[index]
     assert gateway["taken"] == figures["captured"]["amount"]  # type: ignore[index]
     assert gateway["given_back"] == figures["refunded"]["amount"]  # type: ignore[index]
+    months: Any = told["three_months"]
+    assert all(check["ok"] for check in months["checks"])
+    sold, recovered = months["figures"]["sold"], months["figures"]["other card"]
+    assert (sold["count"], sold["amount"]) == (121, 4_637_649)
+    assert recovered["amount"] > 0
+    assert months["gateway"]["GBP"]["taken"] == sold["amount"] - months["figures"]["open"]["amount"]

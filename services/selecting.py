@@ -42,8 +42,8 @@ READ_MAX = 4 * ITEMS_MAX
 PAGES_AHEAD = 8
 """Sent and not decided: a run of any length is selected with bounded memory."""
 PAUSE_SECONDS = 1.0
-BEHIND_SECONDS = 60.0
-"""Read models that are not there by then fail the run; it may be resumed."""
+LOOK_SECONDS, LOOKS_MAX = 2.0, 300
+"""So often read models that are behind are waited for so long; then they fail the run: it may be resumed."""
 ACTOR = Actor("SYSTEM", "runs")
 
 
@@ -136,7 +136,7 @@ class Selector:
 
     async def _select(self, event: Recorded) -> None:
         tenant, _, run_id = ids.parts(event.stream)
-        if not await self._due.reaches(event.position, BEHIND_SECONDS):
+        if not await self._reaches(event.position):
             message = f"the read models have not reached the position {event.position} yet"
             await self._send(tenant, run_id, FailPaymentBatchRun(run_id, "READ_MODEL_BEHIND", message), event)
             return
@@ -149,6 +149,14 @@ class Selector:
                 await self._send_pages(tenant, run.created, known, event)
         except _Refused as why:
             await self._send(tenant, run_id, FailPaymentBatchRun(run_id, why.code, why.message), event)
+
+    async def _reaches(self, position: int) -> bool:
+        """Whether the read models get there; the lease is kept meanwhile."""
+        for _ in range(LOOKS_MAX):
+            if await self._due.reaches(position, LOOK_SECONDS):
+                return True
+            await self.lease.held()
+        return False
 
     async def _send_pages(
         self, tenant: str, run: PaymentBatchRunCreated, known: RunTally, event: Recorded

@@ -59,10 +59,16 @@ class Running:
         return self.items / self.in_air * self.delay_milliseconds / 1000
 
     @property
+    def possible_seconds(self) -> float:
+        """What the cores of this machine need, if nobody else were here."""
+        return self.items * sum(self.cpu_microseconds.values()) / 1e6 / (os.cpu_count() or 1)
+
+    @property
     def table(self) -> list[dict[str, Any]]:
         rows = (
             ("run: selected, charged, applied, projected, published", self.seconds),
             *((f"  {step}", seconds) for step, seconds in self.steps.items()),
+            ("what this machine's cores need for it", self.possible_seconds),
             ("bare HTTP client, the calls alone", self.bare_seconds),
             (f"theoretical: {self.in_air} in {self.delay_milliseconds} ms", self.minimum_seconds),
         )

@@ -105,7 +105,7 @@ class Reads:
         """The accounts that `also` names, and, with `related`, those that have this one for their parent."""
         others = [name for given in asked.pop("also", ()) for name in given.split(",") if name]
         if value("bool", asked.pop("related", ["false"])[-1], "related"):
-            wanted = {"parent_account_id": [id], "sort": ["account_id"], "limit": [str(LIMIT_MAX)]}
+            wanted = {"parent_account_id": [id], "limit": [str(LIMIT_MAX)]}
             found = await answering.page(self._rows, QUERIES["accounts"], tenant, wanted, now=self._now())
             children = [row["account_id"] for row in found["items"]]
             others += [child for child in children if sight.accounts is None or child in sight.accounts]

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from events.log import Recorded
 from services.accounts.tokenizing import TokenizePaymentMethod
+from services.accounts.verifying import VerifyMicroDeposits
 from services.commands import COMMAND_BYTES_MAX, TYPES, Command, decode
 from services.door import FINAL, Door, Reply
 from services.errors import Rejected, Undecodable
@@ -93,7 +94,7 @@ def _with_gateway(shown: dict[str, Any], reply: Reply, location: dict[str, str])
     declined = [call for call in shown["gateway"] if call["result_code"] != "Success"]
     if declined:
         details = {**declined[0], "command_id": str(reply.command_id)}
-        if shown["type"] == TYPES[TokenizePaymentMethod]:
+        if shown["type"] in (TYPES[TokenizePaymentMethod], TYPES[VerifyMicroDeposits]):
             return problem("TOKENIZATION_DECLINED", "the gateway does not keep it", details=details)
         return problem("PAYMENT_DECLINED", "the gateway declined it", details=details)
     return _json(shown, 200, location)

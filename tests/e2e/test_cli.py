@@ -64,6 +64,17 @@ def test_a_command_that_is_nearly_right_is_told_what_is_right(cli: Cli) -> None:
     assert refused["code"] == "UNKNOWN_FIELD"
 
 
+def test_a_gateway_is_added_with_all_that_its_adapter_can_do(cli: Cli) -> None:
+    how = ("--merchant-account", "m1", "--tenant", cli.tenant)
+    (added,) = cli.json("gateways", "add", "gw", "--adapter", "simulator", *how)
+    assert (added["gateway"], added["mode"]) == ("gw", "TEST")
+    assert "VERIFY" in added["operations"]
+    assert "GATEWAY_EXISTS" in cli("gateways", "add", "gw", "--adapter", "simulator", *how, ends=1)
+    assert "no installed package" in cli("gateways", "add", "gw2", "--adapter", "none", *how, ends=1)
+    assert "name=value" in cli("gateways", "add", "g", "--adapter", "stripe", "--setting", "x", *how, ends=1)
+    cli.json("gateways", "add", "st", "--adapter", "stripe", "--setting", "stripe_account=acct_1", *how)
+
+
 def test_sent_dry_then_really_then_again(cli: Cli) -> None:
     plan = cli.send("account.register", {"name": "Ada"}, "--dry-run")
     assert [event["type"] for event in plan["events"]] == ["payments.account.registered.v2"]

@@ -197,3 +197,37 @@ async def test_nor_do_logs(tender: Tender) -> None:
     logs = list((tender.data_dir / "logs").rglob("*.log"))
     assert logs
     assert [file.name for file in logs if VISA in file.read_text(errors="replace")] == []
+
+
+def test_a_bank_account_is_proved_and_a_basket_is_paid_with_it(shop: Shop) -> None:
+    """Two small amounts are guessed wrong, told right, and the account's parent sees it on its statement."""
+    bank = {"handle": "hdl_action", "type": "us_bank_account", "bank_code": "110000000"}
+    mandate = {"mandate_reference": "m-1", "mandate_accepted_at": "2026-03-02T09:00:00Z"}
+    asked = {"gateway_id": "gw", "holder_name": "Ada", "bank": bank, **mandate}
+    sent = shop.send("payment_method.tokenize", asked, headers={"Prefer": "wait=10"}).json()
+    method = next(iter(sent["streams"])).partition("spm-")[2]
+    guess = shop.send(
+        "payment_method.verify_micro_deposits",
+        {"method_id": method, "amounts": [1, 2]},
+        headers={"Prefer": "wait=10"},
+    )
+    assert (guess.status_code, guess.json()["code"]) == (422, "TOKENIZATION_DECLINED")
+    told = {"method_id": method, "amounts": [45, 32]}
+    shop.accepted("payment_method.verify_micro_deposits", told, headers={"Prefer": "wait=10"})
+    line = {"line_id": "1", "charge": usd(5_000)}
+    basket = {"external_id": "BASKET", "currency": "USD", "lines": [line]}
+    bought = {"amount": usd(5_000), "invoice": basket, "method_id": method}
+    planned = shop.send("invoice.checkout", bought, dry_run=True).json()
+    assert planned["events"][0]["type"].startswith("payments.invoice.posted.")
+    paid = shop.accepted("invoice.checkout", bought, headers={"Prefer": "wait=10"})
+    assert paid["gateway"][0]["result_code"] == "Success"
+    head = shop.tender.accepted(
+        "account.register", {"name": "Group", "parent_account_id": "A-1"}, shop.tenant, "A-2"
+    )
+    at = f"/v1/{shop.tenant}/accounts/A-1/statement"
+    both = shop.tender.get(at, related="true", min_position=head["position"])
+    assert [part["account_id"] for part in both["accounts"]] == ["A-1", "A-2"]
+    assert both["currencies"][0]["closing_balance_minor"] == 0
+    sheet = httpx.get(f"{shop.tender.url}{at}", params={"format": "csv"}, timeout=30)
+    assert sheet.headers["content-type"].startswith("text/csv")
+    assert "opening balance" in sheet.text

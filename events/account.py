@@ -157,6 +157,20 @@ class UnreferencedRefundCounted:
     counted_at: datetime
 
 
+@fact("account.collection_preferences_set.v1")
+class CollectionPreferencesSet:
+    """Whole, as it is from now on: which group the account is collected in, and when its payer is at home."""
+
+    account_group: str | None = None
+    """A segment of the tenant's own naming; retries are decided by group."""
+    time_zone: str | None = None
+    """IANA name.  None: the tenant's."""
+    calendar: str | None = None
+    """Whose holidays are its own: a country's, or a part's of one, or a market's.  None: weekends only."""
+    pay_day: int | None = None
+    """Day of the month on which the payer is paid; a day that a month lacks is its last one."""
+
+
 @fact("account.closed.v1")
 class AccountClosed:
     reason: str | None = None
@@ -183,6 +197,7 @@ AccountEvent = (
     | AccountReactivated
     | PaymentHoldPlaced
     | PaymentHoldReleased
+    | CollectionPreferencesSet
     | AccountClosed
     | ApplicationRulesRun
     | PersonalDataErased

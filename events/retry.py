@@ -104,4 +104,16 @@ class DefaultRetryRuleSetChanged:
     """ASKED, PRESET or DEACTIVATED."""
 
 
+@fact("retry_rule_sets.group_decided.v1")
+class RetriesOfGroupDecided:
+    """How failed collections of an account group are retried, from the next failure on."""
+
+    account_group: str
+    retried: bool | None
+    """None: as the tenant's setting `retry_failed_payments` says."""
+    rule_set_id: str | None
+    """None: by the default."""
+
+
 RetryRuleSetEvent = RetryRuleSetCreated | RetryRulesDefined | RetryRuleSetActivated | RetryRuleSetDeactivated
+RetryRuleSetsEvent = DefaultRetryRuleSetChanged | RetriesOfGroupDecided

@@ -69,6 +69,8 @@ accounts = Table(
         Column("hold_until", INSTANT),
         *text("suspended_reason"),
         Column("auto_collect", FLAG, True),
+        *text("account_group", "time_zone", "calendar"),
+        Column("pay_day", "int"),
         Column("version", "int", 0),
     ),
     kind="account",
@@ -197,6 +199,11 @@ def hold(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     placed = isinstance(fact, facts.PaymentHoldPlaced)
     changes = {"hold_reason": fact.reason if placed else None, "hold_until": fact.until if placed else None}
     yield Row((at.tenant, at.id), changes)
+
+
+@accounts.on(facts.CollectionPreferencesSet)
+def preferred(fact: facts.CollectionPreferencesSet, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), dict(vars(fact)))
 
 
 @accounts.on(facts.AccountClosed)

@@ -255,7 +255,9 @@ _ACCOUNT_BALANCE: dict[str, Derived] = {
     "hold_reason": _account("hold_reason"),
 }
 
-_RATE_SQL = "(case when t.attempted_amount > 0 then t.recovered_amount * 10000 / t.attempted_amount end)"
+_RATE_SQL = (
+    "(case when t.attempted_amount > 0 then (t.recovered_amount * 10000 / t.attempted_amount)::int end)"
+)
 
 
 def _rate(row: Row, now: datetime, rows: Rows) -> int | None:
@@ -314,7 +316,7 @@ DERIVED: dict[str, dict[str, Derived]] = {
     access.api_keys.name: {"status": Derived("text", _KEY_STATUS_SQL, _key_status)},
     schedulers.payment_schedulers.name: {"last_run_status": _last_run("status")},
     operations.exceptions.name: {"age_days": _days_since("raised_at")},
-    retries.performance.name: {"recovery_rate_basis_points": Derived("bigint", _RATE_SQL, _rate)},
+    retries.performance.name: {"recovery_rate_basis_points": Derived("int", _RATE_SQL, _rate)},
 }
 """By table, then by field."""
 

@@ -347,6 +347,12 @@ QUERIES: dict[str, Query] = {
             ("period", "currency", "category", "gateway_id", "rule_set_id", "rule_number", "attempt"),
         ),
         Query(
+            "retry-groups",
+            retries.retry_groups,
+            "Account groups that are retried in a way of their own: whether at all, and by which rule set",
+            ("account_group", "retried", "rule_set_id"),
+        ),
+        Query(
             "retry-rule-sets",
             retries.rule_sets,
             "Retry rule sets: how failed collections are tried again",

@@ -9,6 +9,7 @@ from typing import Any
 from events.money import Money
 from events.retry import (
     DefaultRetryRuleSetChanged,
+    RetriesOfGroupDecided,
     RetryDefinition,
     RetryIntervals,
     RetryRulesDefined,
@@ -92,6 +93,20 @@ def default_changed(fact: DefaultRetryRuleSetChanged, at: Place, own: Own) -> It
         yield Row((at.tenant, fact.rule_set_id), {"is_default": True})
 
 
+retry_groups = Table(
+    "retry_groups",
+    key=(TENANT, Column("account_group", TEXT)),
+    columns=(Column("retried", FLAG), Column("rule_set_id", TEXT)),
+)
+"""Account groups whose failed collections were ever retried in a way of their own."""
+
+
+@retry_groups.on(RetriesOfGroupDecided)
+def decided_for_group(fact: RetriesOfGroupDecided, at: Place, own: Own) -> Iterable[Row]:
+    changes = {"retried": fact.retried, "rule_set_id": fact.rule_set_id}
+    yield Row((at.tenant, fact.account_group), changes)
+
+
 def _defined(definition: RetryDefinition, version: int) -> dict[str, Any]:
     return {
         "use_alternate_method": definition.use_alternate_method,
@@ -149,7 +164,8 @@ def postponed(fact: ItemRetryPostponed, at: Place, own: Own) -> Iterable[Row]:
 
 @schedule_items.on(ItemRetrySkipped, ItemRetriesExtended, ItemRetriesStopped)
 def decided(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, fact.item_id), {"reason": fact.reason})
+    more = {"retries_max": Add(fact.attempts)} if isinstance(fact, ItemRetriesExtended) else {}
+    yield Row((at.tenant, fact.item_id), {"reason": fact.reason, **more})
 
 
 @schedule_items.on(ItemRetriesExhausted)
@@ -181,7 +197,7 @@ performance = Table(
         Column("attempt", "int"),
     ),
     columns=(
-        *(Column(name, "bigint", 0) for name in ("attempts", "recovered", "recovered_by_hand", "given_up")),
+        *(Column(name, "int", 0) for name in ("attempts", "recovered", "recovered_by_hand", "given_up")),
         *money("attempted_amount", "recovered_amount", "recovered_by_hand_amount", "given_up_amount"),
     ),
 )
@@ -257,4 +273,4 @@ def _period(amount: Money, at: Place) -> tuple[str, str, str]:
     return at.tenant, f"{at.time.astimezone(UTC):%Y-%m}", amount.currency
 
 
-TABLES = (rule_sets, performance)
+TABLES = (rule_sets, retry_groups, performance)

@@ -52,7 +52,8 @@ Own = Mapping[str, Any]
 RETRY_COLUMNS = (
     Column("next_retry_at", INSTANT),
     *text("retry_method_id", "retry_cause", "retry_ended", "rule_set_id", "rule_number", "error_gateway_id"),
-    *(Column(name, "int") for name in ("retry", "retries_max", "definition_version", "match_level")),
+    *(Column(name, "int") for name in ("retry", "definition_version", "match_level")),
+    Column("retries_max", "int", 0),
     Column("retry_is_alternate", FLAG),
     Column("retry_why", JSON),
     Column("first_failed_at", INSTANT),

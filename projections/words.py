@@ -212,6 +212,12 @@ def _new_default(fact: retry.DefaultRetryRuleSetChanged) -> str:
     return f"Failed collections are tried again by the rule set {fact.rule_set_id}{before}"
 
 
+def _of_group(fact: retry.RetriesOfGroupDecided) -> str:
+    said = {True: "are tried again", False: "are not tried again", None: "are tried again as everybody's"}
+    by = f", by the rule set {fact.rule_set_id}" if fact.rule_set_id else ""
+    return f"Failed collections of the group {fact.account_group} {said[fact.retried]}{by}"
+
+
 def _retry_planned(fact: retrying.ItemRetryScheduled) -> str:
     by = f"rule {fact.rule.number}" if fact.rule.number else f"rule set {fact.rule.rule_set_id}"
     other = ", another than the one that failed" if fact.is_alternate else ""
@@ -430,6 +436,7 @@ _SAID: dict[type[Any], Words] = {
         f"No new collection is tried again by it{f': {f.reason}' if f.reason else ''}"
     ),
     retry.DefaultRetryRuleSetChanged: _new_default,
+    retry.RetriesOfGroupDecided: _of_group,
     retrying.ItemRetryScheduled: _retry_planned,
     retrying.ItemRetryPostponed: lambda f: (
         f"Attempt {f.attempt} waits{f' until {f.at:%Y-%m-%d %H:%M}' if f.at else ''}: {_plain(f.reason)}"

@@ -9,6 +9,7 @@ from services.accounts import (
     method_choice,
     method_details,
     payment_method,
+    preferences,
     tokenizing,
     verifying,
 )
@@ -87,6 +88,7 @@ SUBJECTS: tuple[Subject, ...] = (
             *method_choice.RULES,
             *settling.RULES,
             *billing_profile.RULES,
+            *preferences.RULES,
         ),
     ),
     Subject(

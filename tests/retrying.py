@@ -7,7 +7,7 @@ from typing import Any
 
 from events.shapes import Outcome
 from services.retries.defining import ActivateRetryRuleSet, CreateRetryRuleSet, SetDefaultRetryRuleSet
-from services.retries.making import Intervals, NewRule
+from services.retries.making import Intervals, NewRule, Window
 from services.schedules.collecting import CollectScheduleItem
 from services.schedules.schedule import Item, PaymentSchedule
 from services.schedules.scheduling import CreatePaymentSchedule, NewItem
@@ -27,11 +27,18 @@ class Retrying(Journey):
     """A tenant that retries by one rule set, and an item of 100.00 that is collected with card A."""
 
     def __init__(
-        self, intervals: Intervals, *rules: NewRule, alternate: bool = False, **settings: Any
+        self,
+        intervals: Intervals,
+        *rules: NewRule,
+        alternate: bool = False,
+        window: Window | None = None,
+        **settings: Any,
     ) -> None:
         super().__init__(**settings)
         self.when(
-            CreateRetryRuleSet("Set", intervals, "set", use_alternate_method=alternate, rules=rules)
+            CreateRetryRuleSet(
+                "Set", intervals, "set", use_alternate_method=alternate, rules=rules, window=window
+            )
         ).then_accepted()
         self.when(ActivateRetryRuleSet("set")).then_accepted()
         self.when(SetDefaultRetryRuleSet("set")).then_accepted()
@@ -39,7 +46,7 @@ class Retrying(Journey):
         self.schedule_id = self.item_id = ""
 
     def owe(self, method: str | None = None, name: str = "INV") -> Retrying:
-        invoice = self.post(name, line("1", "100.00"))
+        invoice = self.post(f"{name}-{len(self.ids(PaymentSchedule))}", line("1", "100.00"))
         item = NewItem(money("100.00"), date(2026, 3, 2), method)
         self.when(CreatePaymentSchedule("INVOICE", invoice, (item,))).then_accepted()
         self.schedule_id = self.last_id(PaymentSchedule)

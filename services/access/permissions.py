@@ -128,7 +128,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "Retry rule sets",
         "W | R | W | - | - | R | - | R | -",
         "retry_rule_set.*",
-        "retry-rule-sets",
+        "retry-rule-sets retry-groups rule-match network-caps retry-simulation",
     ),
     _row(
         "Saved methods: create, default, delete",
@@ -234,7 +234,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     _row(
         "Event history, timeline, exports",
         "R | R | R | R own area | R own area | R own area | own | R | -",
-        reads="timeline explain why-balance why-payment events",
+        reads="timeline explain why-balance why-payment why-next-attempt events",
     ),
     # -- ours
     _row(

@@ -21,6 +21,7 @@ from events.account import (
     AutomaticPaymentsSkipped,
     BillingProfileDefined,
     BillingProfileUpdated,
+    CollectionPreferencesSet,
     DefaultPaymentMethodCleared,
     DefaultPaymentMethodSet,
     PaymentHoldPlaced,
@@ -37,6 +38,7 @@ from services.errors import Rejected, invalid_state, not_found
 
 PAID_OUT_MAX = 10_000
 """More than any limit counts."""
+NO_PREFERENCES = CollectionPreferencesSet()
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Account:
     default_method_id: str | None = None
     method_order: tuple[str, ...] = ()
     hold: PaymentHoldPlaced | None = None
+    preferences: CollectionPreferencesSet = NO_PREFERENCES
     erased: bool = False
     """Its personal data is gone for good, and no more is taken."""
     paid_out: list[tuple[datetime, Money]] = field(default_factory=list[tuple[datetime, Money]])
@@ -101,6 +104,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.hold = event
         case PaymentHoldReleased():
             account.hold = None
+        case CollectionPreferencesSet():
+            account.preferences = event
         case ApplicationRulesRun():
             pass
         case AccountClosed():

@@ -17,6 +17,7 @@ from services.cli.migrations import migrations
 from services.cli.notifications import notifications
 from services.cli.operating import dead_letters, parked, projections
 from services.cli.payouts import payouts
+from services.cli.retries import retries, retry_policy
 from services.cli.runs import runs
 from services.cli.schedulers import schedulers
 from services.cli.statements import statement
@@ -34,4 +35,6 @@ for command in (
 app.command(forecast)
 app.command(import_file, name="import")
 app.command(import_methods)
+app.command(retries)
+app.command(retry_policy)
 app.command(operating.write_contracts, name="contracts")

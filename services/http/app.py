@@ -25,6 +25,7 @@ from services.http.notifications import Notifications
 from services.http.operations import Cluster, Operations
 from services.http.problems import from_error, problem
 from services.http.reads import Endpoint, Reads
+from services.http.retries import Retries
 from services.http.sending import Sending
 from services.store.postgres import PostgresStore, availability
 from services.store.protocol import StoreUnavailable
@@ -46,12 +47,17 @@ def create_app(
     clock: ClockFace,
 ) -> Starlette:
     reads, operations = Reads(store, rows, now, gate), Operations(rows, broker, now, clock)
+    retries = Retries(store, rows, now)
     sending = Sending(door, dry_run, wait_seconds, gate)
     read_models: Mapping[str, tuple[str, Endpoint]] = {
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
         "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": ("why-payment", reads.why_payment),
         "/v1/{tenant}/collections-forecast": ("collections-forecast", reads.forecast),
         "/v1/{tenant}/payment-schedulers/{id}/next-runs": ("next-runs", reads.next_runs),
+        "/v1/{tenant}/schedule-items/{id}/why-next-attempt": ("why-next-attempt", retries.why_next),
+        "/v1/{tenant}/retry-rule-sets/{id}/match": ("rule-match", retries.match),
+        "/v1/{tenant}/network-caps": ("network-caps", retries.caps),
+        "/v1/{tenant}/retry-simulation": ("retry-simulation", retries.simulation),
         "/v1/{tenant}/timeline": ("timeline", reads.timeline),
         "/v1/{tenant}/events": ("events", reads.events),
         "/v1/{tenant}/tenant-settings": ("tenant-settings", reads.settings),

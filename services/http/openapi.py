@@ -11,6 +11,7 @@ from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
 from projections.statement import DOCUMENTS
 from services.commands import COMMANDS, Body
+from services.http.retries import BASES, CATEGORIES, HARD
 from services.schedulers.preview import COUNT_MAX
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -122,6 +123,7 @@ _WHYS = {
     _NEXT_RUNS: "When a scheduler fires next; one that rests, if it was activated now",
     "/v1/{tenant}/invoices/{id}/why-balance": "Why an invoice's balance is what it is",
     "/v1/{tenant}/refund-orchestrations/{id}/why-this-payment": "Why a refund comes from these payments",
+    "/v1/{tenant}/schedule-items/{id}/why-next-attempt": "When and why an item is tried again, or is not",
     "/v1/{tenant}/explain/{id}": "Every fact about whatever the id names",
 }
 
@@ -317,12 +319,42 @@ def _told_paths() -> dict[str, Any]:
         ),
         "tenant-settings": ("Every setting of the tenant", [_TENANT]),
         "collections-forecast": ("What will be collected, day by day", [_TENANT, *ahead]),
+        **_retries(),
     }
     return {
         f"/v1/{{tenant}}/{path}": {
             "get": {"summary": about, "parameters": parameters, "responses": _ok({"type": "object"})}
         }
         for path, (about, parameters) in told.items()
+    }
+
+
+def _retries() -> dict[str, Any]:
+    text, version = {"type": "string"}, _parameter("version", {"type": "integer"}, "Of the set; the latest.")
+    categories = {"type": "string", "enum": list(CATEGORIES)}
+    failure = [
+        _parameter("category", categories, "Of the failure.", required=True),
+        _parameter("gateway_id", text, "Where it failed."),
+        _parameter("raw_code", text, "What the gateway calls it."),
+    ]
+    policy = [
+        _parameter("rule_set_id", text, "Drafts too; without one, what was in force decides again."),
+        version,
+        _parameter("stagger_basis", {"type": "string", "enum": list(BASES)}, "Instead of the setting."),
+        _parameter("hard_decline_policy", {"type": "string", "enum": list(HARD)}, "Instead of the setting."),
+        _parameter("network_caps", {"type": "string", "enum": ["KEEP", "IGNORE"]}, "IGNORE counts breaches."),
+        _parameter("account_id", text, "Of this account only."),
+    ]
+    return {
+        "retry-rule-sets/{id}/match": (
+            "Which rule a failure meets, level by level, and why",
+            [_TENANT, _ID, *failure, version],
+        ),
+        "network-caps": ("How often card networks let one amount be tried, as in effect", [_TENANT]),
+        "retry-simulation": (
+            "Recorded declines under another rule set, beside what became of them, with the assumptions",
+            [_TENANT, *policy],
+        ),
     }
 
 

@@ -141,6 +141,7 @@ def _why(tenants: Iterable[Mapping[str, Any]]) -> str:
         "<h2>Why</h2><p><code>/v1/{tenant}/invoices/{id}/why-balance</code></p>"
         "<p><code>/v1/{tenant}/refund-orchestrations/{id}/why-this-payment</code></p>"
         "<p><code>/v1/{tenant}/payment-schedulers/{id}/next-runs</code></p>"
+        "<p><code>/v1/{tenant}/schedule-items/{id}/why-next-attempt</code></p>"
         "<p><code>/v1/{tenant}/explain/{id}</code> <span class=soft>whatever the id names; "
         "<code>?related=true</code> tells what it touched, too</span></p>"
     )

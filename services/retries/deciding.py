@@ -14,7 +14,7 @@ from typing import NamedTuple
 from events.retry import RetryDefinition, RetryIntervals
 from services.retries import caps, timing
 from services.retries.resolving import DEFAULTS, Resolved, resolve
-from services.retries.timing import Failures
+from services.retries.timing import Failures, Hours
 
 
 class Failure(NamedTuple):
@@ -39,6 +39,8 @@ class Terms:
     allows_never_retry: bool = False
     """The tenant has written down why codes that are never to be retried may be."""
     network_caps: tuple[str, ...] = caps.AS_NETWORKS_COUNT
+    hours: Hours | None = None
+    """The definition's window, as it is for the account."""
 
 
 class Instrument(NamedTuple):
@@ -202,13 +204,13 @@ def _timed(
     now: datetime,
 ) -> RetryAt:
     """When: by the intervals, in the window, and not before the card's network allows another attempt."""
-    failures, window = Failures(progress.first_failed_at, failure.at), terms.definition.window
-    at = timing.next_at(intervals, planned.attempt, failures, terms.stagger_basis, now, window)
+    failures, hours = Failures(progress.first_failed_at, failure.at), terms.hours
+    at = timing.next_at(intervals, planned.attempt, failures, terms.stagger_basis, now, hours)
     of_card = caps.of_network(terms.network_caps, instrument.network)
     allowed, cap = caps.earliest(at, instrument.attempts, of_card)
     if cap is None:
         return replace(planned, at=at)
-    return replace(planned, at=timing.moved_into(window, allowed), why=(*planned.why, f"{cap}: not before"))
+    return replace(planned, at=timing.moved_into(hours, allowed), why=(*planned.why, f"{cap}: not before"))
 
 
 # -- with which method

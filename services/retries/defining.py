@@ -10,6 +10,7 @@ from typing import Any
 from events.ids import tenant_home
 from events.retry import (
     DefaultRetryRuleSetChanged,
+    RetriesOfGroupDecided,
     RetryDefinition,
     RetryRulesDefined,
     RetryRuleSetActivated,
@@ -70,6 +71,18 @@ class DeactivateRetryRuleSet:
     reason: FreeText | None = None
 
 
+@command("payments.retry_rule_set.decide_for_group.v1")
+class DecideRetriesOfGroup:
+    """How an account group's failed collections are retried: or not at all, or by a rule set of its own.
+
+    What is left out is as for everybody; with nothing, the group has no way of its own any more.
+    """
+
+    account_group: Id
+    retried: bool | None = None
+    rule_set_id: Id | None = None
+
+
 def create(states: States, command: CreateRetryRuleSet, context: Context) -> Changes:
     id = command.rule_set_id or context.new_id("retryset")
     if states.get(RetryRuleSet, id).status:
@@ -124,13 +137,35 @@ def deactivate(states: States, command: DeactivateRetryRuleSet, context: Context
     rule_set, id = _known(states, command.rule_set_id), command.rule_set_id
     if rule_set.status == "DRAFT":
         return []
-    is_default = states.get(RetryRuleSets, context.tenant).default_id == id
-    if is_default and tenant_settings.of(states, context)["retry_failed_payments"]:
+    sets = states.get(RetryRuleSets, context.tenant)
+    is_default, by_setting = (
+        sets.default_id == id,
+        tenant_settings.of(states, context)["retry_failed_payments"],
+    )
+    groups = [group for group in sets.groups if sets.of(group) == id and sets.retried(group, by_setting)]
+    if groups or (is_default and by_setting):
         raise Rejected(
-            "DEFAULT_RULE_SET_REQUIRED", "failed payments are retried by it: choose another default first"
+            "DEFAULT_RULE_SET_REQUIRED",
+            "failed payments are retried by it: choose another default first",
+            account_groups=groups[:20],
         )
     off = Change(RetryRuleSet, id, RetryRuleSetDeactivated(command.reason))
     return [off, _default(context, None, id, "DEACTIVATED")] if is_default else [off]
+
+
+def decide_for_group(states: States, command: DecideRetriesOfGroup, context: Context) -> Changes:
+    sets = states.get(RetryRuleSets, context.tenant)
+    if command.rule_set_id is not None:
+        rule_set = _known(states, command.rule_set_id)
+        if rule_set.status != "ACTIVE":
+            raise invalid_state("rule set", rule_set.status, ["ACTIVE"])
+    if command.retried and (command.rule_set_id or sets.default_id) is None:
+        raise Rejected("DEFAULT_RULE_SET_REQUIRED", "the group has no rule set, and there is no default")
+    wanted = RetriesOfGroupDecided(command.account_group, command.retried, command.rule_set_id)
+    none = RetriesOfGroupDecided(command.account_group, None, None)
+    if sets.groups.get(command.account_group, none) == wanted:
+        return []
+    return [Change(RetryRuleSets, context.tenant, wanted)]
 
 
 def _default(context: Context, id: str | None, before: str | None, cause: str) -> Change:
@@ -148,7 +183,8 @@ def _known(states: States, rule_set_id: str) -> RetryRuleSet:
 
 
 def _needs(states: States, command: Any, context: Context) -> Needs:
-    yield Need(RetryRuleSet, command.rule_set_id or context.new_id("retryset"))
+    if command.rule_set_id is not None or isinstance(command, CreateRetryRuleSet):
+        yield Need(RetryRuleSet, command.rule_set_id or context.new_id("retryset"))
     yield sets_needed(context)
     yield tenant_settings.needed(context)
 
@@ -167,6 +203,7 @@ SUBJECT = Subject(
         Rule(ActivateRetryRuleSet, _needs, activate, home),
         Rule(SetDefaultRetryRuleSet, _needs, set_default, home),
         Rule(DeactivateRetryRuleSet, _needs, deactivate, home),
+        Rule(DecideRetriesOfGroup, _needs, decide_for_group, home),
     ),
 )
 SETS = Subject(RetryRuleSets, evolve_sets)

@@ -28,6 +28,7 @@ from services.retries.cycle import Cycle
 from services.retries.deciding import Failure, GiveUp, Next, Progress, RetryAt, Terms, decide_next
 from services.retries.resolving import Resolved
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets, sets_needed
+from services.retries.timing import hours_of
 from services.schedules.schedule import Item, PaymentSchedule, method_id_of
 from services.tenants import tenant_settings
 
@@ -44,8 +45,10 @@ def needed(states: States, payment_schedule_id: str, item_id: str, context: Cont
     item = schedule.items.get(item_id) if schedule else None
     if item and item.retry.rule:
         yield Need(RetryRuleSet, item.retry.rule.rule_set_id)
-    if sets and sets.default_id:
-        yield Need(RetryRuleSet, sets.default_id)
+    owner = states.find(Account, context.account_id)
+    default = sets.of(owner.preferences.account_group) if sets and owner else None
+    if default:
+        yield Need(RetryRuleSet, default)
 
 
 def after_failure(
@@ -255,8 +258,11 @@ class Following:
     def _terms(self, cycle: Cycle) -> Pinned | None:
         """What the cycle began under; for one that begins, the default as it is now."""
         settings = tenant_settings.of(self._states, self._context)
-        default = self._states.get(RetryRuleSets, self._context.tenant).default_id
-        if not settings["retry_failed_payments"] or default is None:
+        preferences = self._states.get(Account, self._context.account_id).preferences
+        group = preferences.account_group
+        sets = self._states.get(RetryRuleSets, self._context.tenant)
+        default = sets.of(group)
+        if not sets.retried(group, settings["retry_failed_payments"]) or default is None:
             return None
         caps = tuple(settings["card_network_caps"])
         if cycle.rule and cycle.terms:
@@ -266,8 +272,10 @@ class Following:
             allows = settings["never_retry_override"] is not None
             terms = RetryTerms(settings["stagger_basis"], settings["hard_decline_policy"], allows)
         definition = self._states.get(RetryRuleSet, id).definitions[version]
+        zone = preferences.time_zone or settings["time_zone"]
+        hours = hours_of(definition.window, zone, preferences.calendar, preferences.pay_day)
         whole = Terms(
-            definition, terms.interval_basis, terms.hard_decline_policy, terms.allows_never_retry, caps
+            definition, terms.interval_basis, terms.hard_decline_policy, terms.allows_never_retry, caps, hours
         )
         return Pinned(id, version, terms, whole)
 

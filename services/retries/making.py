@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from events.retry import RetryIntervals, RetryRule, RetryWindow
+from services.accounts.preferences import check_calendar, check_zone
 from services.commands import Id, Text
 from services.decision import Context
 from services.errors import Rejected
@@ -18,6 +17,8 @@ from services.errors import Rejected
 VALUE_MAX = 60
 MAX_MAX = 10
 RULES_MAX = 500
+PAY_DAY_WITHIN_DAYS_MAX = 15
+"""Nobody waits for a pay day for longer than half a month."""
 
 RetryCategory = Literal[
     "CardLimit",
@@ -32,16 +33,6 @@ IntervalType = Literal["FIXED", "STAGGERED"]
 Unit = Literal["MINUTES", "HOURS", "DAYS"]
 
 
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise PydanticCustomError(
-            "time_zone_unknown", "{zone} is no IANA time zone", {"zone": name}
-        ) from error
-    return name
-
-
 @dataclass(frozen=True)
 class Intervals:
     """FIXED has one value; STAGGERED one for each attempt, and no `max` means as many as there are values."""
@@ -54,12 +45,18 @@ class Intervals:
 
 @dataclass(frozen=True)
 class Window:
-    """Attempts are moved forward into these hours, and off Saturdays and Sundays."""
+    """Attempts are moved forward: into these hours, off weekends and holidays, onto the account's pay day.
 
-    time_zone: Annotated[str, AfterValidator(_known_zone)]
+    A zone or a calendar that is left out is the account's, or else the tenant's zone.
+    """
+
+    time_zone: Text | None = None
     from_hour: Annotated[int, Field(ge=0, le=23)] = 0
     to_hour: Annotated[int, Field(ge=1, le=24)] = 24
     skip_weekends: bool = False
+    skip_holidays: bool = False
+    calendar: Text | None = None
+    pay_day_within_days: Annotated[int, Field(ge=0, le=PAY_DAY_WITHIN_DAYS_MAX)] = 0
 
 
 @dataclass(frozen=True)
@@ -155,6 +152,10 @@ def window_of(given: Window | None) -> RetryWindow | None:
         return None
     if given.to_hour <= given.from_hour:
         raise _invalid("the hours of a window end after they begin", "data.window.to_hour")
+    check_zone(given.time_zone, "data.window.time_zone")
+    check_calendar(given.calendar, "data.window.calendar")
+    if given.calendar is not None and not given.skip_holidays:
+        raise _invalid("a calendar counts only where its holidays are skipped", "data.window.calendar")
     return RetryWindow(**vars(given))
 
 

@@ -24,20 +24,36 @@ class Resolved(NamedTuple):
         return self.rule is not None and self.rule.raw_code is not None
 
 
+About = tuple[str, str | None, str | None]
+"""A category, and the gateway and the code that a rule names besides."""
+
+
+def levels(
+    category: str, gateway_id: str | None, raw_code: str | None
+) -> tuple[tuple[int, About | None, str], ...]:
+    """What the rule of each level would be about, and in words; None where the failure names too little."""
+    code = (raw_code or "").strip().lower() or None
+    asked: tuple[About, ...] = (
+        (category, gateway_id, code),
+        (category, gateway_id, None),
+        (category, None, code),
+        (category, None, None),
+    )
+    needs = (bool(code and gateway_id), bool(gateway_id), bool(code), True)
+    words = ("category, gateway and code", "category and gateway", "category and code", "category")
+    return tuple(
+        (level, about if has else None, " / ".join(filter(None, about)) if has else said)
+        for level, (about, has, said) in enumerate(zip(asked, needs, words, strict=True), 1)
+    )
+
+
 def resolve(
     definition: RetryDefinition, category: str, gateway_id: str | None, raw_code: str | None
 ) -> Resolved:
     """The most specific rule that is about this failure, or the set's defaults."""
-    code = (raw_code or "").strip().lower() or None
     rules = {(rule.category, rule.gateway_id, rule.raw_code): rule for rule in definition.rules}
-    levels = (
-        (code and gateway_id, (category, gateway_id, code), f"{category} / {gateway_id} / {code}"),
-        (gateway_id, (category, gateway_id, None), f"{category} / {gateway_id}"),
-        (code, (category, None, code), f"{category} / {code}"),
-        (category, (category, None, None), category),
-    )
-    for level, (named, about, words) in enumerate(levels, 1):
-        if named and about in rules:
+    for level, about, words in levels(category, gateway_id, raw_code):
+        if about in rules:
             rule = rules[about]
             return Resolved(rule, level, rule.intervals, f"rule {rule.number} is about {words}")
     return Resolved(None, DEFAULTS, definition.intervals, f"no rule is about {category}: the set's intervals")

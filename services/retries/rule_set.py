@@ -11,12 +11,14 @@ from typing import ClassVar
 
 from events.retry import (
     DefaultRetryRuleSetChanged,
+    RetriesOfGroupDecided,
     RetryDefinition,
     RetryRulesDefined,
     RetryRuleSetActivated,
     RetryRuleSetCreated,
     RetryRuleSetDeactivated,
     RetryRuleSetEvent,
+    RetryRuleSetsEvent,
 )
 from services.decision import Context, Need
 
@@ -53,10 +55,21 @@ class RetryRuleSets:
 
     version: int = 0
     default_id: str | None = None
+    groups: dict[str, RetriesOfGroupDecided] = field(default_factory=dict[str, RetriesOfGroupDecided])
+    """Account groups that are retried in a way of their own."""
 
     @property
     def open(self) -> bool:
         return False
+
+    def of(self, account_group: str | None) -> str | None:
+        """The set by which a group's cycles begin."""
+        group = self.groups.get(account_group or "")
+        return (group and group.rule_set_id) or self.default_id
+
+    def retried(self, account_group: str | None, by_setting: bool) -> bool:
+        group = self.groups.get(account_group or "")
+        return by_setting if group is None or group.retried is None else group.retried
 
 
 def evolve(rule_set: RetryRuleSet, event: RetryRuleSetEvent) -> None:
@@ -72,8 +85,14 @@ def evolve(rule_set: RetryRuleSet, event: RetryRuleSetEvent) -> None:
             rule_set.status = "DRAFT"
 
 
-def evolve_sets(sets: RetryRuleSets, event: DefaultRetryRuleSetChanged) -> None:
-    sets.default_id = event.rule_set_id
+def evolve_sets(sets: RetryRuleSets, event: RetryRuleSetsEvent) -> None:
+    match event:
+        case DefaultRetryRuleSetChanged():
+            sets.default_id = event.rule_set_id
+        case RetriesOfGroupDecided(retried=None, rule_set_id=None):
+            sets.groups.pop(event.account_group, None)
+        case RetriesOfGroupDecided():
+            sets.groups[event.account_group] = event
 
 
 def sets_needed(context: Context) -> Need:

@@ -27,6 +27,11 @@ def is_business_day(day: date, calendar: str | None) -> bool:
     return _calendar(calendar).is_working_day(day) if calendar else day.weekday() < _SATURDAY
 
 
+def is_holiday(day: date, calendar: str) -> bool:
+    """Whether nobody works on it by this calendar, whatever day of the week it is."""
+    return day in _calendar(calendar)
+
+
 def moved(day: date, calendar: str | None, excluded_day: str) -> date | None:
     """The business day that a day stands for; None where it is left out."""
     step = {"NEXT_BUSINESS_DAY": 1, "PREVIOUS_BUSINESS_DAY": -1}.get(excluded_day, 0)

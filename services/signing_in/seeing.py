@@ -12,7 +12,7 @@ from services.commands import Actor
 from services.errors import Rejected
 from services.tenants.tenant_settings import TenantSettings
 
-HISTORY = frozenset({"timeline", "explain", "why-balance", "why-payment", "events"})
+HISTORY = frozenset({"timeline", "explain", "why-balance", "why-payment", "why-next-attempt", "events"})
 
 _GATEWAYS_WORDS = frozenset({"raw_message"})
 _REFERENCES = frozenset(

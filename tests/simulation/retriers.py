@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from events import ids
 from events.money import Money
+from services.accounts.account import PlacePaymentHold
+from services.accounts.preferences import SetCollectionPreferences
 from services.retries.cycle import Cycle
 from services.retries.defining import (
     ActivateRetryRuleSet,
     CreateRetryRuleSet,
     DeactivateRetryRuleSet,
+    DecideRetriesOfGroup,
     DefineRetryRules,
     SetDefaultRetryRuleSet,
 )
@@ -22,7 +26,7 @@ from services.schedules.schedule import Item, PaymentSchedule
 from services.schedules.scheduling import CreatePaymentSchedule, NewItem
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.simulation.mistakes import POUND, provokes
-from tests.simulation.workload import DAY, TENANT, Said, Users, home_of, of, says
+from tests.simulation.workload import DAY, START, TENANT, Said, Users, home_of, of, says
 
 SETS = ("soon", "later")
 """The rule sets of a seed, besides the recommended one."""
@@ -66,7 +70,33 @@ def _created(users: Users, id: str) -> CreateRetryRuleSet:
     if id == "soon":
         return CreateRetryRuleSet("Soon", SOON, id, use_alternate_method=users.chosen.random() < 0.7)
     days = Intervals("STAGGERED", "DAYS", (1, 3))
-    return CreateRetryRuleSet("Later", days, id, window=Window("Europe/Berlin", 9, 17, skip_weekends=True))
+    window = Window(None, 9, 17, skip_weekends=True, skip_holidays=True, pay_day_within_days=5)
+    return CreateRetryRuleSet("Later", days, id, window=window)
+
+
+GROUPS = ("vip", "retail")
+
+
+@says(3)
+def groups(users: Users, account: str) -> Said:
+    """A group of accounts is retried in a way of its own, or as everybody is again."""
+    chosen = users.chosen
+    known = users.pick_id("retryset") if chosen.random() < 0.5 else None
+    retried = chosen.choice((None, None, True, False))
+    return _of_sets(users, DecideRetriesOfGroup(chosen.choice(GROUPS), retried, known))
+
+
+@says(3)
+def preferences(users: Users, account: str) -> Said:
+    """Somebody says which group an account is in, and when its payer is at home."""
+    chosen = users.chosen
+    wanted = SetCollectionPreferences(
+        chosen.choice((None, *GROUPS)),
+        chosen.choice((None, "Europe/Berlin", "America/New_York")),
+        chosen.choice((None, "DE", "US", "Nowhere")),
+        chosen.choice((None, 1, 31)),
+    )
+    return Said(wanted, account, f"preferences {users.number}")
 
 
 @says(2)
@@ -105,6 +135,27 @@ def about_failed(users: Users, account: str) -> Said | None:
                 return RetryItemNow(*item, "he called")
 
     return _failed(users, lambda cycle: True, say)
+
+
+@says(3)
+def hold_what_is_queued(users: Users, account: str) -> Said | None:
+    """An account asks for time while an attempt is planned: it waits until then."""
+    until = START + timedelta(days=users.chosen.randint(1, 20))
+    queued = users.pick("ps", lambda s: any(item.retry.planned for item in s.items.values()))
+    return queued and of(users, queued, lambda _: PlacePaymentHold("he moves house", until))
+
+
+@says(3)
+def decide_about_queued(users: Users, account: str) -> Said | None:
+    """Somebody ends what is planned, or wants more of it."""
+    chosen = users.chosen
+
+    def say(schedule: PaymentSchedule, id: str) -> object:
+        if chosen.random() < 0.5:
+            return StopItemRetries(schedule.payment_schedule_id, id, "he is bankrupt")
+        return ExtendItemRetries(schedule.payment_schedule_id, id, chosen.randint(1, 3), "a good customer")
+
+    return _failed(users, lambda cycle: cycle.planned is not None, say)
 
 
 def _failed(

@@ -390,6 +390,7 @@ class World:
         checks.verdicts_are_true(self.memory, self._sent)
         checks.nothing_left_over(self.watch)
         checks.schedulers_fired(log)
+        checks.retries_decide_again_the_same(log)
         checks.gateway_agrees(self.watch, log, self.bank)
         checks.payouts_add_up(self.watch)
         checks.runs_add_up(self.watch)

@@ -21,6 +21,7 @@ SHELL = {
     "embedded", "handler", "hearing", "http", "importing", "intake", "keys", "lease", "loading",
     "moving_time", "opening", "prepare", "previewing", "process_runner", "relay", "roles", "running",
     "selecting", "settings", "signing_in", "store", "unparking", "watching", "workers",
+    "hindsight",
 }  # fmt: skip
 SHELL |= {"forecasting"}
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""

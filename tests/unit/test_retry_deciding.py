@@ -23,7 +23,7 @@ from services.retries.deciding import (
     decide_next,
 )
 from services.retries.resolving import resolve
-from services.retries.timing import Failures
+from services.retries.timing import Failures, Hours, hours_of
 
 T = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -175,7 +175,7 @@ ZONES = ("UTC", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "Asi
 def test_what_falls_outside_the_window_waits_for_the_next_moment_inside(
     zone: str, opens: int, length: int, skip: bool, minutes: int
 ) -> None:
-    window = RetryWindow(zone, opens, min(24, opens + length), skip)
+    window = Hours(ZoneInfo(zone), opens, min(24, opens + length), skip)
     at = T + minutes * MINUTE
     moved = timing.moved_into(window, at)
     local = moved.astimezone(ZoneInfo(zone))
@@ -188,13 +188,55 @@ def test_what_falls_outside_the_window_waits_for_the_next_moment_inside(
 
 
 def test_days_keep_the_time_of_day_over_a_change_of_clocks() -> None:
-    berlin = RetryWindow("Europe/Berlin")
+    berlin = Hours(ZoneInfo("Europe/Berlin"))
     failed = datetime(2026, 3, 28, 8, 0, tzinfo=UTC)  # 09:00, the day before the clocks go forward
     at = timing.next_at(fixed(1, "DAYS", 3), 1, Failures(failed, failed), "FIRST_FAILURE", failed, berlin)
     assert at == datetime(2026, 3, 29, 7, 0, tzinfo=UTC)
     assert timing.next_at(
         fixed(24, "HOURS", 3), 1, Failures(failed, failed), "FIRST_FAILURE", failed, berlin
     ) == (failed + DAY)
+
+
+def moved(hours: Hours, text: str) -> str:
+    return f"{timing.moved_into(hours, datetime.fromisoformat(text)):%m-%dT%H:%M}"
+
+
+def test_an_account_is_tried_on_its_own_business_days_in_its_own_hours() -> None:
+    """Epiphany is a holiday in Baden-Württemberg and not in Berlin; New York wakes up later."""
+    window = RetryWindow(None, 9, 17, skip_weekends=True, skip_holidays=True)
+    berlin, stuttgart = (hours_of(window, "Europe/Berlin", calendar) for calendar in ("DE-BE", "DE-BW"))
+    assert berlin
+    assert stuttgart
+    assert moved(berlin, "2026-01-06T03:00:00+00:00") == "01-06T08:00"
+    assert moved(stuttgart, "2026-01-06T03:00:00+00:00") == "01-07T08:00"
+    assert moved(berlin, "2026-01-02T16:30:00+00:00") == "01-05T08:00"
+    assert moved(berlin, "2025-12-31T23:30:00+00:00") == "01-02T08:00"
+    new_york = hours_of(window, "America/New_York")
+    assert new_york
+    assert moved(new_york, "2026-01-06T03:00:00+00:00") == "01-06T14:00"
+
+
+@pytest.mark.parametrize(
+    ("at", "then"),
+    [
+        ("2026-02-25T12:00:00+00:00", "02-28T08:00"),  # the 31st of February is its last day
+        ("2026-02-24T12:00:00+00:00", "02-24T12:00"),  # too long a wait
+        ("2026-03-31T12:00:00+00:00", "03-31T12:00"),  # today
+        ("2026-04-27T12:00:00+00:00", "04-30T08:00"),
+        ("2026-05-01T12:00:00+00:00", "05-01T12:00"),
+    ],
+)
+def test_an_attempt_waits_for_the_pay_day_that_is_near(at: str, then: str) -> None:
+    window = RetryWindow("UTC", 8, 20, pay_day_within_days=3)
+    hours = hours_of(window, "Europe/Berlin", None, 31)
+    assert hours
+    assert moved(hours, at) == then
+
+
+def test_a_pay_day_on_a_weekend_is_the_business_day_after_it() -> None:
+    hours = hours_of(RetryWindow("UTC", 8, 20, True, pay_day_within_days=5), "UTC", None, 28)
+    assert hours
+    assert moved(hours, "2026-02-25T12:00:00+00:00") == "03-02T08:00"
 
 
 # -- network caps

@@ -1,0 +1,329 @@
+"""`tender retries`, `tender retry-policy`: failed collections, what becomes of them, and what might have."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from cyclopts import App, Parameter
+
+from projections import answering
+from projections.asking import Query
+from projections.queries import QUERIES
+from projections.rows import PostgresRows
+from services import hindsight
+from services.cli import sending
+from services.cli.output import Output, console, show, tell_json
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
+from services.retries.precedence import About
+from services.store.postgres import PostgresStore
+
+retries = App(name="retries", help="Failed collections: what comes next for each, and why.")
+retry_policy = App(name="retry-policy", help="Which rule is met, and what another rule set would have done.")
+
+QUEUE = (
+    "item_id", "account_id", "requested", "next_retry_at", "retry", "retries_max", "rule_number",
+    "match_level", "error_category", "error_code", "retry_method_id", "reason",
+)  # fmt: skip
+GIVEN_UP = (
+    "item_id", "account_id", "requested", "retry_ended", "attempts", "error_category", "error_code",
+)  # fmt: skip
+By = Literal["category", "gateway_id", "rule_number", "attempt", "period"]
+
+Item = Annotated[str, Parameter(help="The item, as `tender retries queue` shows it.")]
+Reason = Annotated[str, Parameter(help="Why; it is recorded.")]
+Version = Annotated[int | None, Parameter(help="Of the rule set. [default: the latest]")]
+
+
+@retries.command
+def queue(
+    *,
+    account: Annotated[str | None, Parameter(help="Of this account only.")] = None,
+    given_up: Annotated[bool, Parameter(help="Those that nothing more is done about.", negative="")] = False,
+    tenant: Tenant = "acme",
+    limit: int = 50,
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Failed items that will be tried again, the next one first: when, with what, and by which rule.
+
+    Examples:
+
+        tender retries queue
+        tender retries queue --given-up --account A-1
+    """
+    name, sort = ("failed-collections", "-requested") if given_up else ("retry-queue", "next_retry_at")
+    asked = {"sort": [sort], "limit": [str(limit)], **({"account_id": [account]} if account else {})}
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        return await answering.page(rows, QUERIES[name], tenant, asked, now=clock_of(data_dir).now())
+
+    show(_ask(ask, data_dir)["items"], output, GIVEN_UP if given_up else QUEUE)
+
+
+@retries.command
+def why(item: Item, *, tenant: Tenant = "acme", data_dir: DataDir = None, output: Output = "table") -> None:
+    """When and why an item is tried again, or is not: the rule, level by level, the caps, what led there."""
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        return await hindsight.why_next_attempt(store, rows, tenant, item, clock_of(data_dir).now())
+
+    told = _ask(ask, data_dir)
+    if output == "json":
+        tell_json(told)
+        return
+    summary = {name: told[name] for name in ("status", "attempts", "retries", "first_failed_at", "ended")}
+    show([{**summary, **(told["next"] or {})}], output)
+    for table in filter(None, ((told["precedence"] or {}).get("levels"), told["network_caps"])):
+        show(table, output)
+    show(told["steps"], output, ("at", "sentence"))
+
+
+@retries.command
+def now(
+    item: Item,
+    *,
+    reason: Reason,
+    method: Annotated[str | None, Parameter(help="With this method. [default: as the item is paid]")] = None,
+    tenant: Tenant = "acme",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Try an item at once; no automatic attempt is used up by it."""
+    _send("retry_item_now", item, {"reason": reason, "method_id": method}, tenant, data_dir, output)
+
+
+@retries.command
+def skip(
+    item: Item, *, reason: Reason, tenant: Tenant = "acme", data_dir: DataDir = None, output: Output = "table"
+) -> None:
+    """Leave out the attempt that is planned, as if it had been made and failed."""
+    _send("skip_item_retry", item, {"reason": reason}, tenant, data_dir, output)
+
+
+@retries.command
+def stop(
+    item: Item, *, reason: Reason, tenant: Tenant = "acme", data_dir: DataDir = None, output: Output = "table"
+) -> None:
+    """Give an item up."""
+    _send("stop_item_retries", item, {"reason": reason}, tenant, data_dir, output)
+
+
+@retries.command
+def extend(
+    item: Item,
+    attempts: Annotated[int, Parameter(help="How many more, 1 to 10.")],
+    *,
+    reason: Reason,
+    tenant: Tenant = "acme",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Allow more attempts than the rules do; what was given up goes on."""
+    given = {"attempts": attempts, "reason": reason}
+    _send("extend_item_retries", item, given, tenant, data_dir, output)
+
+
+def _send(
+    verb: str, item_id: str, given: dict[str, Any], tenant: str, data_dir: Path | None, output: Output
+) -> None:
+    async def find(store: PostgresStore, rows: PostgresRows) -> Any:
+        query, at = QUERIES["schedule-items"], clock_of(data_dir).now()
+        row = await answering.one(rows, query, tenant, item_id, now=at)
+        if row is None:
+            raise Trouble(f"{tenant} has no item {item_id}")
+        return row
+
+    row = _ask(find, data_dir)
+    known = {"payment_schedule_id": row["payment_schedule_id"], "item_id": item_id}
+    data = known | {name: value for name, value in given.items() if value is not None}
+    sending.send(
+        f"payment_schedule.{verb}",
+        orjson.dumps(data).decode(),
+        account=row["account_id"],
+        tenant=tenant,
+        data_dir=data_dir,
+        output=output,
+    )
+
+
+@retries.command
+def performance(
+    *,
+    by: Annotated[By, Parameter(help="What the figures are summed by.")] = "attempt",
+    period: Annotated[str | None, Parameter(help="Of this month only: 2026-03.")] = None,
+    tenant: Tenant = "acme",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """What was tried and what was recovered, by currency, and by category, gateway, rule, attempt or month.
+
+    Attempt 0 is the first one, attempt n the n-th automatic retry. By anything else, retries are summed.
+    """
+    kept = {"period": [period]} if period else {}
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        return await _all(rows, QUERIES["collection-performance"], tenant, kept, clock_of(data_dir).now())
+
+    show(_summed(_ask(ask, data_dir), by), output)
+
+
+async def _all(
+    rows: PostgresRows, query: Query, tenant: str, kept: dict[str, list[str]], at: datetime
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: list[str] = []
+    while True:
+        asked = {**kept, "limit": ["200"], **({"cursor": cursor} if cursor else {})}
+        page = await answering.page(rows, query, tenant, asked, now=at)
+        found += page["items"]
+        if not page["has_more"]:
+            return found
+        cursor = [page["next_cursor"]]
+
+
+_TRIED = ("attempts", "recovered")
+_COUNTED = (*_TRIED, "recovered_by_hand", "given_up")
+_TRIED_AMOUNTS = ("attempted_amount", "recovered_amount")
+_AMOUNTS = (*_TRIED_AMOUNTS, "recovered_by_hand_amount", "given_up_amount")
+
+
+def _summed(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, Any], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in rows:
+        counts, into = row["attempt"] > 0 or by == "attempt", sums[row["currency"], row[by]]
+        for name in _COUNTED:
+            into[name] += row[name] if counts or name not in _TRIED else 0
+        for name in _AMOUNTS:
+            into[name] += row[name]["amount_minor"] if counts or name not in _TRIED_AMOUNTS else 0
+    told: list[dict[str, Any]] = []
+    for (currency, key), into in sorted(sums.items()):
+        if any(into.values()):
+            amounts = {name: {"amount_minor": into[name], "currency": currency} for name in _AMOUNTS}
+            whole = into["attempted_amount"]
+            rate = into["recovered_amount"] * 10_000 // whole if whole else None
+            counted = {name: into[name] for name in _COUNTED}
+            told.append({by: key, **counted, **amounts, "recovery_rate_basis_points": rate})
+    return told
+
+
+# -- policies
+
+
+@retry_policy.command
+def match(
+    rule_set: Annotated[str, Parameter(help="The rule set.")],
+    category: Annotated[str, Parameter(help="CardLimit, PaymentProcessing, Security, …")],
+    *,
+    gateway: Annotated[str | None, Parameter(help="Where it fails.")] = None,
+    code: Annotated[str | None, Parameter(help="What the gateway calls it.")] = None,
+    version: Version = None,
+    tenant: Tenant = "acme",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """Which rule such a failure meets, and why: the five levels, in the order that they are asked in.
+
+    Examples:
+
+        tender retry-policy match std CardLimit --gateway stripe-eu --code insufficient_funds
+    """
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        return await hindsight.match(store, tenant, rule_set, About(category, gateway, code), version)
+
+    told = _ask(ask, data_dir)
+    if output == "json":
+        tell_json(told)
+        return
+    show(told["levels"], output)
+    show([{"why": told["why"], **told["intervals"]}], output)
+
+
+@retry_policy.command
+def caps(*, tenant: Tenant = "acme", data_dir: DataDir = None, output: Output = "table") -> None:
+    """How often card networks let one amount be tried with one card, as it is in effect."""
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        return await hindsight.network_caps(store, tenant)
+
+    show(_ask(ask, data_dir)["caps"], output)
+
+
+@retry_policy.command
+def simulate(
+    rule_set: Annotated[
+        str | None, Parameter(help="The rule set, a draft too. [default: what was in force, as a check]")
+    ] = None,
+    *,
+    version: Version = None,
+    stagger_basis: Literal["FIRST_FAILURE", "PREVIOUS_ATTEMPT"] | None = None,
+    hard_decline_policy: Literal["SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"] | None = None,
+    ignore_caps: Annotated[bool, Parameter(help="Count what breaks networks' caps.", negative="")] = False,
+    account: Annotated[str | None, Parameter(help="Of this account only.")] = None,
+    tenant: Tenant = "acme",
+    data_dir: DataDir = None,
+    output: Output = "table",
+) -> None:
+    """The recorded declines under another rule set: attempts, breaches of caps, timing, money recovered.
+
+    What was recorded is followed for as long as both plan the same; the rest rests on assumptions, which are
+    told. Without a rule set the policy that was in force decides again: it differs in nothing.
+
+    Examples:
+
+        tender retry-policy simulate patient
+        tender retry-policy simulate patient --hard-decline-policy FOLLOW_RULES --ignore-caps --output json
+    """
+
+    async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
+        policy = rule_set and await hindsight.policy_of(
+            store,
+            tenant,
+            rule_set,
+            version,
+            stagger_basis=stagger_basis,
+            hard_decline_policy=hard_decline_policy,
+            keeps_caps=not ignore_caps,
+        )
+        accounts = {account} if account else None
+        return await hindsight.simulate(store, rows, tenant, policy or None, accounts=accounts)
+
+    told = _ask(ask, data_dir)
+    if output == "json":
+        tell_json(told)
+        return
+    show([{name: told[name] for name in _SIMULATED}], output)
+    show([line for which in ("history", "simulated") for line in _lines(which, told[which])], output)
+    for assumption in told["assumptions"]:
+        console.print(f"- {assumption}", markup=False)
+
+
+_SIMULATED = ("accounts", "decisions", "items_that_fare_differently")
+_SUMS = ("failed", "recovered", "by_hand", "given_up", "undecided")
+
+
+def _lines(which: str, told: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "policy": which,
+            "attempts": figures["attempts"],
+            **{name: {"amount_minor": figures[name]["amount_minor"], "currency": currency} for name in _SUMS},
+            "rate_basis_points": figures["recovery_rate_basis_points"],
+            "median_seconds": figures["seconds_to_recovery"]["median"],
+            "cap_breaches": told["cap_breaches"],
+        }
+        for currency, figures in told["by_currency"].items()
+    ]
+
+
+def _ask(ask: Callable[[PostgresStore, PostgresRows], Awaitable[Any]], data_dir: Path | None) -> Any:
+    async def asked() -> Any:
+        async with reading(data_dir) as (store, rows):
+            return await ask(store, rows)
+
+    return run(asked())

@@ -91,7 +91,11 @@ def test_each_due_thing_happens_at_its_own_time_and_all_follows_before_the_next(
     assert now(shop.tender) - begun >= timedelta(days=30)
 
 
-def test_a_scheduler_fires_on_each_of_its_days(shop: Shop) -> None:
+def test_a_scheduler_fires_on_each_of_its_days_and_collects_what_is_due(shop: Shop) -> None:
+    shop.accepted("account.set_default_payment_method", {"method_id": shop.card("tok_ok")})
+    posted = {"external_id": "INV-S", "currency": "USD", "payment_term": {"period_days": 2}}
+    posted |= {"lines": [{"line_id": "1", "charge": usd(24_000)}]}
+    invoice = shop.invoice_id(shop.accepted("invoice.post", posted))
     first = (now(shop.tender) + timedelta(hours=1)).replace(second=0, microsecond=0)
     daily = {"scheduler_id": "daily", "name": "Daily", "cadence": "DAILY", "status": "ACTIVE"}
     daily |= {"start_date": str(first.date()), "preferred_time": f"{first:%H:%M}", "time_zone": "UTC"}
@@ -100,8 +104,12 @@ def test_a_scheduler_fires_on_each_of_its_days(shop: Shop) -> None:
     runs = shop.get("payment-batch-runs", scheduler_id="daily")["items"]
     planned = sorted(datetime.fromisoformat(run["planned_at"]) for run in runs)
     assert planned == [first + timedelta(days=day) for day in range(5)]
+    assert {run["status"] for run in runs} == {"COMPLETED"}
+    assert sum(run["processed"] for run in runs) == 1, "its item, in one of them"
+    assert shop.get(f"invoices/{invoice}")["settlement_status"] == "SETTLED"
     told = shop.get("payment-schedulers/daily")
     assert (told["runs"], told["missed"], told["last_late"]) == (5, 0, False)
+    assert told["last_run_status"] == "COMPLETED"
     assert datetime.fromisoformat(told["next_run_at"]) == first + timedelta(days=5)
 
 

@@ -2,8 +2,12 @@
 select * from {s}.payment_schedulers where tenant_id = $1 and status = 'ACTIVE' order by scheduler_id;
 
 -- name: held
-select account_id, hold_until from {s}.accounts
-where tenant_id = $1 and hold_reason is not null and (hold_until is null or hold_until > $2);
+select account_id, case when status = 'SUSPENDED' or auto_collect is false then null else hold_until end as hold_until
+from {s}.accounts
+where tenant_id = $1 and (
+    status = 'SUSPENDED' or auto_collect is false
+    or (hold_reason is not null and (hold_until is null or hold_until > $2))
+);
 
 -- name: skipped
 select item_id, skipped_until from {s}.schedule_items

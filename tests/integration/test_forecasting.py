@@ -18,7 +18,7 @@ from projections.models import TABLES
 from projections.rows import PostgresRows
 from projections.runner import ProjectionRunner
 from projections.sight import Sight, Unseen
-from services.accounts.account import PlacePaymentHold, RegisterAccount
+from services.accounts.account import PlacePaymentHold, RegisterAccount, SetAutoCollect
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
 from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
@@ -166,6 +166,8 @@ async def test_what_is_in_the_way_is_said(shop: Shop) -> None:
     ]
     await shop.said(PlacePaymentHold("disputed", NOW + timedelta(days=3)), "C")
     assert days(await shop.forecast()) == [(3, "card", 1, 300), (8, "card", 1, 100)]
+    await shop.said(SetAutoCollect(False), "C")
+    assert days(await shop.forecast()) == [(8, "card", 1, 100)]
 
 
 async def _item(shop: Shop, schedule: str) -> str:

@@ -14,7 +14,8 @@ from services.accounts import (
     verifying,
 )
 from services.applications import allocating, applying, auto_applying, rule_applying
-from services.authorizations import authorizing
+from services.authorizations import authorization, authorizing, capturing, reversing
+from services.authorizations import outcomes as authorization_outcomes
 from services.calls import calling, gateway
 from services.credits import credit_memo, crediting, crediting_lines, debiting, writing_off
 from services.decision import Subject
@@ -23,7 +24,18 @@ from services.invoices import converting, invoice, posting, preparing, standing,
 from services.migrations import migrating, token_migration
 from services.notifications import heeding, notification
 from services.orchestrations import canceling, falling_back, orchestrating, orchestration, replanning
-from services.payments import checking_out, drafting, linking, paying, payment, payment_group, returning
+from services.payments import (
+    arriving,
+    checking_out,
+    drafting,
+    external,
+    linking,
+    paying,
+    payment,
+    payment_group,
+    returning,
+    taking_back,
+)
 from services.payouts import banking, payout, reporting, settling
 from services.processes import collecting as collecting_process
 from services.processes import expiring, notifying, promoting
@@ -63,7 +75,11 @@ SUBJECTS: tuple[Subject, ...] = (
     gateway.PROVIDER,
     gateway.SUBJECT,
     calling.SUBJECT,
-    authorizing.SUBJECT,
+    Subject(
+        authorization.Authorization,
+        authorization.evolve,
+        (*authorizing.RULES, *capturing.RULES, *reversing.RULES, *authorization_outcomes.RULES),
+    ),
     payment_group.SUBJECT,
     linking.SUBJECT,
     exceptions.SUBJECT,
@@ -79,6 +95,9 @@ SUBJECTS: tuple[Subject, ...] = (
         payment.evolve,
         (
             *paying.RULES,
+            *arriving.RULES,
+            *external.RULES,
+            *taking_back.RULES,
             *drafting.RULES,
             *returning.RULES,
             *transferring.RULES,

@@ -18,7 +18,9 @@ from services.calls.calling import GatewayCall
 from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
-from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment, RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
 from services.processes.process import Process, Send, Trigger
 from services.refunds.refund import Refund

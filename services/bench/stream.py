@@ -23,7 +23,8 @@ from services.applications.applying import ApplyPayment
 from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import TYPES, Actor, encode
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
-from services.payments.paying import ProcessPayment, RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.paying import ProcessPayment
 from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 
 TENANT = "bench"

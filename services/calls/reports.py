@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.accounts.tokenizing import RecordTokenizationOutcome
-from services.authorizations.authorizing import RecordAuthorizationOutcome, RecordReversalOutcome
+from services.authorizations.outcomes import RecordAuthorizationOutcome, RecordReversalOutcome
 from services.calls.calling import Report
-from services.payments.paying import RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
 from services.refunds.refund_outcomes import RecordRefundOutcome
 
 REPORTS: dict[str, type[Report]] = {

@@ -31,7 +31,8 @@ from services.importing import posting
 from services.importing.retail import CURRENCY, TILL, Reading, RetailInvoice
 from services.importing.sending import Planned, Sender, Verdict
 from services.invoices.posting import Line, Original, PostInvoice
-from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.tenants.tenant_settings import ApplySettingsPreset, ChangeTenantSettings
 
 TENANT = "shop"

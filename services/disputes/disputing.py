@@ -31,8 +31,8 @@ from services.disputes.dispute import ANSWERABLE, UNDECIDED, Dispute
 from services.errors import Rejected, currency_mismatch, invalid_state, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.payments import paying, returning
 from services.payments import payment as payments
+from services.payments import placing, returning
 from services.payments.payment import Payment
 from services.payments.returning import check_takeable
 from services.tenants import exceptions, tenant_settings
@@ -210,7 +210,7 @@ def _win(draft: Draft, known: Dispute, level: str, context: Context) -> None:
     for invoice_id, amount in known.taken_back.items():
         level_there = draft.get(Invoice, invoice_id).level or level
         intended = Intended(invoice_id, Money(amount, known.currency))
-        paying.apply_one(draft, known.payment_id, intended, level_there, context, cause="DISPUTE")
+        placing.apply_one(draft, known.payment_id, intended, level_there, context, cause="DISPUTE")
 
 
 def _say_what_is_due(draft: Draft, known: Dispute, context: Context) -> None:

@@ -17,8 +17,8 @@ from services.disputes import disputing
 from services.disputes.disputing import RecordDisputeOpened, RecordDisputeOutcome
 from services.errors import Rejected
 from services.notifications.notification import MEANT, Named, case_id, raised
-from services.payments import paying, returning
-from services.payments.paying import RecordPaymentOutcome
+from services.payments import arriving, returning
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.returning import RecordPaymentReturn
 from services.tenants.exceptions import ExceptionCase
 
@@ -29,7 +29,7 @@ DECIDED = {"DISPUTE_WON": "WON", "DISPUTE_LOST": "LOST"}
 
 Meant = RecordDisputeOpened | RecordDisputeOutcome | RecordPaymentReturn | RecordPaymentOutcome
 
-_RULES = {rule.command: rule for rule in (*disputing.SUBJECT.rules, *returning.RULES, *paying.RULES)}
+_RULES = {rule.command: rule for rule in (*disputing.SUBJECT.rules, *returning.RULES, *arriving.RULES)}
 
 
 @command("payments.notification.heed.v1")

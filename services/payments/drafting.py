@@ -15,8 +15,9 @@ from services.credits import writing_off
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import invalid_state
 from services.invoices.invoice import Invoice
-from services.payments import paying
-from services.payments.paying import ApplyTo, Instrument
+from services.payments import external, placing
+from services.payments.external import Instrument
+from services.payments.paying import ApplyTo
 from services.payments.payment import Payment
 from services.tenants import periods, rates, tenant_settings
 
@@ -61,7 +62,7 @@ def _draft_of(states: States, payment_id: str, context: Context) -> Payment:
 def edit(states: States, command: EditDraftPayment, context: Context) -> Changes:
     draft = _draft_of(states, command.payment_id, context).draft
     assert draft is not None
-    paying.check_recorded(command.amount, command.reference)
+    external.check_recorded(command.amount, command.reference)
     edited = DraftPaymentEdited(command.amount, command.instrument, command.reference, command.received_on)
     if edited == DraftPaymentEdited(draft.amount, draft.instrument, draft.reference, draft.received_on):
         return []
@@ -93,7 +94,7 @@ def post(states: States, command: PostDraftPayment, context: Context) -> Changes
     said = _draft_of(states, command.payment_id, context).draft
     assert said is not None
     periods.check_open(states, None, said.received_on, context)
-    paying.check_targets(states, command.apply_to, said.amount, context)
+    placing.check_targets(states, command.apply_to, said.amount, context)
     recorded = ExternalPaymentRecorded(
         said.payment_id,
         said.number,
@@ -106,10 +107,10 @@ def post(states: States, command: PostDraftPayment, context: Context) -> Changes
         said.payment_group_id,
         rates.snapshot(states, said.amount, said.received_on, context),
     )
-    draft = Draft(states, paying.EVOLVE)
+    draft = Draft(states, placing.EVOLVE)
     draft.record(Payment, command.payment_id, recorded)
     level = tenant_settings.of(states, context)["application_level"]
-    paying.apply_now(draft, command.payment_id, command.apply_to, level, context)
+    placing.apply_now(draft, command.payment_id, command.apply_to, level, context)
     return writing_off.with_small_balances(states, draft.changes, context)
 
 

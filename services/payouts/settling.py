@@ -17,8 +17,8 @@ from services.applications.guards import check_payment
 from services.commands import Amount, Id, Token, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
-from services.payments import paying
-from services.payments.paying import RecordPaymentOutcome
+from services.payments import arriving
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.payment import Payment
 from services.payouts.matching import magnitude
 from services.refunds import refund_outcomes, requesting
@@ -29,7 +29,7 @@ from services.tenants.exceptions import ExceptionCase
 
 OperationLine = Literal["PAYMENT", "REFUND", "REFUND_REVERSED", "CHARGEBACK", "CHARGEBACK_REVERSED", "RETURN"]
 
-_RULES = {rule.command: rule for rule in (*paying.RULES, *refund_outcomes.RULES)}
+_RULES = {rule.command: rule for rule in (*arriving.RULES, *refund_outcomes.RULES)}
 _FITS = {
     "CHARGEBACK": "no dispute of it is known",
     "RETURN": "no return of it is known",

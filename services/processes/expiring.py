@@ -13,7 +13,7 @@ from events.payment_method import (
 )
 from services.accounts.method_choice import ExpirePaymentMethod
 from services.accounts.payment_method import SavedMethod, end_of_life
-from services.authorizations.authorizing import ExpireAuthorization
+from services.authorizations.reversing import ExpireAuthorization
 from services.decision import Need, Needs, States
 from services.processes.process import Process, Send, Trigger
 

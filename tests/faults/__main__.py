@@ -43,7 +43,8 @@ from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor
 from services.importing.sending import Planned, Sender, Verdict, sender
 from services.invoices.posting import Line, PostInvoice
-from services.payments.paying import ProcessPayment, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ProcessPayment
 from services.running import loop
 from services.running.kafka_admin import wait_for_broker
 from services.running.stack import Stack, running

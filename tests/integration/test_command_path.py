@@ -24,7 +24,8 @@ from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavePaymentMethod
 from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.commands import Actor, encode
-from services.payments.paying import ProcessPayment, RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.paying import ProcessPayment
 from services.prepare import prepare
 from services.refunds.refunding import IssueRefund
 from services.running import broker

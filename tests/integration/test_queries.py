@@ -21,7 +21,8 @@ from services.clock import SystemClock
 from services.commands import Actor, decode, encode
 from services.handler import Handler
 from services.invoices.posting import Line, PostInvoice
-from services.payments.paying import ApplyTo, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS

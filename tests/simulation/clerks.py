@@ -12,7 +12,8 @@ from services.invoices.invoice import Invoice
 from services.invoices.posting import Content, Line, PostInvoice
 from services.payments.checking_out import Checkout
 from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
-from services.payments.paying import ApplyTo, ProcessPayment, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.refunds.lining import ApplyRefund
 from services.refunds.refund import Refund
 from services.refunds.refunding import RecordExternalRefund

@@ -24,7 +24,9 @@ from services.applications.applying import (
     UnapplyCreditMemo,
     UnapplyPayment,
 )
-from services.authorizations.authorizing import AuthorizePayment, CapturePayment, ReverseAuthorization
+from services.authorizations.authorizing import AuthorizePayment
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.reversing import ReverseAuthorization
 from services.calls.gateway import RegisterGateway
 from services.credits.crediting import CreateCreditMemo, NewLine, PostCreditMemo, VoidCreditMemo
 from services.credits.crediting_lines import CreditedLine, CreditInvoice
@@ -36,15 +38,12 @@ from services.invoices.standing import LockInvoice
 from services.invoices.voiding import VoidInvoice
 from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.orchestrating import AutomateRefund
-from services.payments.paying import (
-    ApplyTo,
-    CancelPayment,
-    ProcessPayment,
-    RecordExternalPayment,
-    RecordPaymentOutcome,
-)
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment_group import NewGroup
 from services.payments.returning import WriteOffOverdraft
+from services.payments.taking_back import CancelPayment
 from services.refunds.approving import ApproveRefund
 from services.refunds.refund_outcomes import ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund

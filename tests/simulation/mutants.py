@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "apply without looking at the invoice",
-        "services/payments/paying.py",
+        "services/payments/placing.py",
         "amount = min(wanted, payment.unapplied, room)",
         "amount = min(wanted, payment.unapplied)",
     ),

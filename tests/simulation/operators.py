@@ -12,7 +12,7 @@ from typing import Any
 from events.money import Money
 from events.shapes import Outcome
 from services.access.api_key import CreateApiKey, RecordApiKeyUse, RevokeApiKey
-from services.authorizations.authorizing import ResolveReview
+from services.authorizations.outcomes import ResolveReview
 from services.calls.calling import GatewayCall
 from services.disputes.dispute import Dispute
 from services.disputes.disputing import (
@@ -25,7 +25,7 @@ from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
 from services.orchestrations.orchestrating import AutomateRefund
 from services.orchestrations.orchestration import PLANNABLE, Leg, RefundOrchestration
-from services.payments.paying import ResolvePaymentOutcome
+from services.payments.arriving import ResolvePaymentOutcome
 from services.payments.returning import RecordPaymentReturn, WriteOffOverdraft
 from services.payouts.reporting import ResolvePayoutCase
 from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund

@@ -57,14 +57,9 @@ from services.applications.applying import (
 )
 from services.applications.rule_applying import ApplyByRules
 from services.applications.spreading import LineOrder
-from services.authorizations.authorizing import (
-    AuthorizePayment,
-    CancelAuthorization,
-    CapturePayment,
-    PostAuthorize,
-    RecordExternalAuthorization,
-    ReverseAuthorization,
-)
+from services.authorizations.authorizing import AuthorizePayment, PostAuthorize, RecordExternalAuthorization
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.reversing import CancelAuthorization, ReverseAuthorization
 from services.calls.accompanying import Payer
 from services.calls.gateway import (
     ActivateGateway,
@@ -96,15 +91,11 @@ from services.invoices.posting import Line, Original, PostInvoice, TaxLine
 from services.invoices.preparing import CancelDraftInvoice, DraftInvoice, PostDraftInvoice, ReviseDraftInvoice
 from services.invoices.standing import ExcludeInvoiceFromPayments, ExtendDueDate, LockInvoice, UnlockInvoice
 from services.invoices.voiding import VoidInvoice
-from services.payments.paying import (
-    ApplyTo,
-    CancelPayment,
-    OneTimeMethod,
-    ProcessPayment,
-    RecordExternalPayment,
-)
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, OneTimeMethod, ProcessPayment
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
+from services.payments.taking_back import CancelPayment
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenants.periods import CloseAccountingPeriod, OpenAccountingPeriod, ReopenAccountingPeriod
 from services.tenants.rates import PublishExchangeRates

@@ -24,7 +24,8 @@ from projections.payments import authorizations, payments
 from services.accounts.account import ErasePersonalData
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import Authorization
-from services.authorizations.authorizing import AuthorizePayment, RecordAuthorizationOutcome
+from services.authorizations.authorizing import AuthorizePayment
+from services.authorizations.outcomes import RecordAuthorizationOutcome
 from services.calls.accompanying import AdditionalData, Payer
 from services.calls.calling import GatewayCall
 from services.payments.paying import ProcessPayment

@@ -51,9 +51,12 @@ from services.accounts.method_choice import (
     SetDefaultPaymentMethod,
 )
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
-from services.authorizations.authorizing import AuthorizePayment, CapturePayment, PostAuthorize
-from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.authorizations.authorizing import AuthorizePayment, PostAuthorize
+from services.authorizations.capturing import CapturePayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from services.refunds.refunding import IssueRefund
 from tests.journey import SUCCESS, Journey, line, money
 from tests.spec import NOW, Spec

@@ -26,8 +26,8 @@ from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, PostInvoice, TaxLine
 from services.invoices.standing import ExcludeInvoiceFromPayments
-from services.payments.paying import CancelPayment
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from tests.journey import Journey, line, money
 
 

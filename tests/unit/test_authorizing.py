@@ -36,18 +36,10 @@ from services.accounts.account import RegisterAccount
 from services.accounts.method_choice import DeletePaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod, snapshot
 from services.authorizations.authorization import Authorization
-from services.authorizations.authorizing import (
-    AuthorizePayment,
-    CancelAuthorization,
-    CapturePayment,
-    ExpireAuthorization,
-    PostAuthorize,
-    RecordAuthorizationOutcome,
-    RecordExternalAuthorization,
-    RecordReversalOutcome,
-    ResolveReview,
-    ReverseAuthorization,
-)
+from services.authorizations.authorizing import AuthorizePayment, PostAuthorize, RecordExternalAuthorization
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.outcomes import RecordAuthorizationOutcome, RecordReversalOutcome, ResolveReview
+from services.authorizations.reversing import CancelAuthorization, ExpireAuthorization, ReverseAuthorization
 from services.calls.calling import GatewayCall
 from services.calls.gateway import DeactivateGateway, RegisterGateway
 from services.payments.asking import OneTimeMethod

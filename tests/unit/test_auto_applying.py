@@ -15,8 +15,9 @@ from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice
 from services.invoices.standing import ExcludeInvoiceFromPayments
-from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from tests.journey import SUCCESS, Journey, line, money
 
 PAYMENTS = {"auto_apply_payments_to_posted_invoices": True}

@@ -28,7 +28,7 @@ from services.calls.calling import GatewayCall, mint_key, plan
 from services.calls.work import work_changes
 from services.commands import Actor
 from services.decision import Context
-from services.payments.paying import RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.payment import Payment
 from services.store.protocol import WorkDone, WorkDue, WorkPlanned
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, money

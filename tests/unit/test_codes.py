@@ -31,13 +31,9 @@ from services.applications.applying import (
     Target,
     UnapplyPayment,
 )
-from services.authorizations.authorizing import (
-    AuthorizePayment,
-    CapturePayment,
-    PostAuthorize,
-    RecordExternalAuthorization,
-    ReverseAuthorization,
-)
+from services.authorizations.authorizing import AuthorizePayment, PostAuthorize, RecordExternalAuthorization
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.reversing import ReverseAuthorization
 from services.calls.gateway import DeactivateGateway, OpenCircuit, RegisterGateway, RegisterGatewayProvider
 from services.credits.crediting import (
     CreateCreditMemo,
@@ -57,16 +53,13 @@ from services.notifications.notification import ReplayNotification
 from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.orchestrating import AutomateRefund
 from services.orchestrations.orchestration import RefundOrchestration
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.checking_out import Checkout
-from services.payments.paying import (
-    CancelPayment,
-    OneTimeMethod,
-    ProcessPayment,
-    RecordPaymentOutcome,
-)
+from services.payments.paying import OneTimeMethod, ProcessPayment
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.payments.returning import WriteOffOverdraft
+from services.payments.taking_back import CancelPayment
 from services.payouts.banking import AssignBankLine
 from services.payouts.reporting import MatchPayoutLine
 from services.refunds.approving import ApproveRefund

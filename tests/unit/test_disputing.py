@@ -18,9 +18,10 @@ from services.disputes.disputing import (
     SubmitDisputeEvidence,
 )
 from services.invoices.invoice import Invoice
-from services.payments.paying import CancelPayment, RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.payment import Payment
 from services.payments.returning import RecordPaymentReturn
+from services.payments.taking_back import CancelPayment
 from services.refunds.refunding import IssueRefund, RecordExternalRefund
 from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
 

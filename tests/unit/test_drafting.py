@@ -15,8 +15,10 @@ from events.payment import (
 )
 from services.accounts.account import CloseAccount
 from services.payments.drafting import DeleteDraftPayment, EditDraftPayment, PostDraftPayment
-from services.payments.paying import ApplyTo, CancelPayment, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from tests.journey import Journey, line, money
 from tests.spec import NOW
 

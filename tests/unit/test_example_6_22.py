@@ -7,14 +7,10 @@ from datetime import timedelta
 from events.authorization import AuthorizationExpired
 from events.shapes import Outcome
 from services.authorizations.authorization import Authorization
-from services.authorizations.authorizing import (
-    AuthorizePayment,
-    CapturePayment,
-    ExpireAuthorization,
-    RecordAuthorizationOutcome,
-    RecordReversalOutcome,
-    ReverseAuthorization,
-)
+from services.authorizations.authorizing import AuthorizePayment
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.outcomes import RecordAuthorizationOutcome, RecordReversalOutcome
+from services.authorizations.reversing import ExpireAuthorization, ReverseAuthorization
 from services.payments.payment import Payment
 from tests.journey import SUCCESS, Journey, money
 from tests.spec import NOW

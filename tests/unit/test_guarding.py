@@ -22,7 +22,9 @@ from services.calls.calling import GatewayCall
 from services.commands import Actor, decode, encode
 from services.handler import Handler
 from services.orchestrations.falling_back import ChooseRefundFallback
-from services.payments.paying import ProcessPayment, RecordExternalPayment, ResolvePaymentOutcome
+from services.payments.arriving import ResolvePaymentOutcome
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ProcessPayment
 from services.payments.payment import Payment
 from services.refunds.lining import ApplyRefund
 from services.signing_in.seeing import sight

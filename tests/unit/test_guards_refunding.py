@@ -30,8 +30,9 @@ from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction, RetryRefundLeg
 from services.orchestrations.orchestrating import AutomateRefund, ExecuteRefundPlan
 from services.orchestrations.orchestration import RefundOrchestration
-from services.payments.paying import CancelPayment, ResolvePaymentOutcome
+from services.payments.arriving import ResolvePaymentOutcome
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund

@@ -26,9 +26,11 @@ from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.invoices.invoice import Invoice
 from services.invoices.posting import LINES_MAX, Line, PostInvoice, TaxLine
-from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordExternalPayment
+from services.payments.external import RecordExternalPayment
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
+from services.payments.taking_back import CancelPayment
 from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 from tests.spec import NOW
 

@@ -47,9 +47,11 @@ from services.invoices.preparing import DraftInvoice, PostDraftInvoice
 from services.invoices.voiding import VoidInvoice
 from services.orchestrations.canceling import CancelRefundOrchestration
 from services.orchestrations.orchestration import RefundOrchestration
-from services.payments.paying import ApplyTo, CancelPayment, ProcessPayment, RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
 from services.payments.returning import RecordPaymentReturn
+from services.payments.taking_back import CancelPayment
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import RecordRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund

@@ -21,12 +21,10 @@ from events.operations import ExceptionRaised, ExceptionResolved
 from events.shapes import Outcome
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.authorizations.authorization import Authorization
-from services.authorizations.authorizing import (
-    AuthorizePayment,
-    CancelAuthorization,
-    CapturePayment,
-    RecordAuthorizationOutcome,
-)
+from services.authorizations.authorizing import AuthorizePayment
+from services.authorizations.capturing import CapturePayment
+from services.authorizations.outcomes import RecordAuthorizationOutcome
+from services.authorizations.reversing import CancelAuthorization
 from services.calls.calling import GatewayCall
 from services.calls.gateway import RegisterGateway
 from services.disputes.dispute import Dispute

@@ -16,7 +16,7 @@ from services.applications.applying import ApplyPayment, UnapplyPayment
 from services.invoices.posting import PostInvoice
 from services.invoices.preparing import DraftInvoice, PostDraftInvoice
 from services.payments.drafting import PostDraftPayment
-from services.payments.paying import RecordExternalPayment
+from services.payments.external import RecordExternalPayment
 from services.payments.payment import Payment
 from services.payments.returning import RecordPaymentReturn
 from services.refunds.refunding import RecordExternalRefund

@@ -19,7 +19,7 @@ from projections.models import TABLES
 from projections.payments import payments
 from projections.rates import exchange_rates
 from services.payments.drafting import PostDraftPayment
-from services.payments.paying import RecordExternalPayment
+from services.payments.external import RecordExternalPayment
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import RecordRefundOutcome
 from services.refunds.refunding import IssueRefund, RecordExternalRefund

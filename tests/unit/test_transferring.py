@@ -20,9 +20,9 @@ from services.accounts.account import CloseAccount, RegisterAccount
 from services.applications.applying import ApplyPayment, UnapplyPayment
 from services.disputes.disputing import RecordDisputeOpened, RecordDisputeOutcome
 from services.invoices.invoice import Invoice
-from services.payments.paying import CancelPayment
 from services.payments.payment import Payment
 from services.payments.returning import RecordPaymentReturn
+from services.payments.taking_back import CancelPayment
 from services.refunds.refunding import IssueRefund, RecordExternalRefund
 from services.transfers.receiving import ReceiveTransfer
 from services.transfers.transferring import RecallTransfer, RecordTransferOutcome, TransferUnappliedBalance

@@ -63,13 +63,15 @@ class StateCache:
             found = await self._store.references(list(references))
             self.references |= {name: found.get(name, ()) for name in references}
 
-    async def catch_up(self, keep: Collection[str] = ()) -> None:
-        """Throw away what others have moved; `keep` names streams that we moved ourselves."""
-        position, moved = await self._store.moved_since(self.position)
+    async def catch_up(self) -> None:
+        """Throw away whatever has moved in the log."""
+        self.move_to(*await self._store.moved_since(self.position))
+
+    def move_to(self, position: int, moved: Iterable[tuple[str, str]]) -> None:
+        """Be true at a later position; `moved`, each as (home, stream), is what others have changed."""
         for home, stream in moved:
-            if stream not in keep:
-                self.streams.pop(stream, None)
-                self.documents.pop(home, None)
+            self.streams.pop(stream, None)
+            self.documents.pop(home, None)
         self.position = position
 
     def evict(self, streams: Iterable[str], homes: Iterable[str] = ()) -> None:

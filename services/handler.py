@@ -311,10 +311,7 @@ class Handler:
         except Exception as failure:
             return await self._bisect(attempt, failure)
         if batch.events or batch.verdicts:
-            if appended.first_position - 1 > self.cache.position:
-                await self.cache.catch_up(keep=attempt.touched)
-            else:
-                self.cache.position = appended.position
+            self.cache.move_to(appended.position, appended.moved)
         self.cache.touch(batch.read_streams)
         for home in batch.erased:
             self.cache.evict_subject(home)

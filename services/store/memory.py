@@ -97,6 +97,8 @@ class MemoryStore:
     async def commit(self, batch: Batch) -> Appended:
         self._check(batch)
         first = len(self._log) + 1
+        since = self._log[batch.known_position :] if batch.events or batch.verdicts else ()
+        moved = {(event.home, event.stream) for event in since}
         self._write_marks(batch)
         self._append(batch.events)
         self._erased.update(batch.erased)
@@ -104,7 +106,7 @@ class MemoryStore:
         self._write_queues(batch)
         if batch.events or batch.verdicts or batch.outbox:
             self.wake()
-        return Appended(len(self._log), self._verdict_position, first)
+        return Appended(len(self._log), self._verdict_position, first, moved)
 
     def _check(self, batch: Batch) -> None:
         stale = [

@@ -444,22 +444,25 @@ class _Writing:
             await self._execute("replaced_verdicts", batch.unparked)
         head = await self._connection.fetchrow(SQL["take_head"], len(batch.events), len(batch.verdicts))
         before, at = head["position"] - len(batch.events), head["at"] + self._ahead()
-        if before > batch.known_position:
-            await self._check_read_set(before)
+        moved = (
+            await self._check_read_set(before) if before > batch.known_position else set[tuple[str, str]]()
+        )
         if batch.events:
             await self._copy("log", self._events(before, at), _LOG)
         if batch.verdicts:
             first = head["verdict_position"] - len(batch.verdicts)
             await self._copy("verdicts", self._verdicts(first, before, at), _VERDICTS)
-        return Appended(head["position"], head["verdict_position"], before + 1)
+        return Appended(head["position"], head["verdict_position"], before + 1, moved)
 
-    async def _check_read_set(self, position: int) -> None:
+    async def _check_read_set(self, position: int) -> set[tuple[str, str]]:
+        """What moved since its known position.  Raises `ReadSetMoved` where the batch has read any of it."""
         batch = self._batch
         rows = await self._connection.fetch(SQL["moved_between"], batch.known_position, position)
-        moved = {row["stream"] for row in rows}
+        streams = {row["stream"] for row in rows}
         homes = {row["home"] for row in rows}
-        if moved & batch.read_streams or homes & batch.read_homes:
-            raise ReadSetMoved(moved, homes, position)
+        if streams & batch.read_streams or homes & batch.read_homes:
+            raise ReadSetMoved(streams, homes, position)
+        return {(row["home"], row["stream"]) for row in rows}
 
     def _events(self, position: int, at: datetime) -> Iterator[tuple[object, ...]]:
         """Rows for COPY, each fact encoded only when its row is written."""

@@ -7,6 +7,7 @@ Nothing here reads a clock: `now` is an argument, always an aware UTC datetime.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
@@ -248,6 +249,8 @@ class Appended(NamedTuple):
     verdict_position: int
     first_position: int
     """The position of the batch's first event: the rest follow without gaps."""
+    moved: AbstractSet[tuple[str, str]] = frozenset()
+    """(home, stream) of what others have appended since `known_position`: nothing that the batch has read."""
 
 
 class StoreConflict(Exception):

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
+import orjson
 import pytest
 
 from events.invoice import Product
+from services.accounts.account import CloseAccount, PlacePaymentHold, RegisterAccount
 from services.answers import Answer
 from services.applications.applying import ApplyCreditMemo, ApplyPayment, Target, UnapplyPayment
 from services.commands import Actor, encode
@@ -21,11 +24,14 @@ from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.handler import Handler
 from services.invoices.invoice import Invoice
-from services.payments.paying import RecordPaymentOutcome
+from services.payments.arriving import RecordPaymentOutcome
+from services.payments.external import RecordExternalPayment
 from services.payments.payment import Payment
 from services.refunds.refunding import IssueRefund, RecordExternalRefund
 from services.subjects import SUBJECTS
 from tests.journey import SUCCESS, Journey, line, money
+
+DAY = date(2026, 3, 2)
 
 
 class Held:
@@ -49,9 +55,10 @@ class Held:
             self._after.set()
 
 
-def sent(j: Journey, command: object, key: str) -> Any:
+def sent(j: Journey, command: object, key: str, account: str | None = None) -> Any:
+    home = account or j.account
     type, body = encode(
-        command, tenant=j.tenant, account_id=j.account, actor=Actor("USER", key), idempotency_key=key
+        command, tenant=j.tenant, account_id=home, actor=Actor("USER", key), idempotency_key=key
     )
     return decode_command(type, body)
 
@@ -199,3 +206,43 @@ def _check(j: Journey, names: dict[str, str]) -> None:
         payment = j.state(Payment, id)
         assert payment.unapplied >= 0
         assert payment.unapplied + payment.applied + payment.refunded + payment.refund_reserved == 10_000
+
+
+class Interrupted:
+    """The store, in which another worker commits right before, and right after, our first commit."""
+
+    def __init__(self, store: Any, before: Callable[[], Any], after: Callable[[], Any]) -> None:
+        self._store, self._before, self._after, self._commits = store, before, after, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    async def commit(self, batch: Any) -> Any:
+        self._commits += 1
+        if self._commits > 1:
+            return await self._store.commit(batch)
+        await self._before()
+        appended = await self._store.commit(batch)
+        await self._after()
+        return appended
+
+
+async def test_what_another_worker_changes_right_after_our_commit_is_seen_by_the_next_decision() -> None:
+    """Even of a stream that we have changed ourselves, and that the next decision only reads."""
+    j = Journey()
+    other = Handler(j.store, SUBJECTS, j)
+
+    async def elsewhere() -> None:
+        await other.handle([sent(j, RegisterAccount("Grace"), "register", account="B")])
+
+    async def behind() -> None:
+        (answer,) = await other.handle([sent(j, CloseAccount(), "close")])
+        assert answer.status == "ACCEPTED"
+
+    handler = Handler(Interrupted(j.store, elsewhere, behind), SUBJECTS, j)  # type: ignore[arg-type]
+    await handler.cache.catch_up()
+    (held,) = await handler.handle([sent(j, PlacePaymentHold("a call"), "hold")])
+    assert held.status == "ACCEPTED"
+    (paid,) = await handler.handle([sent(j, RecordExternalPayment(money(1), "CASH", "till", DAY), "cash")])
+    assert paid.status == "REJECTED"
+    assert orjson.loads(paid.outcome)["code"] == "INVALID_STATE"

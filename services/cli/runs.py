@@ -17,8 +17,7 @@ from projections.rows import PostgresRows
 from services import bootstrap
 from services.cli.output import Output, console, progress, show, steps, tell_json
 from services.cli.sending import posted, told
-from services.cli.session import DataDir, Tenant, Trouble, fail, reading, run, settings_of
-from services.clock import SystemClock
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, fail, reading, run, settings_of
 from services.runs.batch_run import home_of
 
 runs = App(name="runs", help="Batch runs: what is due, collected together.")
@@ -173,7 +172,7 @@ def list_runs(
         asked = {"sort": ["-created_at"], "limit": [str(limit)]}
         async with reading(data_dir) as (_, rows):
             found = QUERIES["payment-batch-runs"]
-            return (await answering.page(rows, found, tenant, asked, now=SystemClock().now()))["items"]
+            return (await answering.page(rows, found, tenant, asked, now=clock_of(data_dir).now()))["items"]
 
     show(run(ask()), output, RUN)
 
@@ -200,8 +199,8 @@ def show_run(
 
     async def ask() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         async with reading(data_dir) as (_, rows):
-            found, items = await _run(rows, tenant, run_id), QUERIES["payment-batch-run-items"]
-            page = await answering.page(rows, items, tenant, asked, now=SystemClock().now())
+            found, items = await _run(rows, tenant, run_id, data_dir), QUERIES["payment-batch-run-items"]
+            page = await answering.page(rows, items, tenant, asked, now=clock_of(data_dir).now())
             return found, page["items"]
 
     found, items = run(ask())
@@ -270,9 +269,9 @@ def _send(
     raise SystemExit(0 if answer.is_success else 1)
 
 
-async def _run(rows: PostgresRows, tenant: str, run_id: str) -> dict[str, Any]:
+async def _run(rows: PostgresRows, tenant: str, run_id: str, data_dir: Any) -> dict[str, Any]:
     query = QUERIES["payment-batch-runs"]
-    found = await answering.one(rows, query, tenant, run_id, now=SystemClock().now())
+    found = await answering.one(rows, query, tenant, run_id, now=clock_of(data_dir).now())
     if found is None:
         raise Trouble(f"{tenant} has no run {run_id}")
     return found
@@ -283,7 +282,7 @@ async def _watched(run_id: str, tenant: str, data_dir: Any, output: Output) -> N
         with progress() as shown:
             step = steps(shown)("items", 0)
             while True:
-                found = await _run(rows, tenant, run_id)
+                found = await _run(rows, tenant, run_id, data_dir)
                 reached = found["filtered"] - found["unclaimed"] - found["unknown"]
                 step(reached, found["filtered"])
                 if found["status"] in ENDED:

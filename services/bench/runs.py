@@ -158,7 +158,7 @@ async def _wrong(stage: Stage, items: int) -> dict[str, int]:
         "filtered": told["filtered"],
         "applied": told["applied"],
         "charged": await stage.connection.fetchval(
-            "select count(distinct stream) from log where topic = 'payment.processed.v1'"
+            "select count(distinct stream) from log where topic ~ '^payment\\.processed\\.'"
         ),
         "settled": await stage.connection.fetchval(
             f"select count(*) from {schema}.invoices where settlement_status = 'SETTLED'"

@@ -21,6 +21,12 @@ Published = Callable[[], Awaitable[CodeMap | None]]
 
 REFUSALS = ("Decline", "PermanentFail", "ValidationError")
 
+WORDS = (
+    "raw_code", "raw_sub_code", "raw_message", "auth_code", "avs_code", "cvc_code", "network_code",
+    "network_advice", "reference_details",
+)  # fmt: skip
+"""What of an outcome is a gateway's own words and codes."""
+
 
 class MappedGateway:
     def __init__(self, gateway: Gateway, published: Published) -> None:
@@ -62,11 +68,17 @@ class MappedGateway:
 
 
 def _without_card_numbers(outcome: Outcome) -> Outcome:
-    """What a gateway says in words is kept for people to read: a card number in it is not."""
-    message, code = masked(outcome.raw_message or ""), masked(outcome.raw_code or "")
-    if message == (outcome.raw_message or "") and code == (outcome.raw_code or ""):
-        return outcome
-    return replace(outcome, raw_message=message or None, raw_code=code or None)
+    """What a gateway says in words is kept for people to read: a card number in it is not.
+
+    Its references (`gateway_ref`, `network_transaction_id`, what an action leads to) are left as they are:
+    they are needed to the letter.
+    """
+    hidden = {name: masked(said) for name in WORDS if (said := getattr(outcome, name))}
+    return (
+        outcome
+        if all(getattr(outcome, name) == said for name, said in hidden.items())
+        else (replace(outcome, **hidden))
+    )
 
 
 def remapped(outcome: Outcome, published: CodeMap) -> Outcome:

@@ -251,8 +251,8 @@ def encode(
 
 
 _IDENTITY = ("tenant_id", "account_id", "command_id", "idempotency_key")
-_OPAQUE = frozenset({"data.result.gateway_ref"})
-"""A gateway's own reference, in its answer: an answer that is refused for its looks would be lost."""
+_OPAQUE = frozenset(f"data.result.{name}" for name in ("gateway_ref", "network_transaction_id", "action"))
+"""References of a gateway and a card scheme in an answer: refused for their looks, it would be lost."""
 
 
 def _card_number(sent: dict[str, Any], value: bytes, headers: Iterable[str | None]) -> str | None:

@@ -219,7 +219,7 @@ class Selector:
 
 
 def _digest(command: object) -> str:
-    return sha256(orjson.dumps(command)).hexdigest()[:16]
+    return sha256(orjson.dumps(command)).hexdigest()[:32]
 
 
 def frozen(due: Due) -> RunItem:

@@ -195,7 +195,7 @@ class Simulator:
             amount_minor=amount,
             currency=request["currency"],
             token=request.get("token") or "",
-            ref=f"sim_{hashlib.sha256(f'{self.seed}/{key}'.encode()).hexdigest()[:20]}",
+            ref=f"sim_{hashlib.sha256(f'{self.seed}/{key}'.encode()).hexdigest()[:24]}",
             at=now.isoformat(),
             status=status,
             code=code,

@@ -56,7 +56,6 @@ LEASE_SECONDS = 20.0
 WORKERS = 2
 RUNNERS = 2
 """Of processes: one works, and the other takes over when it is gone."""
-ROLES = ("relay", "processes", "selector", "gateway", "projector")
 HEEDLESS_EVERY = 3
 """Every so many seeds, the gateway knows no idempotency keys and refuses no refund."""
 RESTART_SECONDS = 0.5
@@ -121,8 +120,6 @@ class World:
         match name:
             case "relay":
                 return self._relay(holder).run()
-            case "processes":
-                return ProcessRunner(self.store, PROCESSES, SUBJECTS, self.clock, holder).run()
             case "selector":
                 return Selector(self.store, MemoryDue(self.rows), self.clock, holder).run()
             case "gateway":
@@ -204,9 +201,8 @@ class World:
     # -- the story
 
     async def live(self) -> Told:
-        names = [*(f"worker{n}" for n in range(WORKERS)), "relay", *(f"processes{n}" for n in range(RUNNERS))]
-        names += ["gateway", "projector"]
-        names = [*(f"worker{n}" for n in range(WORKERS)), *ROLES]
+        names = [f"worker{n}" for n in range(WORKERS)] + [f"processes{n}" for n in range(RUNNERS)]
+        names += ["relay", "selector", "gateway", "projector"]
         for name in names:
             self.start(name)
         for said in setup(self.bank):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import string
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,15 +21,16 @@ from events.card_numbers import found_in, masked, masked_bytes, masked_json, may
 from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
-from events.shapes import Outcome
+from events.shapes import ActionRequired, Outcome
 from gateways.codes import NO_MAP, CodeMap
 from gateways.mapped import MappedGateway
-from services.commands import Command, decode
+from services.commands import Actor, Command, decode, encode
 from services.errors import Rejected, Undecodable
 from services.handler import Handler
 from services.importing.posting import of_retail, read_retail
 from services.intake import Intake, Partition
 from services.messages import dead_letter_message
+from services.payments.arriving import RecordPaymentOutcome
 from services.running.logs import NoCardNumbers
 from services.store.memory import MemoryStore
 from services.subjects import SUBJECTS
@@ -349,6 +351,33 @@ async def test_what_a_gateway_says_of_it_is_masked() -> None:
     told = await MappedGateway(Talkative(), nothing).call(planned)  # type: ignore[arg-type]
     assert told.raw_message == f"the card {'*' * 16} was declined"
     assert (told.raw_code, told.gateway_ref) == ("x", "ch_1")
+
+
+async def test_no_answer_of_a_gateway_is_refused_for_its_looks() -> None:
+    """Whatever its texts are: the money has moved, and an answer that were refused would be lost."""
+    texts = [each.name for each in fields(Outcome) if each.type in ("str | None", "str")]
+    action = ActionRequired("redirect", f"https://bank.example/{VISA}")
+    words = dict.fromkeys(set(texts) - {"result_code", "category"}, VISA)
+
+    class Looks(Talkative):
+        async def call(self, request: GatewayCallPlanned) -> Outcome:
+            return Outcome("Success", action=action, **words)  # type: ignore[arg-type]
+
+    async def nothing() -> CodeMap:
+        return NO_MAP
+
+    planned = GatewayCallPlanned(
+        "SALE", "k", 1, "payment", "P", "A", "gw", Money(1, "USD"), "digest", "PAY-1"
+    )
+    told = await MappedGateway(Looks(), nothing).call(planned)  # type: ignore[arg-type]
+    kept = {name for name in words if getattr(told, name) == VISA}
+    assert kept == {"gateway_ref", "network_transaction_id"}
+    assert told.action == action
+    report = RecordPaymentOutcome("k", "GATEWAY", told)
+    type, body = encode(
+        report, tenant="t", account_id="A", actor=Actor("SYSTEM", "gateway"), idempotency_key="k"
+    )
+    assert isinstance(decode(type, body).data, RecordPaymentOutcome)
 
 
 def test_what_is_logged_of_it_is_masked() -> None:

@@ -145,8 +145,7 @@ class Selector:
                 run, known = await self._states(tenant, run_id)
                 if run.status not in GOING or run.selected:
                     return
-                assert run.created
-                await self._send_pages(tenant, run.created, known, event)
+                await self._send_pages(tenant, run, known, event)
         except _Refused as why:
             await self._send(tenant, run_id, FailPaymentBatchRun(run_id, why.code, why.message), event)
 
@@ -158,17 +157,16 @@ class Selector:
             await self.lease.held()
         return False
 
-    async def _send_pages(
-        self, tenant: str, run: PaymentBatchRunCreated, known: RunTally, event: Recorded
-    ) -> None:
+    async def _send_pages(self, tenant: str, run: PaymentBatchRun, known: RunTally, event: Recorded) -> None:
         """From where the run stands to its end; or until somebody else has sent another page."""
+        assert run.created
         page_no, sent = known.pages, list[UUID]()
         after, taken = Cursor.parsed(known.cursor), known.filtered
         cursor = known.cursor
-        async for page in pages(self._due, tenant, run, after, taken):
+        async for page in pages(self._due, tenant, run.created, after, taken):
             page_no += 1
             select = SelectRunItems(
-                run.run_id,
+                run.created.run_id,
                 page_no,
                 cursor,
                 str(page.cursor) if page.items else cursor,
@@ -177,7 +175,7 @@ class Selector:
                 event.position,
             )
             cursor = select.cursor
-            sent.append(await self._send(tenant, run.run_id, select, event))
+            sent.append(await self._send(tenant, run.created.run_id, select, event, run.turn))
             if len(sent) >= PAGES_AHEAD or page.last:
                 if not await self._all_advanced(sent):
                     return
@@ -204,9 +202,12 @@ class Selector:
             tally.evolve(known, decode(event.topic, event.data))
         return run, known
 
-    async def _send(self, tenant: str, run_id: str, command: object, event: Recorded) -> UUID:
-        """Into the outbox, under an identity that follows from its content."""
-        key = f"runs:{run_id}:{event.position}:{_digest(command)}"
+    async def _send(self, tenant: str, run_id: str, command: object, event: Recorded, turn: int = 0) -> UUID:
+        """Into the outbox, under an identity that follows from its content.
+
+        And from the run's turn: what changed nothing while it was stopped is sent anew once it is resumed.
+        """
+        key = f"runs:{run_id}:{event.position}:{turn}:{_digest(command)}"
         type, body = encode(
             command, tenant=tenant, account_id=home_of(run_id), actor=ACTOR, idempotency_key=key
         )

@@ -128,8 +128,15 @@ def agree_to_another_amount(users: Users, account: str) -> Checkout:
 @provokes("REFUND_BALANCE_EXCEEDED")
 def say_too_much(users: Users, account: str) -> Said | None:
     refund = users.pick("refund", lambda r: r.status == "PROCESSED")
-    payment = refund and users.pick("payment", lambda p: p.account_id == refund.account_id)
-    if not payment:
+    if refund is None:
+        return None
+
+    def has_room(payment: Any) -> bool:
+        own = (payment.account_id, payment.currency) == (refund.account_id, refund.currency)
+        return own and payment.status == "PROCESSED" and payment.unapplied > refund.balance
+
+    payment = users.pick("payment", has_room)
+    if payment is None:
         return None
     much = Money(refund.balance + 1, refund.currency)
     return of(users, refund, lambda r: ApplyRefund(r.refund_id, much, payment.payment_id))

@@ -168,7 +168,7 @@ def _reported(users: Users, fact: Fact, key: str) -> Said:
     return Said(report, planned.account_id, key)
 
 
-@says(4)
+@says(10)
 def approve(users: Users, account: str) -> Said | None:
     """Somebody else looks at a refund that is large, or whoever asked for it takes it back."""
     return _judged(users, users.pick("refund", lambda r: r.awaits_approval))
@@ -181,7 +181,7 @@ def _judged(users: Users, refund: Any) -> Said | None:
     command = users.chosen.choice(
         (ApproveRefund(id), ApproveRefund(id), RejectRefund(id, "no"), CancelRefund(id))
     )
-    himself = users.chosen.random() < 0.15
+    himself = users.chosen.random() < 0.4
     return Said(command, refund.account_id, f"judge {users.number}", {} if himself else BOSS)
 
 

@@ -104,3 +104,11 @@ async def opened(log: Log, events: Sequence[Recorded]) -> Sequence[Recorded]:
         return events
     keys = await log.subject_keys(homes)
     return [event._replace(data=personal.opened(event.data, keys.get(event.home))) for event in events]
+
+
+async def pages_of_home(log: Log, home: str, size: int) -> AsyncIterator[Sequence[Recorded]]:
+    """All events of an account, from its first on, so many at a time."""
+    beyond: int | None = None
+    while events := await log.read_home(home, beyond, size):
+        yield events
+        beyond = events[-1].position

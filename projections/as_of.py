@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cmp_to_key
 from typing import Any
 
-from events.log import Log
+from events.log import Log, pages_of_home
 from projections.answering import Row, answered, paged, told
 from projections.asking import Asked, BadQuery, Condition, Query, Question, question
 from projections.derived import Rows
@@ -53,14 +53,13 @@ async def one(
 
 async def replayed(log: Log, home: str, at: datetime) -> Rows:
     """All rows that follow from an account's events up to an instant."""
-    folder, rows, place = Folder(TABLES), dict[Any, Any](), None
-    while events := await log.read_home(home, place, _CHUNK):
+    folder, rows = Folder(TABLES), dict[Any, Any]()
+    async for events in pages_of_home(log, home, _CHUNK):
         known = [event for event in events if event.recorded_at <= at]
         if known:
             folder.from_zero(known, rows)
         if len(known) < len(events):
             break
-        place = events[-1].position
     return {table: {key: row for key, row in held.items() if row["position"]} for table, held in rows.items()}
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from events.ids import parts
-from events.log import Log, Recorded, opened
+from events.log import Log, Recorded, opened, pages_of_home
 from events.mapper import decode
 from events.money import major
 from projections.asking import Asked, BadQuery, one_of, value
@@ -154,16 +154,15 @@ def _newest_first(asked: Asked) -> bool:
 
 async def _until(log: Log, home: str, ends: datetime) -> tuple[dict[str, Recorded], Rows]:
     """The account's events up to an instant, by id, and all rows that follow from them."""
-    folder, rows, place = Folder(TABLES), dict[Any, Any](), None
+    folder, rows = Folder(TABLES), dict[Any, Any]()
     kept: dict[str, Recorded] = {}
-    while events := await log.read_home(home, place, _CHUNK):
+    async for events in pages_of_home(log, home, _CHUNK):
         known = [event for event in events if event.recorded_at <= ends]
         if known:
             folder.from_zero(known, rows)
             kept |= {event.event_id: event for event in await opened(log, known)}
         if len(known) < len(events):
             break
-        place = events[-1].position
     return kept, rows
 
 

@@ -18,8 +18,9 @@ import orjson
 from events import ids
 from events.card_numbers import masked, masked_bytes
 from gateways.protocol import Gateway, InvalidSignature, Notification, StaleNotification
-from services.commands import TYPES, Actor, encode
+from services.commands import Actor
 from services.notifications.notification import ReceiveNotification, RejectNotification
+from services.outbox import outbox_command
 from services.store.protocol import Batch, OutboxCommand, RawNotification, Store, StoreUnavailable
 
 REJECTIONS_PER_MINUTE = 60
@@ -95,10 +96,10 @@ class Hearing:
         key = f"notification:{command.raw_ref}:{ids.part_id(command.inbox_id, 'told')}"
         account_id = ids.notification_home(command.inbox_id)
         actor = Actor("SYSTEM", f"gateway:{gateway_id}")
-        type, body = encode(command, tenant=tenant, account_id=account_id, actor=actor, idempotency_key=key)
-        command_id = ids.command_id(tenant, TYPES[command.__class__], key)
         meta = orjson.dumps({"correlation_id": command.inbox_id})
-        return OutboxCommand(command_id, ids.home(tenant, account_id), type, body, meta, self._now())
+        return outbox_command(
+            command, key, tenant=tenant, account_id=account_id, actor=actor, meta=meta, due_at=self._now()
+        )
 
 
 def _read(gateway: Gateway, headers: Mapping[str, str], body: bytes) -> tuple[Heard, Sequence[Notification]]:

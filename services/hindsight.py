@@ -5,12 +5,12 @@ It reads the log, account by account, and decides nothing that counts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
 from events import ids
-from events.log import Log, Recorded
+from events.log import Log, Recorded, pages_of_home
 from events.mapper import decode
 from projections import answering
 from projections.explain import told
@@ -21,24 +21,15 @@ from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
 from services.errors import Rejected, not_found
 from services.retries import precedence
-from services.retries.folding import FOLDED
 from services.retries.precedence import About
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
 from services.retries.whatif import ASSUMPTIONS, Policy, Replay, Replayed
 from services.schedules.schedule import Item, PaymentSchedule
+from services.states import folded, state_of
 from services.tenants.tenant_settings import TenantSettings
 
 PAGE = 5_000
 """Events of an account that are read at once."""
-
-
-async def state_of(log: Log, tenant: str, state: type[Any], id: str) -> Any:
-    """As it is now."""
-    folded = state()
-    for event in await log.read_stream(ids.stream(tenant, state.KIND, id)):
-        FOLDED[state](folded, decode(event.topic, event.data))
-        folded.version += 1
-    return folded
 
 
 async def match(log: Log, tenant: str, rule_set_id: str, about: About, version: int | None) -> dict[str, Any]:
@@ -49,7 +40,7 @@ async def match(log: Log, tenant: str, rule_set_id: str, about: About, version: 
 
 
 async def _version(log: Log, tenant: str, rule_set_id: str, version: int | None) -> tuple[RetryRuleSet, int]:
-    rule_set: RetryRuleSet = await state_of(log, tenant, RetryRuleSet, rule_set_id)
+    rule_set = await state_of(log, tenant, RetryRuleSet, rule_set_id)
     if not rule_set.status:
         raise not_found("RULE_SET", rule_set_id)
     number = rule_set.latest if version is None else version
@@ -59,7 +50,7 @@ async def _version(log: Log, tenant: str, rule_set_id: str, version: int | None)
 
 
 async def network_caps(log: Log, tenant: str) -> dict[str, Any]:
-    settings: TenantSettings = await state_of(log, tenant, TenantSettings, tenant)
+    settings = await state_of(log, tenant, TenantSettings, tenant)
     return {"version": settings.version, "caps": precedence.caps_told(settings["card_network_caps"])}
 
 
@@ -79,8 +70,7 @@ async def why_next_attempt(
     schedule_id = row["payment_schedule_id"]
     events = await log.read_stream(ids.stream(tenant, PaymentSchedule.KIND, schedule_id))
     sight.check(events[0])
-    schedule: PaymentSchedule = await state_of(log, tenant, PaymentSchedule, schedule_id)
-    item = schedule.items[item_id]
+    item = folded(PaymentSchedule, events).items[item_id]
     met = await _precedence(log, tenant, item)
     return {
         "item_id": item_id,
@@ -129,8 +119,8 @@ async def _caps(log: Log, tenant: str, item: Item, now: datetime) -> list[dict[s
     method_id = planned.method_id if planned else latest.method_id if latest else None
     if method_id is None:
         return []
-    method: SavedMethod = await state_of(log, tenant, SavedMethod, method_id)
-    settings: TenantSettings = await state_of(log, tenant, TenantSettings, tenant)
+    method = await state_of(log, tenant, SavedMethod, method_id)
+    settings = await state_of(log, tenant, TenantSettings, tenant)
     past = item.retry.tried_with(method_id, item.requested)
     return precedence.caps_left(settings["card_network_caps"], method.network, past, now)
 
@@ -180,8 +170,9 @@ async def simulate(
     taken = failed if accounts_max is None else failed[:accounts_max]
     references = await _references(log, rows, schema, tenant)
     for account_id in taken:
-        replay = Replay(tenant, account_id, references, policy)
-        whole.add(replay.run([event async for event in _of_account(log, tenant, account_id)]))
+        pages = pages_of_home(log, ids.home(tenant, account_id), PAGE)
+        events = [event async for page in pages for event in page]
+        whole.add(Replay(tenant, account_id, references, policy).run(events))
     return {
         "accounts": len(taken),
         "all_considered": len(taken) == len(failed),
@@ -206,15 +197,3 @@ async def _references(log: Log, rows: PostgresRows, schema: str, tenant: str) ->
         *((RetryRuleSet.KIND, row["rule_set_id"]) for row in sets),
     ]
     return [event for kind, id in streams for event in await log.read_stream(ids.stream(tenant, kind, id))]
-
-
-async def _of_account(log: Log, tenant: str, account_id: str) -> AsyncIterator[Recorded]:
-    beyond: int | None = None
-    while page := await _page(log, f"{tenant}/{account_id}", beyond):
-        for event in page:
-            yield event
-        beyond = page[-1].position
-
-
-async def _page(log: Log, home: str, beyond: int | None) -> Sequence[Recorded]:
-    return await log.read_home(home, beyond, PAGE)

@@ -17,9 +17,10 @@ from events.log import Recorded
 from events.mapper import decode
 from services.cache import StateCache
 from services.clock import Clock
-from services.commands import TYPES, Actor, encode
+from services.commands import Actor
 from services.decision import Documents, Many, Need, States, Subject
 from services.lease import Lease
+from services.outbox import outbox_command
 from services.processes.process import Process, Send, Trigger
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
 
@@ -127,20 +128,16 @@ class ProcessRunner:
                 yield self._command(process, send, event)
 
     def _command(self, process: Process, send: Send, cause: Recorded) -> OutboxCommand:
-        tenant = ids.parts(cause.stream)[0]
-        actor = Actor("SYSTEM", f"process:{process.name}")
-        type, body = encode(
-            send.command, tenant=tenant, account_id=send.account_id, actor=actor, idempotency_key=send.key
-        )
         meta = orjson.loads(cause.meta)
         carried = {name: meta[name] for name in ("correlation_id", "traceparent") if name in meta}
-        return OutboxCommand(
-            ids.command_id(tenant, TYPES[send.command.__class__], send.key),
-            ids.home(tenant, send.account_id),
-            type,
-            body,
-            orjson.dumps({**carried, "causation_id": cause.event_id}),
-            send.due_at or self._clock.now(),
+        return outbox_command(
+            send.command,
+            send.key,
+            tenant=ids.parts(cause.stream)[0],
+            account_id=send.account_id,
+            actor=Actor("SYSTEM", f"process:{process.name}"),
+            meta=orjson.dumps({**carried, "causation_id": cause.event_id}),
+            due_at=send.due_at or self._clock.now(),
         )
 
 

@@ -19,20 +19,21 @@ from events import ids
 from events.catalog import TOPICS
 from events.criteria import Due
 from events.log import Recorded
-from events.mapper import decode
 from events.money import Money
 from events.run import PaymentBatchRunCreated, PaymentBatchRunResumed, RunItem
 from projections.due import BEGINNING, Cursor, DueItems, Wanted
 from services.clock import Clock
-from services.commands import TYPES, Actor, encode
+from services.commands import Actor
 from services.lease import Lease
-from services.runs import batch_run, tally
+from services.outbox import outbox_command
+from services.process_runner import GATHER_SECONDS
 from services.runs.batch_run import GOING, FailPaymentBatchRun, PaymentBatchRun, home_of
 from services.runs.criteria import matching
 from services.runs.page import ITEMS_MAX
 from services.runs.selecting import SelectRunItems
 from services.runs.tally import RunTally
-from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable, Tracking, TrackingMoved
+from services.states import state_of
+from services.store.protocol import Batch, Store, StoreUnavailable, Tracking, TrackingMoved
 
 NAME = "runs"
 BEGINNINGS = (TOPICS[PaymentBatchRunCreated], TOPICS[PaymentBatchRunResumed])
@@ -111,6 +112,7 @@ class Selector:
     def __init__(self, store: Store, due: DueItems, clock: Clock, holder: str) -> None:
         self._store, self._due, self._clock = store, due, clock
         self.lease = Lease(store, NAME, holder, clock)
+        self._at: int | None = None
 
     async def run(self) -> None:
         """Select for whatever begins; runs until cancelled."""
@@ -118,20 +120,24 @@ class Selector:
             try:
                 while await self.step() >= SPAN:
                     pass
+                await asyncio.sleep(GATHER_SECONDS)
             except (StoreUnavailable, TrackingMoved, OSError):
                 await asyncio.sleep(PAUSE_SECONDS)
 
     async def step(self) -> int:
         """Select for the runs that begin next; how many events were passed."""
+        after, self._at = self._at, None  # known again once this step has ended well
         if not await self.lease.held():
             return 0
-        after = await self._store.tracking(NAME)
+        if after is None:
+            after = await self._store.tracking(NAME)
         reached, events = await self._store.read_topics(after, SPAN, BEGINNINGS)
         if reached > after:
             selected = await asyncio.gather(*map(self._select, events), return_exceptions=True)
             for failure in filter(None, selected):
                 raise failure
             await self._store.commit(Batch(tracking=[Tracking(NAME, after, reached)]))
+        self._at = reached
         return reached - after
 
     async def _select(self, event: Recorded) -> None:
@@ -142,7 +148,8 @@ class Selector:
             return
         try:
             while True:
-                run, known = await self._states(tenant, run_id)
+                run = await state_of(self._store, tenant, PaymentBatchRun, run_id)
+                known = await state_of(self._store, tenant, RunTally, run_id)
                 if run.status not in GOING or run.selected:
                     return
                 await self._send_pages(tenant, run, known, event)
@@ -194,29 +201,22 @@ class Selector:
                 return all(outcome["streams"] for outcome in outcomes)
         raise AssertionError("a store wakes whoever waits for it")
 
-    async def _states(self, tenant: str, run_id: str) -> tuple[PaymentBatchRun, RunTally]:
-        run, known = PaymentBatchRun(), RunTally()
-        for event in await self._store.read_stream(ids.stream(tenant, run.KIND, run_id)):
-            batch_run.evolve(run, decode(event.topic, event.data))
-        for event in await self._store.read_stream(ids.stream(tenant, known.KIND, run_id)):
-            tally.evolve(known, decode(event.topic, event.data))
-        return run, known
-
     async def _send(self, tenant: str, run_id: str, command: object, event: Recorded, turn: int = 0) -> UUID:
         """Into the outbox, under an identity that follows from its content.
 
         And from the run's turn: what changed nothing while it was stopped is sent anew once it is resumed.
         """
-        key = f"runs:{run_id}:{event.position}:{turn}:{_digest(command)}"
-        type, body = encode(
-            command, tenant=tenant, account_id=home_of(run_id), actor=ACTOR, idempotency_key=key
+        row = outbox_command(
+            command,
+            f"runs:{run_id}:{event.position}:{turn}:{_digest(command)}",
+            tenant=tenant,
+            account_id=home_of(run_id),
+            actor=ACTOR,
+            meta=orjson.dumps({"correlation_id": run_id, "causation_id": event.event_id}),
+            due_at=self._clock.now(),
         )
-        command_id = ids.command_id(tenant, TYPES[command.__class__], key)
-        meta = orjson.dumps({"correlation_id": run_id, "causation_id": event.event_id})
-        home = ids.home(tenant, home_of(run_id))
-        row = OutboxCommand(command_id, home, type, body, meta, self._clock.now())
         await self._store.commit(Batch(outbox=[row]))
-        return command_id
+        return row.command_id
 
 
 def _digest(command: object) -> str:

@@ -31,7 +31,8 @@ from services.calls.gateway import CloseCircuit, OpenCircuit
 from services.calls.reports import REPORTS
 from services.calls.safety import AHEAD, Lane, Limits, Signal
 from services.clock import Clock
-from services.commands import TYPES, Actor, encode
+from services.commands import Actor
+from services.outbox import outbox_command
 from services.store.protocol import Batch, OutboxCommand, Room, Store, StoreUnavailable, Work, WorkAnswered
 
 PLANNED = TOPICS[GatewayCallPlanned]
@@ -313,10 +314,10 @@ class GatewayWorker:
         now = self._clock.now()
         place = (work.sent_at or now) if work.mode == "SEND" else now
         key = f"calling:{work.key}:{work.mode}{'-over' if work.taken_over else ''}:{place.isoformat()}"
-        type, body = encode(report, tenant=tenant, account_id=account_id, actor=ACTOR, idempotency_key=key)
         meta = orjson.dumps({"correlation_id": planned.target_id, "causation_id": work.key})
-        command_id = ids.command_id(tenant, TYPES[report.__class__], key)
-        answer = OutboxCommand(command_id, work.home, type, body, meta, now)
+        answer = outbox_command(
+            report, key, tenant=tenant, account_id=account_id, actor=ACTOR, meta=meta, due_at=now
+        )
         await self._answers.keep(answer, WorkAnswered(work.key, lease))
 
     async def _tell_health(self, tenant: str, gateway_id: str, signal: Signal) -> None:
@@ -328,9 +329,9 @@ class GatewayWorker:
         )
         now, home = self._clock.now(), ids.tenant_home("gateway", gateway_id)
         key = f"health:{self._holder}:{gateway_id}:{signal.kind}:{now.isoformat()}"
-        type, body = encode(command, tenant=tenant, account_id=home, actor=ACTOR, idempotency_key=key)
-        command_id = ids.command_id(tenant, TYPES[command.__class__], key)
-        await self._answers.keep(OutboxCommand(command_id, ids.home(tenant, home), type, body, b"{}", now))
+        await self._answers.keep(
+            outbox_command(command, key, tenant=tenant, account_id=home, actor=ACTOR, meta=b"{}", due_at=now)
+        )
 
 
 def _source(work: Work) -> Source:

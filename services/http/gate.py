@@ -12,8 +12,6 @@ from uuid import uuid4
 from starlette.requests import Request
 from starlette.responses import Response
 
-from events import ids
-from events.mapper import decode
 from projections.sight import Sight, Unseen
 from services.access.denial import CODES, RecordDenial
 from services.access.guarding import Guard, not_visible
@@ -23,8 +21,9 @@ from services.signing_in.credentials import LOCAL, SignIn
 from services.signing_in.denying import to_record
 from services.signing_in.identity import Identity, NotSignedIn, wanted
 from services.signing_in.seeing import sight
+from services.states import state_of
 from services.store.protocol import Batch, Store, StoreUnavailable
-from services.tenants.tenant_settings import TenantSettings, evolve
+from services.tenants.tenant_settings import TenantSettings
 from services.watching.metrics import DENIALS
 
 log = logging.getLogger("tender")
@@ -96,10 +95,7 @@ class Gate:
         known, now = self._settings.get(tenant), self._now()
         if known and now - known[1] < timedelta(seconds=FRESH_SECONDS):
             return known[0]
-        settings = TenantSettings()
-        for recorded in await self._store.read_stream(ids.stream(tenant, TenantSettings.KIND, tenant)):
-            evolve(settings, decode(recorded.topic, recorded.data))
-            settings.version = recorded.version
+        settings = await state_of(self._store, tenant, TenantSettings, tenant)
         self._settings[tenant] = settings, now
         return settings
 

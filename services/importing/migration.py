@@ -17,7 +17,7 @@ import orjson
 from events import ids
 from events.log import RecordedVerdict
 from services.clock import Clock
-from services.commands import TYPES, Actor, decode, encode
+from services.commands import TYPES, Actor, decode
 from services.errors import Rejected
 from services.importing.methods import Report, Rows, chunks, validated
 from services.migrations.migrating import ImportRows, chunk_key, short
@@ -29,6 +29,7 @@ from services.migrations.token_migration import (
     ValidateTokenMigration,
     home_of,
 )
+from services.outbox import outbox_command
 from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable
 
 CHUNKS_AT_ONCE = 20
@@ -147,17 +148,16 @@ class Migration:
 
     def _row(self, command: object, key: str) -> OutboxCommand:
         job = self._job
-        type, body = encode(
+        return outbox_command(
             command,
+            key,
             tenant=job.tenant,
             account_id=home_of(job.job_id),
             actor=job.actor,
-            idempotency_key=key,
+            meta=orjson.dumps({"actor": job.actor, "correlation_id": job.job_id}),
+            due_at=self._clock.now(),
             short=short(command) if isinstance(command, ImportRows) else None,
         )
-        meta = orjson.dumps({"actor": job.actor, "correlation_id": job.job_id})
-        command_id = ids.command_id(job.tenant, type, key)
-        return OutboxCommand(command_id, job.home, type, body, meta, self._clock.now())
 
     async def _commit(self, outbox: Sequence[OutboxCommand]) -> None:
         while outbox:

@@ -21,9 +21,10 @@ from events import ids
 from events.access import ApiKeyCreated
 from events.mapper import decode
 from services.access.api_key import ApiKey, RecordApiKeyUse, evolve, home
-from services.commands import TYPES, Actor, encode
+from services.commands import Actor
+from services.outbox import outbox_command
 from services.signing_in.identity import Identity, NotSignedIn
-from services.store.protocol import Batch, OutboxCommand, Store, StoreUnavailable
+from services.store.protocol import Batch, Store, StoreUnavailable
 
 PREFIX = "tender"
 ID_BYTES, SALT_BYTES, SECRET_BYTES = 8, 16, 24
@@ -130,11 +131,9 @@ class ApiKeys:
         told = RecordApiKeyUse(shown.key_id, hour)
         account_id, name = home(told, shown.tenant), f"api-key:{shown.key_id}:{hour.isoformat()}"
         actor = Actor("SYSTEM", "access")
-        type, body = encode(
-            told, tenant=shown.tenant, account_id=account_id, actor=actor, idempotency_key=name
+        row = outbox_command(
+            told, name, tenant=shown.tenant, account_id=account_id, actor=actor, meta=b"{}", due_at=now
         )
-        command_id = ids.command_id(shown.tenant, TYPES[RecordApiKeyUse], name)
-        row = OutboxCommand(command_id, ids.home(shown.tenant, account_id), type, body, b"{}", now)
         try:
             await self._store.commit(Batch(outbox=[row]))
         except (StoreUnavailable, IntegrityError):

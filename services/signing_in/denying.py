@@ -10,8 +10,9 @@ import orjson
 from events import ids
 from services.access import denial
 from services.access.denial import RecordDenial
-from services.commands import TYPES, Actor, Command, encode
+from services.commands import Actor, Command
 from services.errors import Rejected
+from services.outbox import outbox_command
 from services.store.protocol import OutboxCommand
 
 ACTOR = Actor("SYSTEM", "access")
@@ -28,7 +29,5 @@ def denial_of(command: Command, why: Rejected, now: datetime) -> OutboxCommand:
 
 def to_record(tenant: str, told: RecordDenial, now: datetime) -> OutboxCommand:
     home, key = denial.home(told, tenant), f"denial:{told.denial_id}"
-    type, body = encode(told, tenant=tenant, account_id=home, actor=ACTOR, idempotency_key=key)
     meta = orjson.dumps({"correlation_id": str(told.denied_command or told.denial_id)})
-    command_id = ids.command_id(tenant, TYPES[RecordDenial], key)
-    return OutboxCommand(command_id, ids.home(tenant, home), type, body, meta, now)
+    return outbox_command(told, key, tenant=tenant, account_id=home, actor=ACTOR, meta=meta, due_at=now)

@@ -18,10 +18,10 @@ PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
     "attempt", "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door",
-    "embedded", "handler", "hearing", "http", "importing", "intake", "keys", "lease", "loading",
-    "moving_time", "opening", "prepare", "previewing", "process_runner", "relay", "roles", "running",
-    "selecting", "settings", "signing_in", "store", "unparking", "watching", "workers",
-    "hindsight",
+    "embedded", "handler", "hearing", "hindsight", "http", "importing", "intake", "keys", "lease",
+    "loading", "moving_time", "opening", "outbox", "prepare", "previewing", "process_runner", "relay",
+    "roles", "running", "selecting", "settings", "signing_in", "states", "store", "unparking", "watching",
+    "workers",
 }  # fmt: skip
 SHELL |= {"forecasting"}
 """Of `services`: what carries decisions out. Every other module there decides, and is pure."""

@@ -423,6 +423,16 @@ def updated(method: SavedMethod, given: Mapping[str, Any], source: str) -> Seque
     return [Change(SavedMethod, method.method_id, PaymentMethodDetailsUpdated(source=source, **changed))]
 
 
+def after_use(
+    states: States, used: Method | None, outcome: Outcome, succeeded: bool, context: Context
+) -> Sequence[Change]:
+    """What an outcome does to the saved method that was used, if one was."""
+    if used is None or used.method_id is None:
+        return []
+    method, owner = states.get(SavedMethod, used.method_id), states.get(Account, context.account_id)
+    return after_outcome(method, owner, outcome, succeeded, context)
+
+
 def after_outcome(
     method: SavedMethod, owner: Account, outcome: Outcome, succeeded: bool, context: Context
 ) -> Sequence[Change]:

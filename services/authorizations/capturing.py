@@ -18,6 +18,7 @@ from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded
+from services.payments import payment as payments
 from services.payments.payment import Payment
 
 
@@ -44,8 +45,7 @@ def _capture_needs(states: States, command: CapturePayment, context: Context) ->
 
 def capture(states: States, command: CapturePayment, context: Context) -> Changes:
     auth = usable(states, command.authorization_id, context)
-    if command.payment_id and states.get(Payment, command.payment_id).status:
-        raise Rejected("PAYMENT_EXISTS", f"the payment {command.payment_id} exists already")
+    payments.check_new(states, command.payment_id)
     gateway = states.get(Gateway, auth.gateway_id)
     if auth.captures and not gateway.capabilities.multi_capture:
         raise Rejected("OPERATION_IN_FLIGHT", "a capture is on its way")

@@ -87,7 +87,7 @@ def _authorized(
                 cvc_code=outcome.cvc_code,
                 gateway_ref_details=outcome.reference_details,
             )
-            health = _health(states, auth, outcome, True, context)
+            health = payment_method.after_use(states, auth.method, outcome, True, context)
             return [
                 Change(Authorization, id, fact),
                 *health,
@@ -105,7 +105,7 @@ def _authorized(
             )
             return [
                 Change(Authorization, id, declined),
-                *_health(states, auth, outcome, False, context),
+                *payment_method.after_use(states, auth.method, outcome, False, context),
                 *exceptions.unmapped(context, "auth", id, outcome),
             ]
         case "UNKNOWN":
@@ -155,16 +155,6 @@ def _gave_up(auth: Authorization, settled: Settled, amount: Money, context: Cont
 def _contradicted(auth: Authorization, report: Report, context: Context) -> Change:
     message = f"{report.source} says {report.result.result_code} after success"
     return exceptions.raised(context, "CONTRADICTED_OUTCOME", "auth", auth.authorization_id, message)
-
-
-def _health(
-    states: States, auth: Authorization, outcome: Outcome, succeeded: bool, context: Context
-) -> Changes:
-    if auth.method is None or auth.method.method_id is None:
-        return []
-    method = states.get(SavedMethod, auth.method.method_id)
-    owner = states.get(account.Account, context.account_id)
-    return payment_method.after_outcome(method, owner, outcome, succeeded, context)
 
 
 def _reversed(auth: Authorization, settled: Settled, report: Report, context: Context) -> Changes:

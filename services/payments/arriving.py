@@ -6,7 +6,6 @@ the rest stays unapplied, never lost.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -22,7 +21,6 @@ from events.payment import (
 )
 from events.shapes import Outcome
 from services.accounts import account, payment_method
-from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.applications import guards
 from services.authorizations import authorization
@@ -159,7 +157,7 @@ def _succeeded(
         held = states.get(Authorization, payment.authorization_id)
         facts = authorization.captured(held, payment.payment_id, processed.processed_amount)
         changes += [Change(Authorization, payment.authorization_id, fact) for fact in facts]
-    changes += _health(states, payment, outcome, True, context)
+    changes += payment_method.after_use(states, payment.method, outcome, True, context)
     if late:
         message = "it had been taken for failed: see whether the customer paid twice"
         changes.append(
@@ -203,19 +201,9 @@ def _failed(states: States, payment: Payment, outcome: Outcome, source: str, con
     if payment.authorization_id:
         back = AuthorizationCaptureFailed(payment.payment_id, Money(payment.amount, payment.currency))
         changes.append(Change(Authorization, payment.authorization_id, back))
-    changes += _health(states, payment, outcome, False, context)
+    changes += payment_method.after_use(states, payment.method, outcome, False, context)
     changes += exceptions.unmapped(context, "payment", payment.payment_id, outcome)
     return changes
-
-
-def _health(
-    states: States, payment: Payment, outcome: Outcome, succeeded: bool, context: Context
-) -> Sequence[Change]:
-    if payment.method is None or payment.method.method_id is None:
-        return []
-    method = states.get(SavedMethod, payment.method.method_id)
-    owner = states.get(Account, context.account_id)
-    return payment_method.after_outcome(method, owner, outcome, succeeded, context)
 
 
 def _resolve_needs(states: States, command: ResolvePaymentOutcome, context: Context) -> Needs:

@@ -16,9 +16,9 @@ from services.credits import writing_off
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected
 from services.invoices.invoice import Invoice
+from services.payments import payment as payments
 from services.payments import payment_group
 from services.payments.asking import ApplyTo
-from services.payments.paying import check_new
 from services.payments.payment import Payment
 from services.payments.placing import EVOLVE, apply_now, check_targets
 from services.tenants import periods, rates, tenant_settings
@@ -59,7 +59,7 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
 
 def record_external(states: States, command: RecordExternalPayment, context: Context) -> Changes:
     account.of(states, context)
-    check_new(states, command.payment_id)
+    payments.check_new(states, command.payment_id)
     check_recorded(command.amount, command.reference)
     periods.check_open(states, None, command.received_on, context)
     if command.draft and command.apply_to:

@@ -17,6 +17,7 @@ from services.decision import Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected
 from services.invoices.invoice import Invoice
 from services.payments import asking, payment_group
+from services.payments import payment as payments
 from services.payments.asking import ApplyTo, Asked, OneTimeMethod
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
@@ -90,7 +91,7 @@ def process_needs(states: States, command: ProcessPayment, context: Context) -> 
 
 def process(states: States, command: ProcessPayment, context: Context) -> Changes:
     owner = account.chargeable(states, context)
-    check_new(states, command.payment_id)
+    payments.check_new(states, command.payment_id)
     if command.initiation == "BATCH_RUN":
         account.check_collectable(owner, context)
     account.check_profile(owner, command.billing_profile_id)
@@ -120,11 +121,6 @@ def _is_first(states: States, command: ProcessPayment, context: Context) -> bool
     method = states.get(SavedMethod, method_id) if method_id else None
     unknown = method is not None and method.type == "card" and method.network_transaction_id is None
     return unknown and method is not None and method.usage != "ON_SESSION"
-
-
-def check_new(states: States, payment_id: str | None) -> None:
-    if payment_id and states.get(Payment, payment_id).status:
-        raise Rejected("PAYMENT_EXISTS", f"the payment {payment_id} exists already")
 
 
 def _group_id(command: ProcessPayment) -> str | None:

@@ -59,6 +59,8 @@ from events.transfer import (
     PaymentTransferReturned,
     TransferEvent,
 )
+from services.decision import States
+from services.errors import Rejected
 
 IN_FLIGHT = frozenset({"REQUESTED", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW", "INDETERMINATE"})
 """The states in which the gateway's final word is not known."""
@@ -410,3 +412,9 @@ def _unapply(payment: Payment, event: PaymentUnapplied) -> None:
         payment.applications.pop(taken_back.related_application_id)
         payment.unapplied_ids.add(taken_back.related_application_id)
     payment.applied -= event.total.amount_minor
+
+
+def check_new(states: States, payment_id: str | None) -> None:
+    """Raises `PAYMENT_EXISTS`."""
+    if payment_id and states.get(Payment, payment_id).status:
+        raise Rejected("PAYMENT_EXISTS", f"the payment {payment_id} exists already")

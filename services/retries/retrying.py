@@ -206,11 +206,7 @@ def retry_now(states: States, command: RetryItemNow, context: Context) -> Change
     collecting.check_collectable(schedule, item)
     account.check_collectable(account.of(states, context), context, unasked=False)
     collecting.check_unlocked(states, item)
-    method_id = command.method_id or method_id_of(
-        states, schedule, item, states.get(Account, context.account_id)
-    )
-    if method_id is None:
-        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+    method_id = command.method_id or collecting.method_for(states, schedule, item, context)
     collecting.check_network(states, item, method_id, context)
     draft = Draft(states, EVOLVE)
     if collecting.fits(draft, states, command.payment_schedule_id, command.item_id, context):

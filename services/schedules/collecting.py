@@ -200,12 +200,17 @@ def _meant(
         if cycle.planned is None or cycle.due_at is None or context.now < cycle.due_at:
             raise Rejected("RETRY_NOT_POSSIBLE", "no attempt is due", until=cycle.due_at, ended=cycle.ended)
         return cycle.planned.method_id, "RETRY"
-    owner = states.get(Account, context.account_id)
-    method_id = method_id_of(states, schedule, item, owner)
-    if method_id is None:
-        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+    method_id = method_for(states, schedule, item, context)
     check_network(states, item, method_id, context)
     return method_id, cause
+
+
+def method_for(states: States, schedule: PaymentSchedule, item: Item, context: Context) -> str:
+    """The method that an item is collected with.  Raises `NO_PAYMENT_METHOD`."""
+    method_id = method_id_of(states, schedule, item, states.get(Account, context.account_id))
+    if method_id is None:
+        raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
+    return method_id
 
 
 def check_network(states: States, item: Item, method_id: str, context: Context) -> None:

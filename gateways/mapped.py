@@ -73,12 +73,9 @@ def _without_card_numbers(outcome: Outcome) -> Outcome:
     Its references (`gateway_ref`, `network_transaction_id`, what an action leads to) are left as they are:
     they are needed to the letter.
     """
-    hidden = {name: masked(said) for name in WORDS if (said := getattr(outcome, name))}
-    return (
-        outcome
-        if all(getattr(outcome, name) == said for name, said in hidden.items())
-        else (replace(outcome, **hidden))
-    )
+    said = {name: word for name in WORDS if (word := getattr(outcome, name))}
+    hidden = {name: masked(word) for name, word in said.items()}
+    return outcome if hidden == said else replace(outcome, **hidden)
 
 
 def remapped(outcome: Outcome, published: CodeMap) -> Outcome:

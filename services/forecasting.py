@@ -17,13 +17,12 @@ from zoneinfo import ZoneInfo
 from pydantic import TypeAdapter
 
 from events.criteria import Criteria, Due
-from events.money import Money
 from projections.asking import Asked, BadQuery, one_of, value
 from projections.due import BEGINNING, Cursor, StoredDue, Wanted
 from projections.rows import PostgresRows
 from projections.sight import EVERYTHING, Sight
 from services.runs.criteria import matching
-from services.schedulers import preview, recurrence
+from services.schedulers import preview
 from services.store.queries import load
 
 DAYS, DAYS_MAX = 90, 366
@@ -158,10 +157,8 @@ def _criteria(kept: Any) -> Criteria:
 
 def _days(row: Mapping[str, Any], now: datetime, until: date) -> list[date]:
     """The local days of its runs, each once; one run beyond the end says that it goes on."""
-    timing = preview.timing_of(row)
-    after = row["next_run_at"] - timedelta(microseconds=1) if row["next_run_at"] else now
-    zone, last = ZoneInfo(timing.time_zone), until + timedelta(days=1)
-    local = (firing.at.astimezone(zone).date() for firing in recurrence.firings(timing, after))
+    zone, last = ZoneInfo(row["time_zone"]), until + timedelta(days=1)
+    local = (firing.at.astimezone(zone).date() for firing in preview.upcoming(row, now))
     return sorted(set(takewhile(lambda day: day <= last, local)))
 
 
@@ -214,4 +211,4 @@ def _totals(come: Mapping[Part, Sequence[int]]) -> Iterable[dict[str, Any]]:
 
 
 def _money(amount: int, currency: str) -> dict[str, Any]:
-    return {"amount_minor": amount, "currency": Money(amount, currency).currency}
+    return {"amount_minor": amount, "currency": currency}

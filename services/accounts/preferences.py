@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from typing import Annotated
-from zoneinfo import available_timezones
 
 from pydantic import Field
 
 from events.account import CollectionPreferencesSet
+from services import zones
 from services.accounts import account
 from services.commands import Id, command
 from services.decision import Changes, Context, Needs, Rule, States
@@ -38,7 +38,7 @@ def set_preferences(states: States, command: SetCollectionPreferences, context: 
 
 
 def check_zone(name: str | None, field: str) -> None:
-    if name is not None and name not in available_timezones():
+    if name is not None and name not in zones.known():
         raise Rejected("MALFORMED_REQUEST", f"{name[:80]} is no time zone of the IANA database", field=field)
 
 

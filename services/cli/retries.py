@@ -19,6 +19,7 @@ from services import hindsight
 from services.cli import sending
 from services.cli.output import Output, console, show, tell_json
 from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
+from services.retries.making import HardDeclinePolicy, StaggerBasis
 from services.retries.precedence import About
 from services.store.postgres import PostgresStore
 
@@ -261,8 +262,8 @@ def simulate(
     ] = None,
     *,
     version: Version = None,
-    stagger_basis: Literal["FIRST_FAILURE", "PREVIOUS_ATTEMPT"] | None = None,
-    hard_decline_policy: Literal["SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"] | None = None,
+    stagger_basis: StaggerBasis | None = None,
+    hard_decline_policy: HardDeclinePolicy | None = None,
     ignore_caps: Annotated[bool, Parameter(help="Count what breaks networks' caps.", negative="")] = False,
     account: Annotated[str | None, Parameter(help="Of this account only.")] = None,
     tenant: Tenant = "acme",

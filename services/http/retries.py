@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,18 +13,16 @@ from projections.asking import BadQuery, value
 from projections.rows import PostgresRows
 from services import hindsight
 from services.http.reads import answer_json
+from services.retries.making import HardDeclinePolicy, RetryCategory, StaggerBasis
 from services.retries.precedence import About
 from services.store.postgres import PostgresStore
 
 ACCOUNTS_MAX = 2_000
 """So many accounts are simulated in one request; `tender retry-policy simulate` takes all."""
 
-CATEGORIES = (
-    "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection",
-    "ValidationFailure", "Unknown",
-)  # fmt: skip
-BASES = ("FIRST_FAILURE", "PREVIOUS_ATTEMPT")
-HARD = ("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL")
+CATEGORIES: tuple[str, ...] = get_args(RetryCategory)
+BASES: tuple[str, ...] = get_args(StaggerBasis)
+HARD: tuple[str, ...] = get_args(HardDeclinePolicy)
 
 
 SIMULATED = (

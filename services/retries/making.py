@@ -29,6 +29,9 @@ RetryCategory = Literal[
     "ValidationFailure",
     "Unknown",
 ]
+StaggerBasis = Literal["FIRST_FAILURE", "PREVIOUS_ATTEMPT"]
+"""What the values of staggered intervals count from."""
+HardDeclinePolicy = Literal["SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"]
 IntervalType = Literal["FIXED", "STAGGERED"]
 Unit = Literal["MINUTES", "HOURS", "DAYS"]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from events.retry import RetryDefinition, RetryIntervals, RetryRule
 from services.retries import caps
-from services.retries.resolving import DEFAULTS, levels, resolve
+from services.retries.resolving import DEFAULTS, by_about, levels, resolve
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class About:
 def told(definition: RetryDefinition, about: About) -> dict[str, Any]:
     """The rule that a failure meets, and why: each of the five levels, in the order of asking."""
     found = resolve(definition, about.category, about.gateway_id, about.raw_code)
-    rules = {(rule.category, rule.gateway_id, rule.raw_code): rule for rule in definition.rules}
+    rules = by_about(definition)
     asked = [
         _level(number, key, words, rules.get(key) if key else None, number == found.level)
         for number, key, words in levels(about.category, about.gateway_id, about.raw_code)

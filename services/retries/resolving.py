@@ -47,11 +47,16 @@ def levels(
     )
 
 
+def by_about(definition: RetryDefinition) -> dict[About, RetryRule]:
+    """Its rules, each by what it is about."""
+    return {(rule.category, rule.gateway_id, rule.raw_code): rule for rule in definition.rules}
+
+
 def resolve(
     definition: RetryDefinition, category: str, gateway_id: str | None, raw_code: str | None
 ) -> Resolved:
     """The most specific rule that is about this failure, or the set's defaults."""
-    rules = {(rule.category, rule.gateway_id, rule.raw_code): rule for rule in definition.rules}
+    rules = by_about(definition)
     for level, about, words in levels(category, gateway_id, raw_code):
         if about in rules:
             rule = rules[about]

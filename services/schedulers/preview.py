@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from itertools import islice
@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from events import ids
 from events.scheduler import RecursOn, Timing
 from services.schedulers import recurrence
+from services.schedulers.recurrence import Firing
 
 COUNT_MAX = 100
 
@@ -24,13 +25,17 @@ def timing_of(row: Mapping[str, Any]) -> Timing:
     return Timing(**given)
 
 
+def upcoming(row: Mapping[str, Any], now: datetime) -> Iterator[Firing]:
+    """From the one that is planned on; of one that rests, as they were if it was activated now."""
+    after = row["next_run_at"] - timedelta(microseconds=1) if row["next_run_at"] else now
+    return recurrence.firings(timing_of(row), after)
+
+
 def next_runs(tenant: str, row: Mapping[str, Any], now: datetime, count: int) -> list[dict[str, Any]]:
     """The next firings of a scheduler; of one that rests, as they were if it was activated now."""
     if row["status"] == "CANCELED":
         return []
-    timing, id = timing_of(row), row["scheduler_id"]
-    zone = ZoneInfo(timing.time_zone)
-    after = row["next_run_at"] - timedelta(microseconds=1) if row["next_run_at"] else now
+    id, zone = row["scheduler_id"], ZoneInfo(row["time_zone"])
     return [
         {
             "at": firing.at,
@@ -39,5 +44,5 @@ def next_runs(tenant: str, row: Mapping[str, Any], now: datetime, count: int) ->
             "moved": firing.moved,
             "run_id": ids.run_id(tenant, id, firing.at),
         }
-        for firing in islice(recurrence.firings(timing, after), count)
+        for firing in islice(upcoming(row, now), count)
     ]

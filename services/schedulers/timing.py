@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from datetime import datetime, time
-from functools import cache
 
 from events.criteria import Criteria
 from events.scheduler import RecursOn, Timing
+from services import zones
 from services.errors import Rejected
 from services.schedulers import business_days, rules
 
@@ -17,7 +16,7 @@ def check(timing: Timing, criteria: Criteria) -> None:
     _check_fields(timing)
     if timing.end_date and timing.end_date < timing.start_date:
         raise Rejected("END_BEFORE_START", "it would end before it begins", field="data.end_date")
-    if timing.time_zone not in _zones():
+    if timing.time_zone not in zones.known():
         raise _malformed("time_zone", f"{timing.time_zone[:80]} is no time zone of the IANA database")
     if timing.rule is not None:
         start = datetime.combine(timing.start_date, time.fromisoformat(timing.preferred_time))
@@ -30,12 +29,6 @@ def check(timing: Timing, criteria: Criteria) -> None:
             raise _malformed("calendar", f"there is no calendar {timing.calendar[:80]}")
     if timing.cadence == "MONTHLY" and not (criteria.criteria or criteria.groups):
         raise Rejected("CRITERIA_REQUIRED", "a monthly one says what it collects", field="data.criteria")
-
-
-@cache
-def _zones() -> frozenset[str]:
-    """To list them is to look through a thousand files."""
-    return frozenset(zoneinfo.available_timezones())
 
 
 def _check_fields(timing: Timing) -> None:

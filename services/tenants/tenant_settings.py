@@ -10,15 +10,17 @@ import zoneinfo
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
 from events.ids import tenant_home
 from events.money import EXPONENTS, Money
 from events.settings import TenantSettingsChanged
+from services import zones
 from services.commands import ID_PATTERN, Amount, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected
 from services.retries import caps, recommended
+from services.retries.making import HardDeclinePolicy, StaggerBasis
 from services.retries.rule_set import RetryRuleSets
 from services.schedules import policy
 
@@ -136,7 +138,7 @@ def _is_count_of_schedulers(value: Any) -> bool:
 
 
 def _is_zone(value: Any) -> bool:
-    return value in zoneinfo.available_timezones()
+    return value in zones.known()
 
 
 def _is_id(value: str) -> bool:
@@ -189,8 +191,8 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "corporate_currency": lambda value: value is None or value in EXPONENTS,
     "rate_source": lambda value: value is None or (isinstance(value, str) and _is_id(value)),
     "unknown_outcome_poll": _are_delays,
-    "stagger_basis": _one_of("FIRST_FAILURE", "PREVIOUS_ATTEMPT"),
-    "hard_decline_policy": _one_of("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"),
+    "stagger_basis": _one_of(*get_args(StaggerBasis)),
+    "hard_decline_policy": _one_of(*get_args(HardDeclinePolicy)),
     "never_retry_override": _is_note,
     "card_network_caps": _are_caps,
 }

@@ -9,12 +9,11 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from projections import answering
-from projections.queries import QUERIES
 from services import bootstrap
 from services.access import api_key
 from services.access.api_key import CreateApiKey, RevokeApiKey
 from services.access.permissions import GIVEN
+from services.cli.listing import listed
 from services.cli.output import Output, console, errors, show, tell_json
 from services.cli.session import DataDir, Tenant, Trouble, attached_store, clock_of, reading, run
 from services.commands import Actor, encode
@@ -101,9 +100,8 @@ def list_keys(*, tenant: Tenant = "acme", data_dir: DataDir = None, output: Outp
     async def ask() -> list[dict[str, Any]]:
         async with reading(data_dir) as (store, rows):
             await rows.wait_for((await store.head())[0], WAIT_SECONDS)
-            query, asked = QUERIES["api-keys"], {"limit": ["200"], "sort": ["-created_at"]}
-            found = await answering.page(rows, query, tenant, asked, now=clock_of(data_dir).now())
-            return found["items"]
+            asked = {"limit": ["200"], "sort": ["-created_at"]}
+            return await listed(rows, tenant, "api-keys", asked, data_dir)
 
     columns = ("key_id", "name", "actor_id", "roles", "status", "created_at", "expires_at", "last_used_at")
     show(run(ask()), output, columns)

@@ -6,10 +6,9 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from projections import answering
-from projections.queries import QUERIES
+from services.cli.listing import listed, named
 from services.cli.output import Output, show
-from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
+from services.cli.session import DataDir, Tenant, reading, run
 
 migrations = App(name="migrations", help="Methods that were tokenized elsewhere: jobs, and their rows.")
 
@@ -26,8 +25,7 @@ def list_migrations(
     async def ask() -> list[dict[str, Any]]:
         asked = {"sort": ["-created_at"], "limit": [str(limit)]}
         async with reading(data_dir) as (_, rows):
-            jobs = QUERIES["token-migrations"]
-            return (await answering.page(rows, jobs, tenant, asked, now=clock_of(data_dir).now()))["items"]
+            return await listed(rows, tenant, "token-migrations", asked, data_dir)
 
     show(run(ask()), output, JOB)
 
@@ -59,12 +57,7 @@ def list_rows(
 
     async def ask() -> list[dict[str, Any]]:
         async with reading(data_dir) as (_, rows):
-            now = clock_of(data_dir).now()
-            if await answering.one(rows, QUERIES["token-migrations"], tenant, job, now=now) is None:
-                raise Trouble(f"{tenant} has no migration {job}")
-            named = {"job_id": [job], **given}
-            return (await answering.page(rows, QUERIES["token-migration-rows"], tenant, named, now=now))[
-                "items"
-            ]
+            await named(rows, tenant, "token-migrations", job, data_dir, what="migration")
+            return await listed(rows, tenant, "token-migration-rows", {"job_id": [job], **given}, data_dir)
 
     show(run(ask()), output, ROW)

@@ -17,6 +17,7 @@ from projections.explain import told
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services.calls.reports import REPORTS
+from services.cli.listing import listed
 from services.cli.output import Output, console, errors, show
 from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
 from services.commands import TYPES, Actor, encode
@@ -57,11 +58,7 @@ def list_notifications(
     async def ask() -> list[dict[str, Any]]:
         async with reading(data_dir) as (_, rows):
             asked = _asked(gateway, status, since, until) | {"limit": [str(limit)]}
-            return (
-                await answering.page(
-                    rows, QUERIES["notifications"], tenant, asked, now=clock_of(data_dir).now()
-                )
-            )["items"]
+            return await listed(rows, tenant, "notifications", asked, data_dir)
 
     show(run(ask()), output, SHOWN)
 

@@ -21,6 +21,7 @@ from projections.models import TABLES
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services import bootstrap
+from services.cli.listing import listed
 from services.cli.output import Output, console, progress, show, steps, tell_json
 from services.cli.session import (
     DataDir,
@@ -222,14 +223,11 @@ def show_payout(
 
     async def ask() -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         async with reading(data_dir) as (store, rows):
-            named = await _one(rows, tenant, payout, clock_of(data_dir).now())
-            events = await store.read_stream(ids.stream(tenant, "payout", named))
+            id = await _one(rows, tenant, payout, clock_of(data_dir).now())
+            events = await store.read_stream(ids.stream(tenant, "payout", id))
             facts = [told(event) for event in events if not event.topic.startswith("payout.line_counted")]
-            asked = {"payout_id": [named], "limit": ["200"]}
-            lines = await answering.page(
-                rows, QUERIES["payout-lines"], tenant, asked, now=clock_of(data_dir).now()
-            )
-            return facts, lines["items"]
+            asked = {"payout_id": [id], "limit": ["200"]}
+            return facts, await listed(rows, tenant, "payout-lines", asked, data_dir)
 
     facts, lines = run(ask())
     if output == "json":
@@ -274,9 +272,7 @@ async def _page(
 ) -> list[dict[str, Any]]:
     async with reading(data_dir) as (_, rows):
         asked = {key: [value] for key, value in given.items() if value is not None}
-        return (await answering.page(rows, QUERIES[name], tenant, asked, now=clock_of(data_dir).now()))[
-            "items"
-        ]
+        return await listed(rows, tenant, name, asked, data_dir)
 
 
 async def _one(rows: PostgresRows, tenant: str, payout: str, now: datetime) -> str:

@@ -17,8 +17,9 @@ from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services import hindsight
 from services.cli import sending
+from services.cli.listing import listed, named
 from services.cli.output import Output, console, show, tell_json
-from services.cli.session import DataDir, Tenant, Trouble, clock_of, reading, run
+from services.cli.session import DataDir, Tenant, clock_of, reading, run
 from services.retries.making import HardDeclinePolicy, StaggerBasis
 from services.retries.precedence import About
 from services.store.postgres import PostgresStore
@@ -61,9 +62,9 @@ def queue(
     asked = {"sort": [sort], "limit": [str(limit)], **({"account_id": [account]} if account else {})}
 
     async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
-        return await answering.page(rows, QUERIES[name], tenant, asked, now=clock_of(data_dir).now())
+        return await listed(rows, tenant, name, asked, data_dir)
 
-    show(_ask(ask, data_dir)["items"], output, GIVEN_UP if given_up else QUEUE)
+    show(_ask(ask, data_dir), output, GIVEN_UP if given_up else QUEUE)
 
 
 @retries.command
@@ -133,11 +134,7 @@ def _send(
     verb: str, item_id: str, given: dict[str, Any], tenant: str, data_dir: Path | None, output: Output
 ) -> None:
     async def find(store: PostgresStore, rows: PostgresRows) -> Any:
-        query, at = QUERIES["schedule-items"], clock_of(data_dir).now()
-        row = await answering.one(rows, query, tenant, item_id, now=at)
-        if row is None:
-            raise Trouble(f"{tenant} has no item {item_id}")
-        return row
+        return await named(rows, tenant, "schedule-items", item_id, data_dir, what="item")
 
     row = _ask(find, data_dir)
     known = {"payment_schedule_id": row["payment_schedule_id"], "item_id": item_id}

@@ -11,13 +11,12 @@ from uuid import uuid4
 import orjson
 from cyclopts import App, Parameter
 
-from projections import answering
-from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services import bootstrap
+from services.cli.listing import listed, named
 from services.cli.output import Output, console, progress, show, steps, tell_json
 from services.cli.sending import posted, told
-from services.cli.session import DataDir, Tenant, Trouble, clock_of, fail, reading, run, settings_of
+from services.cli.session import DataDir, Tenant, fail, reading, run, settings_of
 from services.runs.batch_run import home_of
 
 runs = App(name="runs", help="Batch runs: what is due, collected together.")
@@ -171,8 +170,7 @@ def list_runs(
     async def ask() -> list[dict[str, Any]]:
         asked = {"sort": ["-created_at"], "limit": [str(limit)]}
         async with reading(data_dir) as (_, rows):
-            found = QUERIES["payment-batch-runs"]
-            return (await answering.page(rows, found, tenant, asked, now=clock_of(data_dir).now()))["items"]
+            return await listed(rows, tenant, "payment-batch-runs", asked, data_dir)
 
     show(run(ask()), output, RUN)
 
@@ -199,9 +197,8 @@ def show_run(
 
     async def ask() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         async with reading(data_dir) as (_, rows):
-            found, items = await _run(rows, tenant, run_id, data_dir), QUERIES["payment-batch-run-items"]
-            page = await answering.page(rows, items, tenant, asked, now=clock_of(data_dir).now())
-            return found, page["items"]
+            found = await _run(rows, tenant, run_id, data_dir)
+            return found, await listed(rows, tenant, "payment-batch-run-items", asked, data_dir)
 
     found, items = run(ask())
     if output == "json":
@@ -270,11 +267,7 @@ def _send(
 
 
 async def _run(rows: PostgresRows, tenant: str, run_id: str, data_dir: Any) -> dict[str, Any]:
-    query = QUERIES["payment-batch-runs"]
-    found = await answering.one(rows, query, tenant, run_id, now=clock_of(data_dir).now())
-    if found is None:
-        raise Trouble(f"{tenant} has no run {run_id}")
-    return found
+    return await named(rows, tenant, "payment-batch-runs", run_id, data_dir, what="run")
 
 
 async def _watched(run_id: str, tenant: str, data_dir: Any, output: Output) -> None:

@@ -10,12 +10,11 @@ from typing import Annotated, Any
 import orjson
 from cyclopts import App, Parameter
 
-from projections import answering
-from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from services.cli import sending
+from services.cli.listing import listed, named
 from services.cli.output import Output, show
-from services.cli.session import DataDir, Tenant, Trouble, clock_of, fail, reading, run
+from services.cli.session import DataDir, Tenant, clock_of, fail, reading, run
 from services.schedulers import preview
 from services.schedulers.planning import Cadence
 from services.schedulers.recurrence import FROM_THE_END, WEEKDAYS
@@ -61,9 +60,7 @@ def list_schedulers(
     async def ask() -> list[dict[str, Any]]:
         asked = {"sort": ["next_run_at"], "limit": [str(limit)], **({"status": [status]} if status else {})}
         async with _current(data_dir) as rows:
-            query = QUERIES["payment-schedulers"]
-            now = clock_of(data_dir).now()
-            return (await answering.page(rows, query, tenant, asked, now=now))["items"]
+            return await listed(rows, tenant, "payment-schedulers", asked, data_dir)
 
     show(run(ask()), output, LISTED)
 
@@ -82,12 +79,9 @@ def next_runs(
         fail(f"--count is from 1 to {preview.COUNT_MAX}")
 
     async def ask() -> list[dict[str, Any]]:
-        now = clock_of(data_dir).now()
         async with _current(data_dir) as rows:
-            row = await answering.one(rows, QUERIES["payment-schedulers"], tenant, id, now=now)
-            if row is None:
-                raise Trouble(f"{tenant} has no scheduler {id}")
-            return preview.next_runs(tenant, row, now, count)
+            row = await named(rows, tenant, "payment-schedulers", id, data_dir, what="scheduler")
+            return preview.next_runs(tenant, row, clock_of(data_dir).now(), count)
 
     show(run(ask()), output, AHEAD)
 

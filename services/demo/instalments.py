@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from importlib.resources import as_file, files
@@ -26,7 +26,7 @@ from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
 from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
 from services.demo import audit
-from services.demo.run import DATA, READ_TIMEOUT_MS, Progress, why
+from services.demo.run import DATA, READ_TIMEOUT_MS, Progress, send, unwatched
 from services.forecasting import forecast
 from services.importing import posting
 from services.importing.retail import CURRENCY, TILL, RetailInvoice
@@ -80,7 +80,7 @@ async def run(
     accounts = sorted({invoice.account_id for invoice in sales})
     position = 0
     for planned in _setup():
-        position = await _send(sender, [planned], outcome, lambda name, of: _silent, "")
+        position = await send(sender, outcome.rejected, unwatched, "", [planned])
     for name, sent in (
         ("customers on instalments", [_registered(account) for account in accounts]),
         (
@@ -90,16 +90,12 @@ async def run(
         ("the card they pay with", [_default_of(account) for account in accounts]),
         ("invoices on three instalments", [_sold(place, invoice) for place, invoice in enumerate(sales)]),
     ):
-        position = await _send(sender, sent, outcome, step, name)
+        position = await send(sender, outcome.rejected, step, name, sent)
     await rows.wait_for(position, CAUGHT_UP_SECONDS)
     begun = await _begun(rows)
     outcome.foretold = await forecast(rows, TENANT, {"until": [str(_ends(begun).date())]}, now())
     outcome.seconds = await _pass(http_url, _ends(begun), now, step("days pass", DAYS))
     return outcome
-
-
-def _silent(done: int, of: int | None = None) -> None:
-    """Nobody watches."""
 
 
 def _is_day(invoice: RetailInvoice) -> bool:
@@ -176,21 +172,6 @@ def _sold(place: int, invoice: RetailInvoice) -> Planned:
     term = Term("PERIOD_BASED", place % 7)
     sold = PostInvoice(said.external_id, said.currency, said.lines, payment_term=term)
     return Planned(sold, invoice.account_id, f"instalments:invoice:{invoice.invoice_no}")
-
-
-async def _send(
-    sender: Sender,
-    planned: Sequence[Planned],
-    outcome: Outcome,
-    step: Callable[[str, int], Progress],
-    name: str,
-) -> int:
-    """The position behind the last of them."""
-    verdicts = await sender.send_all(planned, step(name, len(planned)))
-    for one, verdict in zip(planned, verdicts, strict=True):
-        if verdict.status != "ACCEPTED":
-            outcome.rejected.append((one.key, why(verdict)))
-    return max(verdict.position for verdict in verdicts)
 
 
 async def _pass(http_url: str, until: datetime, now: Callable[[], datetime], tell: Progress) -> float:

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Protocol
@@ -63,6 +64,11 @@ def silent(done: int, of: int | None = None) -> None:
     """The progress of what nobody watches."""
 
 
+def unwatched(name: str, of: int) -> Progress:
+    """A step of which nothing is told."""
+    return silent
+
+
 @dataclass
 class Outcome:
     """What the demo sent, and what was not accepted."""
@@ -89,25 +95,22 @@ async def run(
         reading, sums = posting.read_retail(Path(path)), audit.read(Path(path))
     outcome = Outcome(reading, sums)
     for planned in _setup():  # each builds on the one before, and has a key of its own
-        await _send(sender, [planned], outcome, lambda name, of: silent, "")
+        await send(sender, outcome.rejected, unwatched, "", [planned])
+    sending = partial(send, sender, outcome.rejected, step)
     accounts = sorted({invoice.account_id for invoice in reading.invoices})
-    await _send(sender, [_registered(account) for account in accounts], outcome, step, "accounts")
+    await sending("accounts", [_registered(account) for account in accounts])
     customers = [account for account in accounts if account != TILL]
-    await _send(sender, [_card_of(account) for account in customers], outcome, step, "cards on file")
-    await _send(sender, [_default_of(account) for account in customers], outcome, step, "default cards")
+    await sending("cards on file", [_card_of(account) for account in customers])
+    await sending("default cards", [_default_of(account) for account in customers])
     sales = [invoice for invoice in reading.invoices if invoice.total >= 0]
     cancellations = [invoice for invoice in reading.invoices if invoice.total < 0]
-    await _send(sender, [_posted(invoice) for invoice in sales], outcome, step, "invoices posted")
-    await _send(
-        sender, [_paid(invoice) for invoice in sales if invoice.total > 0], outcome, step, "payments sent"
-    )
-    await _send(
-        sender, [_posted(invoice) for invoice in cancellations], outcome, step, "cancellations posted"
-    )
+    await sending("invoices posted", [_posted(invoice) for invoice in sales])
+    await sending("payments sent", [_paid(invoice) for invoice in sales if invoice.total > 0])
+    await sending("cancellations posted", [_posted(invoice) for invoice in cancellations])
     await settled(rows, step("money settles", 0), now)
     reductions = await _reductions(rows, reading, seed)
     outcome.reductions, outcome.reduced = len(reductions), sum(total for _, total in reductions)
-    await _send(sender, [planned for planned, _ in reductions], outcome, step, "quantity reductions")
+    await sending("quantity reductions", [planned for planned, _ in reductions])
     await settled(rows, step("refunds settle", 0), now)
     return outcome
 
@@ -171,17 +174,19 @@ def _paid(invoice: RetailInvoice) -> Planned:
     return Planned(payment, invoice.account_id, f"demo:pay:{invoice.invoice_no}")
 
 
-async def _send(
+async def send(
     sender: Sender,
-    planned: Sequence[Planned],
-    outcome: Outcome,
+    rejected: list[tuple[str, str]],
     step: Callable[[str, int], Progress],
     name: str,
-) -> None:
+    planned: Sequence[Planned],
+) -> int:
+    """Send a step's commands, and note what was not accepted; the position behind the last of them."""
     verdicts = await sender.send_all(planned, step(name, len(planned)))
     for one, verdict in zip(planned, verdicts, strict=True):
         if verdict.status != "ACCEPTED":
-            outcome.rejected.append((one.key, why(verdict)))
+            rejected.append((one.key, why(verdict)))
+    return max((verdict.position for verdict in verdicts), default=0)
 
 
 def why(verdict: Verdict) -> str:

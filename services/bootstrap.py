@@ -191,6 +191,7 @@ async def gateway(settings: Settings) -> None:
                 limits_of=known.limits_of,
                 concurrency=settings.gateway_concurrency,
                 lease_seconds=settings.gateway_lease_seconds,
+                grace_seconds=settings.gateway_grace_seconds,
             ).run()
         finally:
             await known.close()

@@ -43,7 +43,8 @@ async def _run(roles: list[str]) -> int:
     log.info("running %s", ", ".join(roles))
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in tasks:
-        task.cancel()
+        if not task.cancelling():  # told once, it ends in its own time
+            task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     return int(any(not task.cancelled() and task.exception() is not None for task in done))
 

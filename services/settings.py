@@ -126,6 +126,8 @@ class Settings(BaseSettings):
     """Calls in a row without an answer that open a gateway's circuit; 0: only people open it."""
     gateway_lease_seconds: float = 180.0
     """Longer than any gateway's read timeout."""
+    gateway_grace_seconds: float = Field(default=5.0, ge=0)
+    """How long a process that is told to end waits for the answers to what it has sent."""
 
     @field_validator("oidc_algorithms")
     @classmethod

@@ -5,17 +5,18 @@ slow or broken holds up no other.
 
 Invariant: a lease that says "sent at" is committed before the first byte leaves; whoever takes such a
 lease over inquires, and never sends.  An answer goes back as a command, and ends the lease only when
-its event is in the log.
+its event is in the log.  A worker that is told to end begins nothing more: what it has not sent it gives
+back, and what is in the air may land while its grace lasts.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -92,9 +93,11 @@ class GatewayWorker:
         limits_of: Callable[[str, str], Awaitable[tuple[Limits, datetime | None]]] | None = None,
         concurrency: int = 200,
         lease_seconds: float = 180.0,
+        grace_seconds: float = 0.0,
     ) -> None:
         self._store, self._gateway_of, self._clock = store, gateway_of, clock
         self._holder, self._concurrency, self._lease_seconds = holder, concurrency, lease_seconds
+        self._grace_seconds, self._ending = grace_seconds, False
         self._limits_of = limits_of or self._unlimited
         self._queues: dict[tuple[str, str], Queue] = {}
         self._claims = 0
@@ -107,7 +110,7 @@ class GatewayWorker:
         self._alarm: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Work until cancelled; what is in the air then is taken over later, as unknown."""
+        """Work until cancelled; what is in the air when the grace is over is taken over later, as unknown."""
         hearing = asyncio.create_task(self._hear(), name="hear of work")
         hearing.add_done_callback(lambda _: self._due.set())
         try:
@@ -122,8 +125,40 @@ class GatewayWorker:
                 await self._due.wait()
             hearing.result()
         finally:
-            for running in (hearing, *self._calls, *self._answers.writing):
+            hearing.cancel()
+            await self._end()
+
+    async def _end(self) -> None:
+        self._ending = True
+        if self._alarm is not None:
+            self._alarm.cancel()
+        try:
+            if self._grace_seconds:
+                for queue in self._queues.values():
+                    self._give_back(queue)
+                if self._calls:
+                    await asyncio.wait(self._calls, timeout=self._grace_seconds)
+        finally:
+            for running in (*self._calls, *self._answers.writing):
                 running.cancel()
+
+    def _give_back(self, queue: Queue) -> None:
+        """What was leased ahead and never sent: nobody needs to wait for its lease to end, nor to inquire."""
+        for leased in queue.waiting:
+            if not leased.work.taken_over:
+                self._hold(self._not_begun(leased), leased.work)
+        self._waiting -= len(queue.waiting)
+        queue.waiting.clear()
+
+    async def _not_begun(self, leased: Leased) -> None:
+        work = leased.work
+        report = self._report(work, _source(work), not_sent("its worker ended before its turn came"))
+        await self._hand_back(work, leased.lease, decode(PLANNED, work.request), report)
+
+    def _hold(self, answering: Coroutine[Any, Any, None], work: Work) -> None:
+        call = asyncio.create_task(answering, name=f"{work.mode} {work.key}")
+        self._calls.add(call)
+        call.add_done_callback(self._ended)
 
     async def step(self) -> int:
         """Lease what is due, as far as there is room and a little ahead, and begin it; how much that was."""
@@ -156,7 +191,7 @@ class GatewayWorker:
 
     def _begin(self, queue: Queue) -> None:
         """Put into the air what was leased, as far as its gateway and this worker have room."""
-        while queue.waiting and self._in_air < self._concurrency:
+        while queue.waiting and self._in_air < self._concurrency and not self._ending:
             taken_over = queue.waiting[0].work.taken_over
             if queue.lane.full and not taken_over:
                 return
@@ -164,11 +199,7 @@ class GatewayWorker:
             self._waiting -= 1
             queue.lane.begin(self._clock.now())
             self._in_air += 1
-            call = asyncio.create_task(
-                self._work(leased, queue), name=f"{leased.work.mode} {leased.work.key}"
-            )
-            self._calls.add(call)
-            call.add_done_callback(self._ended)
+            self._hold(self._work(leased, queue), leased.work)
         if self._waiting <= self._ahead // 2:
             self._room.set()
 

@@ -234,7 +234,8 @@ async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
         f"--mood={settings.simulator_mood}",
         *([f"--clock={settings.clock_file}"] if settings.clock_file else []),
     ]
-    await supervisor.start("simulator", [*command, f"--ledger={settings.data_dir / 'simulator'}"])
+    ledger = f"--ledger={settings.data_dir / 'simulator'}"
+    await supervisor.start("simulator", [*command, ledger], ends_last=True)
     return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
 
 

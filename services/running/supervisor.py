@@ -29,6 +29,8 @@ class Child:
     process: asyncio.subprocess.Process | None = None
     restarts: int = 0
     watcher: asyncio.Task[None] | None = field(default=None, repr=False)
+    ends_last: bool = False
+    """Others still talk to it while they end."""
 
 
 class Supervisor:
@@ -40,9 +42,9 @@ class Supervisor:
         self.children: dict[str, Child] = {}
         self._stopping = False
 
-    async def start(self, name: str, command: Sequence[str]) -> Child:
+    async def start(self, name: str, command: Sequence[str], *, ends_last: bool = False) -> Child:
         """Start a child under a name; its output goes to `{logs}/{name}.log`."""
-        child = Child(name, command)
+        child = Child(name, command, ends_last=ends_last)
         self.children[name] = child
         await self._spawn(child)
         child.watcher = asyncio.create_task(self._watch(child), name=f"watch {name}")
@@ -53,7 +55,9 @@ class Supervisor:
         for child in reversed(self.children.values()):
             if child.watcher:
                 child.watcher.cancel()
-        await asyncio.gather(*(self._end(child) for child in self.children.values()))
+        for last in (False, True):
+            ending = [child for child in self.children.values() if child.ends_last is last]
+            await asyncio.gather(*(self._end(child) for child in ending))
 
     async def restart(self, names: Iterable[str]) -> None:
         """Kill children, and return once they are gone; each is started again as if it had died."""

@@ -145,7 +145,13 @@ class World:
             return Line(self.bank, gateway_id, self.clock)
 
         return GatewayWorker(
-            self.store, gateway_of, self.clock, holder=holder, concurrency=20, lease_seconds=LEASE_SECONDS
+            self.store,
+            gateway_of,
+            self.clock,
+            holder=holder,
+            concurrency=20,
+            lease_seconds=LEASE_SECONDS,
+            grace_seconds=self.weather.chosen.choice((0.0, 2.0)),
         )
 
     async def _worker(self, name: str) -> None:

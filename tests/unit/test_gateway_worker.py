@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
@@ -84,11 +85,17 @@ def planned(gateway_id: str, *numbers: int) -> list[WorkPlanned]:
 
 @asynccontextmanager
 async def working(
-    outside: Outside, store: MemoryStore, clock: Moving, concurrency: int = 50
+    outside: Outside, store: MemoryStore, clock: Moving, concurrency: int = 50, grace_seconds: float = 0.0
 ) -> AsyncIterator[GatewayWorker]:
     store.poll_seconds = 0.02
     worker = GatewayWorker(
-        store, outside.of, clock, holder="w", limits_of=outside.limits_of, concurrency=concurrency
+        store,
+        outside.of,
+        clock,
+        holder="w",
+        limits_of=outside.limits_of,
+        concurrency=concurrency,
+        grace_seconds=grace_seconds,
     )
     running = asyncio.create_task(worker.run())
     try:
@@ -237,20 +244,52 @@ async def test_what_was_leased_ahead_begins_without_another_lease_and_never_too_
 
 async def test_what_was_leased_ahead_and_waits_too_long_is_not_sent() -> None:
     free, clock = asyncio.Event(), Moving()
+    outside, store = Outside(slow=slow_at_first(free)), MemoryStore()
+    outside.limits["slow"] = Limits(at_once=4)
+    await store.commit(Batch(work=planned("slow", *range(7))))
+    async with working(outside, store, clock, concurrency=4) as worker:
+        await held_ahead(outside, worker, called=5)
+        clock.time += timedelta(seconds=60)
+        free.set()
+        assert results(await told(store, 7)) == {"Success": 5, "SystemError": 2}
+    assert outside.called["slow"] == 5
 
+
+async def held_ahead(outside: Outside, worker: GatewayWorker, called: int) -> None:
+    """Return once so many calls were sent, and others wait that were leased ahead."""
+    async with asyncio.timeout(GONE_ON):
+        while outside.called["slow"] < called or not any(queue.waiting for queue in worker._queues.values()):
+            await asyncio.sleep(0.01)
+
+
+def slow_at_first(free: asyncio.Event) -> Callable[[GatewayCallPlanned], Awaitable[Outcome]]:
     async def waits(request: GatewayCallPlanned) -> Outcome:
         if not request.idempotency_key.endswith("-0"):
             await free.wait()
         return Outcome("Success", gateway_ref="ref")
 
-    outside, store = Outside(slow=waits), MemoryStore()
+    return waits
+
+
+@pytest.mark.parametrize("grace_seconds", [0.0, 5.0])
+async def test_a_worker_that_ends_sends_nothing_more(grace_seconds: float) -> None:
+    free = asyncio.Event()
+    outside, store = Outside(slow=slow_at_first(free)), MemoryStore()
     outside.limits["slow"] = Limits(at_once=4)
     await store.commit(Batch(work=planned("slow", *range(7))))
-    async with working(outside, store, clock, concurrency=4) as worker:
-        async with asyncio.timeout(GONE_ON):
-            while outside.called["slow"] < 5 or not any(queue.waiting for queue in worker._queues.values()):
-                await asyncio.sleep(0.01)
-        clock.time += timedelta(seconds=60)
-        free.set()
-        assert results(await told(store, 7)) == {"Success": 5, "SystemError": 2}
+    async with working(outside, store, Moving(), concurrency=4, grace_seconds=grace_seconds) as worker:
+        await held_ahead(outside, worker, called=5)
+        asyncio.get_running_loop().call_later(0.05, free.set)
     assert outside.called["slow"] == 5
+    landed = {"Success": 5, "SystemError": 2} if grace_seconds else {"Success": 1}
+    assert results(await told(store, sum(landed.values()))) == landed
+
+
+async def test_the_grace_of_a_worker_that_ends_is_no_longer_than_it_is() -> None:
+    outside, store = Outside(stuck=never_answers), MemoryStore()
+    await store.commit(Batch(work=planned("stuck", 1)))
+    async with working(outside, store, Moving(), grace_seconds=0.05):
+        async with asyncio.timeout(GONE_ON):
+            while not outside.called["stuck"]:
+                await asyncio.sleep(0.01)
+    assert await store.due_commands(NOW + timedelta(days=1), 0, 10) == []

@@ -67,6 +67,19 @@ async def test_a_child_is_told_its_environment_and_its_words_are_kept(tmp_path: 
     await supervisor.stop()
 
 
+async def test_whom_others_still_talk_to_ends_when_they_have(tmp_path: Path) -> None:
+    supervisor = Supervisor({}, tmp_path)
+    talked_to = await supervisor.start("talked to", SLEEPER, ends_last=True)
+    assert talked_to.process is not None
+    await supervisor.start("talking", [sys.executable, "-c", _LINGERS, str(talked_to.process.pid)])
+    async with asyncio.timeout(10):
+        while "ready" not in (tmp_path / "talking.log").read_text():
+            await asyncio.sleep(0.01)
+    await supervisor.stop()
+    assert "still there" in (tmp_path / "talking.log").read_text()
+    assert not is_alive(talked_to.process.pid)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's end")
 async def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
@@ -80,6 +93,20 @@ async def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> N
     await owner.wait()
     await until_gone(pid)
 
+
+_LINGERS = """
+import os, signal, sys, time
+
+def end(*_):
+    time.sleep(0.3)
+    os.kill(int(sys.argv[1]), 0)
+    print("still there", flush=True)
+    sys.exit()
+
+signal.signal(signal.SIGTERM, end)
+print("ready", flush=True)
+time.sleep(60)
+"""
 
 _OWNER = """
 import asyncio, sys

@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 RECORD_BYTES_MAX = 2 * 1024 * 1024
 """Room for a body of 1 MiB with its headers; Kafka's own default is 1 MiB for both."""
 

@@ -40,7 +40,7 @@ TALK_TO_THE_BROKER = ("worker", "relay")
 """An embedded broker comes back empty, as another cluster: a relay that lived through it would put
 newer events there before the older ones that it gets back."""
 
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 _HTTP_URL, _SIMULATOR_URL = "http-url", "simulator-url"
 
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,6 +28,7 @@ from gateways.simulator.translation import CAPABILITIES, to_request
 from services import bootstrap
 from services.bench.stage import Stage, cpu_seconds, peak_megabytes, staged
 from services.clock import SystemClock
+from services.running.supervisor import module_command
 from services.store.protocol import Batch, NewEvent, WorkChange, WorkPlanned
 
 TENANT, GATEWAY = "bench", "slow"
@@ -195,8 +195,8 @@ async def _most(url: str) -> int:
 
 @asynccontextmanager
 async def answering(delay_milliseconds: int) -> AsyncIterator[tuple[str, int]]:
-    arguments: Sequence[str] = ("-m", "services.bench.answering", str(delay_milliseconds))
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    command = module_command("services.bench.answering", str(delay_milliseconds))
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{int(await process.stdout.readline())}", process.pid

@@ -25,6 +25,7 @@ from projections.rows import PostgresRows
 from services.bench.stage import Stage, staged
 from services.bench.stream import TENANT, measured
 from services.embedded import free_port
+from services.running.supervisor import module_command
 from services.store.postgres import PostgresStore
 
 CONNECTIONS = 32
@@ -112,7 +113,7 @@ async def _bare_requests(stage: Stage, seconds: float) -> float:
     """The same server and the same SELECT, in a process of its own too."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.bench.reading", stage.settings.database_url or "", str(port)
+        *module_command("services.bench.reading", stage.settings.database_url or "", str(port))
     )
     try:
         await _answers(port, "/")

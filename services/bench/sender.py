@@ -13,6 +13,7 @@ from services.bench.stream import Made, measured
 from services.messages import Message
 from services.relay import KafkaPublisher
 from services.running import loop
+from services.running.supervisor import module_command
 
 CHUNK = 2_000
 
@@ -28,7 +29,7 @@ async def send(publisher: KafkaPublisher, stream: Sequence[Made], topic: str) ->
 async def sender(servers: str, topic: str, hundreds: int, accounts: int) -> AsyncIterator[Callable[[], None]]:
     """A process that has made the stream; once this is called, it sends all of it."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "services.bench.sender", servers, topic, str(hundreds), str(accounts)),
+        *module_command("services.bench.sender", servers, topic, str(hundreds), str(accounts)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from services import bootstrap
 from services.embedded import EmbeddedStack, free_port, running_endpoints
 from services.embedded.broker import PARTITIONS
 from services.prepare import prepare
-from services.running.supervisor import Supervisor, role_command
+from services.running.supervisor import Supervisor, module_command, role_command
 from services.settings import Settings
 from services.signing_in.joining import check_listening
 from services.watching.metrics import shared_folder
@@ -224,18 +223,16 @@ async def _simulator(settings: Settings, supervisor: Supervisor) -> Settings:
     if settings.simulator_url:
         return settings
     port = free_port()
-    command = [
-        sys.executable,
-        "-m",
+    command = module_command(
         "gateways.simulator",
         f"--port={port}",
         f"--seed={settings.simulator_seed}",
+        f"--ledger={settings.data_dir / 'simulator'}",
         f"--notify-to={settings.notifications_url}/",
         f"--mood={settings.simulator_mood}",
         *([f"--clock={settings.clock_file}"] if settings.clock_file else []),
-    ]
-    ledger = f"--ledger={settings.data_dir / 'simulator'}"
-    await supervisor.start("simulator", [*command, ledger], ends_last=True)
+    )
+    await supervisor.start("simulator", command, ends_last=True)
     return settings.model_copy(update={"simulator_url": f"http://127.0.0.1:{port}"})
 
 

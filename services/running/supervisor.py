@@ -107,6 +107,11 @@ class Supervisor:
             await process.wait()
 
 
+def module_command(module: str, *arguments: str) -> list[str]:
+    """How a process that runs one of our modules is started; never one of that name in the current folder."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def role_command(*roles: str) -> list[str]:
     """How a process that runs these roles is started."""
-    return [sys.executable, "-m", "services.roles", *roles]
+    return module_command("services.roles", *roles)

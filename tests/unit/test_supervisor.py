@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from pathlib import Path
 
 import pytest
 
-from services.running.supervisor import Supervisor
+from services.running.supervisor import Supervisor, module_command
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
@@ -80,6 +81,17 @@ async def test_whom_others_still_talk_to_ends_when_they_have(tmp_path: Path) -> 
     assert not is_alive(talked_to.process.pid)
 
 
+async def test_a_module_is_ours_whatever_the_current_folder_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "services").mkdir()
+    (tmp_path / "services" / "__init__.py").write_text("raise SystemExit('of somebody else')")
+    monkeypatch.chdir(tmp_path)
+    process = await asyncio.create_subprocess_exec(*module_command("services.roles"), stderr=PIPE)
+    _, told = await process.communicate()
+    assert b"name one or more of: " in told
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's end")
 async def test_a_killed_supervisor_takes_its_children_along(tmp_path: Path) -> None:
     owner = await asyncio.create_subprocess_exec(
@@ -111,7 +123,7 @@ time.sleep(60)
 _OWNER = """
 import asyncio, sys
 from pathlib import Path
-from services.running.supervisor import Supervisor
+from services.running.supervisor import Supervisor, module_command
 
 async def main():
     child = await Supervisor({}, Path(sys.argv[1])).start("sleeper", ["sleep", "60"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from events.catalog import fact
 from events.frozen import frozen
 
@@ -19,6 +21,10 @@ class RetryIntervals:
     """As it was given; staggered intervals need none."""
     attempts: int
     """How many attempts there are in effect: staggered ones end with their values."""
+
+    def told(self) -> dict[str, Any]:
+        """As read models and answers show them."""
+        return {**vars(self), "values": list(self.values)}
 
 
 @frozen

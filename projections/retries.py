@@ -11,7 +11,6 @@ from events.retry import (
     DefaultRetryRuleSetChanged,
     RetriesOfGroupDecided,
     RetryDefinition,
-    RetryIntervals,
     RetryRulesDefined,
     RetryRuleSetActivated,
     RetryRuleSetCreated,
@@ -110,11 +109,11 @@ def decided_for_group(fact: RetriesOfGroupDecided, at: Place, own: Own) -> Itera
 def _defined(definition: RetryDefinition, version: int) -> dict[str, Any]:
     return {
         "use_alternate_method": definition.use_alternate_method,
-        "intervals": _intervals(definition.intervals),
+        "intervals": definition.intervals.told(),
         "rules": [
             {
                 **{name: getattr(rule, name) for name in ("number", "category", "gateway_id", "raw_code")},
-                "intervals": _intervals(rule.intervals),
+                "intervals": rule.intervals.told(),
                 "own": list(rule.own),
             }
             for rule in definition.rules
@@ -122,11 +121,6 @@ def _defined(definition: RetryDefinition, version: int) -> dict[str, Any]:
         "window_of_day": dict(vars(definition.window)) if definition.window else None,
         "definition_version": version,
     }
-
-
-def _intervals(intervals: RetryIntervals) -> dict[str, Any]:
-    """As they are in effect."""
-    return {**vars(intervals), "values": list(intervals.values)}
 
 
 # -- what is planned for an item

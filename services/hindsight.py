@@ -21,6 +21,7 @@ from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
 from services.errors import Rejected, not_found
 from services.retries import precedence
+from services.retries.drafting import Drafted
 from services.retries.precedence import About
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
 from services.retries.whatif import ASSUMPTIONS, Policy, Replay, Replayed
@@ -145,6 +146,12 @@ async def policy_of(
     """A rule set, a draft too, as a policy to try.  Raises `RULE_SET_NOT_FOUND`."""
     rule_set, number = await _version(log, tenant, rule_set_id, version)
     return Policy(rule_set.definitions[number], stagger_basis, hard_decline_policy, keeps_caps)
+
+
+async def policy_drafted(log: Log, tenant: str, asked: Drafted) -> Policy:
+    """A rule set that is kept nowhere, as a policy to try.  Raises what making it would."""
+    settings = await state_of(log, tenant, TenantSettings, tenant)
+    return asked.policy(settings["stagger_basis"])
 
 
 async def simulate(

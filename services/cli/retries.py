@@ -19,7 +19,8 @@ from services import hindsight
 from services.cli import sending
 from services.cli.listing import listed, named
 from services.cli.output import Output, console, show, tell_json
-from services.cli.session import DataDir, Tenant, clock_of, reading, run
+from services.cli.session import DataDir, Tenant, Trouble, clock_of, fail, reading, run
+from services.retries.drafting import Drafted, drafted
 from services.retries.making import HardDeclinePolicy, StaggerBasis
 from services.retries.precedence import About
 from services.store.postgres import PostgresStore
@@ -258,6 +259,10 @@ def simulate(
         str | None, Parameter(help="The rule set, a draft too. [default: what was in force, as a check]")
     ] = None,
     *,
+    file: Annotated[
+        Path | None,
+        Parameter(help="A rule set that is kept nowhere: JSON, as the command retry_rule_set.create has it."),
+    ] = None,
     version: Version = None,
     stagger_basis: StaggerBasis | None = None,
     hard_decline_policy: HardDeclinePolicy | None = None,
@@ -275,21 +280,26 @@ def simulate(
     Examples:
 
         tender retry-policy simulate patient
+        tender retry-policy simulate --file patient.json
         tender retry-policy simulate patient --hard-decline-policy FOLLOW_RULES --ignore-caps --output json
     """
 
+    if file and (rule_set or version):
+        fail("a rule set of a file, or one that is kept: not both")
+    instead = {"stagger_basis": stagger_basis, "hard_decline_policy": hard_decline_policy}
+    if not file and not rule_set and (version or ignore_caps or any(instead.values())):
+        fail("what was in force decides again as it was: this belongs to a rule set")
+
     async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
-        policy = rule_set and await hindsight.policy_of(
-            store,
-            tenant,
-            rule_set,
-            version,
-            stagger_basis=stagger_basis,
-            hard_decline_policy=hard_decline_policy,
-            keeps_caps=not ignore_caps,
-        )
+        policy = None
+        if file:
+            asked = drafted_file(file, instead, ignore_caps)
+            policy = await hindsight.policy_drafted(store, tenant, asked)
+        elif rule_set:
+            keeps = not ignore_caps
+            policy = await hindsight.policy_of(store, tenant, rule_set, version, keeps_caps=keeps, **instead)
         accounts = {account} if account else None
-        return await hindsight.simulate(store, rows, tenant, policy or None, accounts=accounts)
+        return await hindsight.simulate(store, rows, tenant, policy, accounts=accounts)
 
     told = _ask(ask, data_dir)
     if output == "json":
@@ -299,6 +309,16 @@ def simulate(
     show([line for which in ("history", "simulated") for line in _lines(which, told[which])], output)
     for assumption in told["assumptions"]:
         console.print(f"- {assumption}", markup=False)
+
+
+def drafted_file(file: Path, instead: dict[str, Any], ignore_caps: bool) -> Drafted:
+    """Raises `Rejected`, which names the field, and `Trouble`."""
+    try:
+        rule_set = orjson.loads(file.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise Trouble(f"{file}: this is no JSON: {error}") from error
+    network_caps = "IGNORE" if ignore_caps else "KEEP"
+    return drafted(orjson.dumps({"rule_set": rule_set, "network_caps": network_caps, **instead}))
 
 
 _SIMULATED = ("accounts", "decisions", "items_that_fare_differently")

@@ -102,7 +102,8 @@ def _first(several: BaseExceptionGroup[Any]) -> BaseException:
 def said(trouble: BaseException) -> str:
     """A sentence, also for exceptions that have none."""
     if isinstance(trouble, Rejected):
-        return f"{trouble.code}: {trouble.message}"
+        where = trouble.field if trouble.field and trouble.field not in trouble.message else None
+        return f"{trouble.code}: {f'{where}: ' if where else ''}{trouble.message}"
     if isinstance(trouble, StoreUnavailable):
         return f"PostgreSQL does not answer: {trouble}"
     return str(trouble) or type(trouble).__name__

@@ -86,6 +86,11 @@ def create_app(
             _counted("migrate", migrations.post),
             methods=["POST"],
         ),
+        Route(
+            "/v1/{tenant}/retry-simulation",
+            _counted("retry-simulation", gate.reads("retry-simulation", retries.draft_simulation)),
+            methods=["POST"],
+        ),
         *(Route(path, _counted(name, endpoint)) for path, (name, endpoint) in counted.items()),
         Route("/v1/clock", _counted("clock", gate.operators(clock.show))),
         Route("/v1/clock/advance", _counted("clock", gate.operators(clock.advance)), methods=["POST"]),

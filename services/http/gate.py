@@ -54,10 +54,10 @@ class Gate:
                 return await endpoint(request)
             except Unseen as unseen:
                 denied = _denial_of(unseen)
-                await self.keep(identity, tenant, denied, f"GET {name}", unseen.account_id)
+                await self.keep(identity, tenant, denied, f"{request.method} {name}", unseen.account_id)
                 raise denied from None
             except Rejected as rejected:
-                await self.keep(identity, tenant, rejected, f"GET {name}", None)
+                await self.keep(identity, tenant, rejected, f"{request.method} {name}", None)
                 raise
 
         return guarded

@@ -12,6 +12,7 @@ from projections.queries import QUERIES
 from projections.statement import DOCUMENTS
 from services.commands import COMMANDS, Body
 from services.http.retries import BASES, CATEGORIES, HARD
+from services.retries.drafting import DRAFTED
 from services.schedulers.preview import COUNT_MAX
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -31,13 +32,11 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, Any] = {"/v1/commands/{command_id}": _verdict_path()}
     for type, known in sorted(COMMANDS.items()):
         adapter = TypeAdapter(Body[known.cls], config={"extra": "forbid"})  # type: ignore[name-defined]
-        body = adapter.json_schema(ref_template=f"#/components/schemas/{type}.{{model}}")
-        for name, nested in body.pop("$defs", {}).items():
-            schemas[f"{type}.{name}"] = nested
-        schemas[type] = body
+        _put_schema(schemas, type, adapter)
         paths[f"/v1/commands/{type}"] = _command_path(type, (known.cls.__doc__ or "").strip())
     paths["/v1/{tenant}/timeline"] = _timeline_path()
     paths |= _told_paths()
+    paths["/v1/{tenant}/retry-simulation"] |= _drafted_simulation(schemas)
     for query in QUERIES.values():
         schemas[query.name] = _row_schema(query)
         paths[f"/v1/{{tenant}}/{query.name}"] = _list_path(query)
@@ -58,6 +57,14 @@ def openapi() -> dict[str, Any]:
         "security": [{"token": []}, {"api_key": []}, {"api_key_header": []}],
         "components": {"schemas": schemas, "securitySchemes": _SECURITY},
     }
+
+
+def _put_schema(schemas: dict[str, Any], name: str, adapter: TypeAdapter[Any]) -> None:
+    """Of what is sent, with the schemas of its parts."""
+    body = adapter.json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
+    for part, nested in body.pop("$defs", {}).items():
+        schemas[f"{name}.{part}"] = nested
+    schemas[name] = body
 
 
 _SECURITY = {
@@ -355,6 +362,20 @@ def _retries() -> dict[str, Any]:
             "Recorded declines under another rule set, beside what became of them, with the assumptions",
             [_TENANT, *policy],
         ),
+    }
+
+
+def _drafted_simulation(schemas: dict[str, Any]) -> dict[str, Any]:
+    _put_schema(schemas, "retry-simulation", DRAFTED)
+    body = {"application/json": {"schema": {"$ref": "#/components/schemas/retry-simulation"}}}
+    return {
+        "post": {
+            "summary": "Recorded declines under the rule set in the body, which is kept nowhere",
+            "description": "A question: it changes nothing. `rule_set` is what makes a rule set.",
+            "parameters": [_TENANT],
+            "requestBody": {"required": True, "content": body},
+            "responses": _ok({"type": "object"}) | {"413": _problem("BODY_TOO_LARGE")},
+        }
     }
 
 

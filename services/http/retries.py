@@ -1,4 +1,7 @@
-"""Questions about retries over HTTP: which rule, why next then, which caps, and what if."""
+"""Questions about retries over HTTP: which rule, why next then, which caps, and what if.
+
+A rule set that is nowhere kept is asked about by POST: it changes nothing either.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,13 @@ from starlette.responses import Response
 from projections.asking import BadQuery, value
 from projections.rows import PostgresRows
 from services import hindsight
+from services.commands import COMMAND_BYTES_MAX
+from services.http.bodies import bounded
 from services.http.reads import answer_json
+from services.retries.drafting import drafted
 from services.retries.making import HardDeclinePolicy, RetryCategory, StaggerBasis
 from services.retries.precedence import About
+from services.retries.whatif import Policy
 from services.store.postgres import PostgresStore
 
 ACCOUNTS_MAX = 2_000
@@ -72,15 +79,25 @@ class Retries:
             )
         elif rest := asked.keys() - {"account_id"}:
             raise BadQuery(min(rest), "this belongs to a rule_set_id", "MALFORMED_REQUEST")
+        return await self._simulated(request, policy, asked.get("account_id"))
+
+    async def draft_simulation(self, request: Request) -> Response:
+        """The recorded declines under the rule set in the body, which is kept nowhere."""
+        _given(request, ())
+        asked = drafted(await bounded(request, COMMAND_BYTES_MAX))
+        policy = await hindsight.policy_drafted(self._store, request.path_params["tenant"], asked)
+        return await self._simulated(request, policy, asked.account_id)
+
+    async def _simulated(self, request: Request, policy: Policy | None, account_id: str | None) -> Response:
         seen = request.state.sight
-        if "account_id" in asked:
-            seen.check_account(asked["account_id"])
+        if account_id is not None:
+            seen.check_account(account_id)
         told = await hindsight.simulate(
             self._store,
             self._rows,
-            tenant,
+            request.path_params["tenant"],
             policy,
-            accounts={asked["account_id"]} if "account_id" in asked else seen.accounts,
+            accounts={account_id} if account_id is not None else seen.accounts,
             accounts_max=ACCOUNTS_MAX,
         )
         return answer_json(told)

@@ -20,7 +20,7 @@ from events.retry import (
 from services.commands import FreeText, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
-from services.retries.making import Intervals, Making, Rules, Window, about, as_given, window_of
+from services.retries.making import Intervals, Making, Rules, Window, about, as_given
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets, evolve, evolve_sets, sets_needed
 from services.tenants import tenant_settings
 
@@ -87,10 +87,10 @@ def create(states: States, command: CreateRetryRuleSet, context: Context) -> Cha
     id = command.rule_set_id or context.new_id("retryset")
     if states.get(RetryRuleSet, id).status:
         raise Rejected("RULE_SET_EXISTS", f"the rule set {id} exists already")
-    made = Making(context, tenant_settings.of(states, context)["stagger_basis"])
-    intervals = made.intervals(command.intervals, "data.intervals")
-    rules = made.rules(command.rules, intervals, ())
-    definition = RetryDefinition(intervals, command.use_alternate_method, rules, window_of(command.window))
+    made = Making(context.number, tenant_settings.of(states, context)["stagger_basis"])
+    definition = made.definition(
+        command.intervals, command.rules, command.use_alternate_method, command.window
+    )
     created = RetryRuleSetCreated(id, command.name, definition, command.description)
     return [Change(RetryRuleSet, id, created)]
 
@@ -98,7 +98,7 @@ def create(states: States, command: CreateRetryRuleSet, context: Context) -> Cha
 def define(states: States, command: DefineRetryRules, context: Context) -> Changes:
     rule_set = _known(states, command.rule_set_id)
     before = rule_set.definition
-    made = Making(context, tenant_settings.of(states, context)["stagger_basis"])
+    made = Making(context.number, tenant_settings.of(states, context)["stagger_basis"])
     intervals = made.intervals(command.intervals, "data.intervals") if command.intervals else before.intervals
     given = tuple(as_given(rule) for rule in before.rules)
     if command.rules is not None:
@@ -110,7 +110,7 @@ def define(states: States, command: DefineRetryRules, context: Context) -> Chang
         intervals,
         before.use_alternate_method if alternate is None else alternate,
         made.rules(given, intervals, before.rules),
-        window_of(command.window) or before.window,
+        made.window(command.window) or before.window,
     )
     if after == before:
         return []

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from events.retry import RetryIntervals, RetryRule, RetryWindow
+from events.retry import RetryDefinition, RetryIntervals, RetryRule, RetryWindow
 from services.accounts.preferences import check_calendar, check_zone
 from services.commands import Id, Text
-from services.decision import Context
 from services.errors import Rejected
 
 VALUE_MAX = 60
@@ -79,11 +78,23 @@ Rules = Annotated[tuple[NewRule, ...], Field(max_length=RULES_MAX)]
 
 
 class Making:
-    """Makes parts of a definition of what a command gives.  Raises `RETRY_INTERVAL_INVALID`,
+    """Makes parts of a definition of what is given.  Raises `RETRY_INTERVAL_INVALID`,
     `RETRY_MAX_INVALID`, `STAGGER_NOT_ASCENDING`, `RETRY_RULE_DUPLICATE`."""
 
-    def __init__(self, context: Context, basis: str) -> None:
-        self._context, self._basis = context, basis
+    def __init__(self, number: Callable[[str], str], basis: str, place: str = "data") -> None:
+        """`number` gives rules theirs; `place` is where it was given, which rejections name."""
+        self._number, self._basis, self._place = number, basis, place
+
+    def definition(
+        self,
+        intervals: Intervals,
+        rules: Sequence[NewRule],
+        use_alternate_method: bool,
+        window: Window | None,
+    ) -> RetryDefinition:
+        """All of a set that was not there before."""
+        made = self.intervals(intervals, f"{self._place}.intervals")
+        return RetryDefinition(made, use_alternate_method, self.rules(rules, made, ()), self.window(window))
 
     def intervals(self, given: Intervals, field: str) -> RetryIntervals:
         values, max = given.values, given.max
@@ -122,14 +133,26 @@ class Making:
                 raise Rejected(
                     "RETRY_RULE_DUPLICATE",
                     f"two rules are about {' / '.join(filter(None, key))}",
-                    field=f"data.rules.{place}",
+                    field=f"{self._place}.rules.{place}",
                 )
             seen.add(key)
             own = tuple(name for name in _OWN if getattr(rule, name) is not None)
-            intervals = self.intervals(_inherited(rule, own, defaults), f"data.rules.{place}")
-            number = numbers.get(key) or self._context.number("PRR")
+            intervals = self.intervals(_inherited(rule, own, defaults), f"{self._place}.rules.{place}")
+            number = numbers.get(key) or self._number("PRR")
             made.append(RetryRule(number, *key, intervals, own))
         return tuple(made)
+
+    def window(self, given: Window | None) -> RetryWindow | None:
+        if given is None:
+            return None
+        place = f"{self._place}.window"
+        if given.to_hour <= given.from_hour:
+            raise _invalid("the hours of a window end after they begin", f"{place}.to_hour")
+        check_zone(given.time_zone, f"{place}.time_zone")
+        check_calendar(given.calendar, f"{place}.calendar")
+        if given.calendar is not None and not given.skip_holidays:
+            raise _invalid("a calendar counts only where its holidays are skipped", f"{place}.calendar")
+        return RetryWindow(**vars(given))
 
 
 _OWN = ("type", "unit", "values", "max")
@@ -148,18 +171,6 @@ def as_given(rule: RetryRule) -> NewRule:
 def about(rule: NewRule | RetryRule) -> tuple[str, str | None, str | None]:
     """Which failures it is about."""
     return rule.category, rule.gateway_id, (rule.raw_code or "").strip().lower() or None
-
-
-def window_of(given: Window | None) -> RetryWindow | None:
-    if given is None:
-        return None
-    if given.to_hour <= given.from_hour:
-        raise _invalid("the hours of a window end after they begin", "data.window.to_hour")
-    check_zone(given.time_zone, "data.window.time_zone")
-    check_calendar(given.calendar, "data.window.calendar")
-    if given.calendar is not None and not given.skip_holidays:
-        raise _invalid("a calendar counts only where its holidays are skipped", "data.window.calendar")
-    return RetryWindow(**vars(given))
 
 
 def _invalid(message: str, field: str) -> Rejected:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from events.retry import RetryDefinition, RetryIntervals, RetryRule
+from events.retry import RetryDefinition, RetryRule
 from services.retries import caps
 from services.retries.resolving import DEFAULTS, by_about, levels, resolve
 
@@ -40,7 +40,7 @@ def told(definition: RetryDefinition, about: About) -> dict[str, Any]:
         **vars(about),
         "match_level": found.level,
         "rule_number": found.rule.number if found.rule else None,
-        "intervals": intervals_told(found.intervals),
+        "intervals": found.intervals.told(),
         "own": list(found.rule.own) if found.rule else [],
         "use_alternate_method": definition.use_alternate_method,
         "levels": [*asked, defaults],
@@ -57,10 +57,6 @@ def _level(number: int, key: object, words: str, rule: RetryRule | None, matched
         why = "this one is used" if matched else "a rule that names more comes first"
     number_of_rule = rule.number if rule else None
     return {"level": number, "about": words, "rule_number": number_of_rule, "matched": matched, "why": why}
-
-
-def intervals_told(intervals: RetryIntervals) -> dict[str, Any]:
-    return {**vars(intervals), "values": list(intervals.values)}
 
 
 def caps_told(texts: Iterable[str]) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from events.retry import (
     DefaultRetryRuleSetChanged,
-    RetryDefinition,
     RetryRuleSetActivated,
     RetryRuleSetCreated,
 )
@@ -34,9 +33,7 @@ def adopted(states: States, context: Context) -> list[Change]:
     rule_set = states.get(RetryRuleSet, ID)
     changes: list[Change] = []
     if not rule_set.status:
-        made = Making(context, "FIRST_FAILURE")
-        intervals = made.intervals(INTERVALS, "data.intervals")
-        definition = RetryDefinition(intervals, True, made.rules(RULES, intervals, ()))
+        definition = Making(context.number, "FIRST_FAILURE").definition(INTERVALS, RULES, True, None)
         created = RetryRuleSetCreated(ID, "Recommended", definition, "What suits most tenants")
         changes.append(Change(RetryRuleSet, ID, created))
     if rule_set.status != "ACTIVE":

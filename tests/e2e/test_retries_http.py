@@ -6,13 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
 
 from tests.e2e.test_http_journey import Shop, shop, usd  # noqa: F401 - `shop` is the fixture
 
-DRAFT = {
+DRAFT: dict[str, Any] = {
     "rule_set_id": "patient",
     "name": "Patient",
     "intervals": {"type": "FIXED", "unit": "DAYS", "values": [7], "max": 3},
@@ -87,6 +88,12 @@ def test_which_rule_which_caps_and_what_if(shop: Shop) -> None:  # noqa: F811
     assert (told["items_that_fare_differently"], usd_then["attempts"]) == (1, 3)
     assert usd_then["undecided"] == {"count": 1, "amount_minor": 24_000}
     assert len(told["assumptions"]) == 5
+    drafted = _asked_about(shop, {"rule_set": DRAFT})
+    assert (drafted.status_code, drafted.json()) == (200, told)
+    bad = _asked_about(shop, {"rule_set": {**DRAFT, "rules": [{"category": "Cards"}]}})
+    assert bad.headers["content-type"] == "application/problem+json"
+    assert (bad.status_code, bad.json()["field"]) == (400, "rule_set.rules.0.category")
+    assert [set["rule_set_id"] for set in shop.get("retry-rule-sets")["items"]] == ["patient", "recommended"]
     for path, status, code in (
         ("retry-rule-sets/none/match?category=CardLimit", 404, "RULE_SET_NOT_FOUND"),
         ("retry-rule-sets/patient/match", 400, "MALFORMED_REQUEST"),
@@ -101,16 +108,28 @@ def test_which_rule_which_caps_and_what_if(shop: Shop) -> None:  # noqa: F811
         assert (answer.status_code, answer.json()["code"]) == (status, code), path
 
 
+def _asked_about(shop: Shop, body: dict[str, Any]) -> httpx.Response:  # noqa: F811
+    return httpx.post(f"{shop.tender.url}/v1/{shop.tenant}/retry-simulation", json=body, timeout=30)
+
+
 def _cli(shop: Shop, *arguments: str, code: int = 0) -> Any:  # noqa: F811
-    command = [sys.executable, "-m", "services.cli", *arguments, f"--tenant={shop.tenant}", "--output=json"]
-    answer = subprocess.run(
-        command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120
-    )
+    answer = _run(shop, *arguments)
     assert answer.returncode == code, answer.stdout + answer.stderr
     return json.loads(answer.stdout)
 
 
-def test_the_same_from_the_command_line(shop: Shop) -> None:  # noqa: F811
+def _refused(shop: Shop, *arguments: str) -> str:  # noqa: F811
+    answer = _run(shop, *arguments)
+    assert answer.returncode == 1, answer.stdout
+    return answer.stderr
+
+
+def _run(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:  # noqa: F811
+    command = [sys.executable, "-m", "services.cli", *arguments, f"--tenant={shop.tenant}", "--output=json"]
+    return subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120)
+
+
+def test_the_same_from_the_command_line(shop: Shop, tmp_path: Path) -> None:  # noqa: F811
     _poor(shop)
     item = _declined(shop)["item_id"]
     [queued] = _cli(shop, "retries", "queue")
@@ -133,3 +152,17 @@ def test_the_same_from_the_command_line(shop: Shop) -> None:  # noqa: F811
     told = _cli(shop, "retry-policy", "simulate")
     assert (told["decisions"], told["items_that_fare_differently"]) == (3, 0)
     assert told["simulated"] == told["history"]
+    draft = tmp_path / "patient.json"
+    draft.write_text(json.dumps(DRAFT))
+    told = _cli(shop, "retry-policy", "simulate", f"--file={draft}")
+    assert (told["items_that_fare_differently"], told["simulated"]["by_currency"]["USD"]["attempts"]) == (
+        1,
+        3,
+    )
+    for content, why in (
+        ("name: Patient", f"{draft}: this is no JSON"),
+        (json.dumps({**DRAFT, "intervals": {**DRAFT["intervals"], "max": 11}}), "rule_set.intervals.max"),
+    ):
+        draft.write_text(content)
+        assert why in _refused(shop, "retry-policy", "simulate", f"--file={draft}")
+    assert "not both" in _refused(shop, "retry-policy", "simulate", "recommended", f"--file={draft}")

@@ -15,7 +15,6 @@ from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.calls.gateway import Gateway
-from services.decision import Context
 from services.payments.returning import RecordPaymentReturn
 from services.retries.defining import DefineRetryRules
 from services.retries.making import Intervals, Making, NewRule
@@ -41,7 +40,7 @@ def replayed(j: Retrying, policy: Policy | None = None) -> Replayed:
 
 
 def policy(intervals: Intervals, *rules: NewRule, alternate: bool = False, **more: Any) -> Policy:
-    made = Making(Context("t", "A", ids.TENDER, T, None, lambda prefix: f"{prefix}-1"), "FIRST_FAILURE")  # type: ignore[arg-type]
+    made = Making(lambda prefix: f"{prefix}-1", "FIRST_FAILURE")
     defaults = made.intervals(intervals, "")
     return Policy(RetryDefinition(defaults, alternate, made.rules(rules, defaults, ())), **more)
 

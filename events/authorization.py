@@ -106,6 +106,19 @@ class AuthorizationDeclined:
     source: str
 
 
+@fact("authorization.enhanced_data_rejected.v1")
+class AuthorizationEnhancedDataRejected:
+    """The gateway refused the purchase detail, and held no money: it is asked once more, without it."""
+
+    level: int
+    """2 or 3: how much had gone with it."""
+    raw_code: str | None
+    raw_message: str | None
+    attempt_no: int
+    """Of the call that goes without it."""
+    gateway_idempotency_key: str
+
+
 @fact("authorization.capture_requested.v1")
 class AuthorizationCaptureRequested:
     """The amount is in flight: no other capture or reversal can take it."""
@@ -180,6 +193,7 @@ AuthorizationEvent = (
     | AuthorizationHeldForReview
     | AuthorizationOutcomeUnknown
     | AuthorizationDeclined
+    | AuthorizationEnhancedDataRejected
     | AuthorizationCaptureRequested
     | AuthorizationCaptureSucceeded
     | AuthorizationCaptureFailed

@@ -331,6 +331,20 @@ class PaymentEnhancedDataReduced:
     FRACTIONAL_QUANTITY, TOTALS_DIFFER or NOT_A_POSTED_SALE."""
 
 
+@fact("payment.enhanced_data_rejected.v1")
+class PaymentEnhancedDataRejected:
+    """The gateway refused the purchase detail, and took no money: the payment is asked for once more, without
+    it, under a key of its own."""
+
+    level: int
+    """2 or 3: how much had gone with it."""
+    raw_code: str | None
+    raw_message: str | None
+    attempt_no: int
+    """Of the call that goes without it."""
+    gateway_idempotency_key: str
+
+
 @fact("payment.canceled.v1")
 class PaymentCanceled:
     amount: Money
@@ -361,6 +375,7 @@ PaymentEvent = (
     | PaymentCancellationFailed
     | PaymentCanceled
     | PaymentEnhancedDataReduced
+    | PaymentEnhancedDataRejected
     | PaymentReturned
     | PaymentOverdraftReduced
     | PaymentOverdraftWrittenOff

@@ -82,7 +82,7 @@ class Outcome:
 
     result_code: str
     """Success, Decline, PermanentFail, ValidationError, RequiresReview, SystemError, Indeterminate,
-    ActionRequired or Pending."""
+    ActionRequired, Pending, or EnhancedDataRejected: refused for its Level 2 and 3 data alone."""
     category: str | None = None
     hard: bool = False
     never_retry: bool = False

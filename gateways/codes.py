@@ -59,6 +59,25 @@ _TABLES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "invalid_amount payment_method_invalid_parameter",
         ),
         (_DETAILS, "A", "incorrect_cvc invalid_cvc incorrect_zip incorrect_pin invalid_pin pin_try_exceeded"),
+        (
+            _DETAILS,
+            "A",
+            "payment_method_microdeposit_verification_amounts_invalid "
+            "payment_method_microdeposit_verification_amounts_mismatch "
+            "payment_method_microdeposit_verification_descriptor_code_mismatch",
+        ),
+        (
+            _DETAILS,
+            "H",
+            "payment_method_microdeposit_failed payment_method_microdeposit_verification_attempts_exceeded "
+            "payment_method_microdeposit_verification_timeout",
+        ),
+        (_PROCESSING, "S", "payment_method_microdeposit_processing_error"),
+        (
+            _DETAILS,
+            "S",
+            "amount_details_amount_mismatch amount_details_tax_shipping_discount_greater_than_amount",
+        ),
         (_SECURITY, "N", "lost_card stolen_card fraudulent merchant_blacklist highest_risk_level"),
         (_SECURITY, "H", "security_violation"),
         (_SECURITY, "A", "authentication_required offline_pin_required online_or_offline_pin_required"),
@@ -168,8 +187,11 @@ RESULTS: dict[tuple[str, str], str] = {
     ("authorize_net", "253"): "RequiresReview",
     ("authorize_net", "13"): "SystemError",
     ("authorize_net", "30"): "SystemError",
+    ("stripe", "amount_details_amount_mismatch"): "EnhancedDataRejected",
+    ("stripe", "amount_details_tax_shipping_discount_greater_than_amount"): "EnhancedDataRejected",
 }
-"""Codes that are no refusal of a customer's: held for a person, or credentials that were not accepted."""
+"""Codes that are no refusal of a customer's: held for a person, credentials that were not accepted, or
+Level 2 and 3 data that were not."""
 
 FAMILIES = {
     "stripe": "Stripe (`decline_code`, else `code`)",

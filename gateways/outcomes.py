@@ -89,6 +89,17 @@ def refused(
     )
 
 
+def data_rejected(told: Outcome) -> Outcome:
+    """A refusal for the sake of the Level 2 and 3 data alone, whatever its code: it is sent without them."""
+    return replace(
+        told,
+        result_code="EnhancedDataRejected",
+        category="PaymentInformation",
+        hard=False,
+        never_retry=False,
+    )
+
+
 def unsupported(operation: str, gateway: str) -> Outcome:
     """The gateway has no such operation: its capabilities say so, and nothing was sent."""
     message = f"{gateway} has no {operation}"

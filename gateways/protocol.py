@@ -23,9 +23,11 @@ RESULT_CODES = (
     "Indeterminate",
     "ActionRequired",
     "Pending",
+    "EnhancedDataRejected",
 )
 """Domain 5.5.  SystemError: it ended before the gateway had it, so no money can have moved.
-Indeterminate: it was, or may have been, sent, and no answer came."""
+Indeterminate: it was, or may have been, sent, and no answer came.  EnhancedDataRejected: refused for its
+Level 2 and 3 data alone, and nothing was executed; it is sent once more, without them."""
 
 CATEGORIES = (
     "CardLimit",

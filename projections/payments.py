@@ -20,6 +20,7 @@ from events.payment import (
     PaymentApplied,
     PaymentBegunByLink,
     PaymentCanceled,
+    PaymentEnhancedDataRejected,
     PaymentFailed,
     PaymentHeldForReview,
     PaymentOutcomeUnknown,
@@ -227,6 +228,19 @@ _STATUS = {
 def waiting(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     asked = _action(fact.action) if isinstance(fact, PaymentActionRequired) else {}
     yield Row((at.tenant, at.id), {**asked, "status": _STATUS[type(fact)]})
+
+
+@payments.on(PaymentEnhancedDataRejected)
+@authorizations.on(auth.AuthorizationEnhancedDataRejected)
+def sent_again(
+    fact: PaymentEnhancedDataRejected | auth.AuthorizationEnhancedDataRejected, at: Place, own: Own
+) -> Iterable[Row]:
+    under = (
+        {"operation_key": fact.gateway_idempotency_key}
+        if isinstance(fact, PaymentEnhancedDataRejected)
+        else {}
+    )
+    yield Row((at.tenant, at.id), {**under, **_done(own), "status": "REQUESTED"})
 
 
 def _done(own: Own) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from events import access as acc
+from events import authorization as auth
 from events import credit_memo as cm
 from events import debit_memo as dm
 from events import invoice as inv
@@ -108,6 +109,18 @@ def _failed(what: str) -> Words:
         return f"{what} failed: {_plain(fact.category)}{f', the gateway said {said}' if said else ''}{hard}"
 
     return words
+
+
+def _reduced(fact: pay.PaymentEnhancedDataReduced) -> str:
+    kept = "goes without its lines" if fact.level else "does not go with it"
+    return f"The purchase detail {kept}: {_plain(fact.reason)}"
+
+
+def _sent_without_data(
+    fact: pay.PaymentEnhancedDataRejected | auth.AuthorizationEnhancedDataRejected,
+) -> str:
+    said = fact.raw_message or fact.raw_code
+    return f"The gateway refused the Level {fact.level} data{f' ({said})' if said else ''}: sent without them"
 
 
 def _unknown(what: str) -> Words:
@@ -278,6 +291,9 @@ _SAID: dict[type[Any], Words] = {
         f"{f.processed_amount} captured, told by {_plain(f.source)}{', late' if f.late else ''}"
     ),
     pay.PaymentFailed: _failed("Payment"),
+    pay.PaymentEnhancedDataReduced: _reduced,
+    pay.PaymentEnhancedDataRejected: _sent_without_data,
+    auth.AuthorizationEnhancedDataRejected: _sent_without_data,
     pay.PaymentOutcomeUnknown: _unknown("payment"),
     pay.ExternalPaymentRecorded: _received,
     pay.PaymentApplied: _spending("Applied", "to", "unapplied"),

@@ -62,6 +62,9 @@ class AdyenRig(Rig):
     def error(self, status: int, said: str) -> Answer:
         return _error(status, "905_1", said)
 
+    def data_refused(self) -> Answer:
+        return _error(422, "702", "Field 'additionalData.enhancedSchemeData.totalTaxAmount' is not valid.")
+
     def deliver(
         self, deeds: Sequence[Deed], secrets: Mapping[str, str], at: datetime
     ) -> tuple[dict[str, str], bytes]:

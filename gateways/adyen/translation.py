@@ -16,11 +16,13 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import ActionRequired, FraudContext, Outcome
-from gateways.outcomes import refused, unknown
+from gateways.outcomes import data_rejected, refused, unknown
 from gateways.units import Units
 
 KEY = "tender_key"
 LINES_MAX = 9
+DATA = "enhancedSchemeData"
+"""How the fields of Level 2 and 3 data are called."""
 
 UNITS = Units({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
 """https://docs.adyen.com/development-resources/currency-codes: those that "differ from standard"."""
@@ -148,7 +150,7 @@ def enhanced(told: EnhancedData, currency: str) -> dict[str, str]:
             f"{item}.discountAmount": UNITS.scaled(line.discount_minor, currency) or None,
             f"{item}.totalAmount": UNITS.scaled(line.line_item_total_minor, currency),
         }
-    return {f"enhancedSchemeData.{name}": str(value) for name, value in fields.items() if value is not None}
+    return {f"{DATA}.{name}": str(value) for name, value in fields.items() if value is not None}
 
 
 # -- answers
@@ -217,7 +219,18 @@ def of_modification(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Out
 def of_error(body: Mapping[str, Any]) -> Outcome:
     """A request that Adyen's validation refused: its error code, which is no refusal reason."""
     ref = body.get("pspReference")
-    return refused("adyen", f"error {body.get('errorCode')}", body.get("message"), gateway_ref=ref)
+    told = refused("adyen", f"error {body.get('errorCode')}", body.get("message"), gateway_ref=ref)
+    return data_rejected(told) if _is_of_data(body) else told
+
+
+def _is_of_data(body: Mapping[str, Any]) -> bool:
+    """Whether the field that was refused is one of the Level 2 and 3 data.
+
+    Adyen leaves out what networks would not take, and goes on; only what it cannot read at all is refused,
+    and then named (https://docs.adyen.com/development-resources/error-codes).
+    """
+    fields = [str(field.get("name") or "") for field in body.get("invalidFields") or ()]
+    return any(DATA in said for said in (str(body.get("message") or ""), *fields))
 
 
 def money(told: Mapping[str, Any]) -> Money:

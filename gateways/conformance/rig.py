@@ -59,6 +59,10 @@ class Rig(Protocol):
         """An error of the gateway's that is about no payment, with a text of its own."""
         return Answer(status, {"error": {"message": said}})
 
+    def data_refused(self) -> Answer | None:
+        """How the gateway refuses a charge for its Level 2 and 3 data alone; None where it never does."""
+        return None
+
     def deliver(
         self, deeds: Sequence[Deed], secrets: Mapping[str, str], at: datetime
     ) -> tuple[dict[str, str], bytes]:

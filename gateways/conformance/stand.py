@@ -27,7 +27,7 @@ from gateways.credentials import Credential
 from gateways.protocol import RESULT_CODES, Gateway, Notification
 
 CONNECT_MS, READ_MS = 2_000, 5_000
-REFUSED = ("Decline", "PermanentFail", "ValidationError")
+REFUSED = ("Decline", "PermanentFail", "ValidationError", "EnhancedDataRejected")
 OPERATIONS = (
     "AUTHORIZE",
     "CAPTURE",

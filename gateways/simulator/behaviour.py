@@ -10,6 +10,7 @@ tok_short                 takes one minor unit less     tok_unmapped         a c
 tok_refund_closed         charges; refunds fail hard    tok_refund_soft_{n}  refunds fail softly n times
 tok_refund_async          refunds settle later          tok_refund_async_fail
 tok_refund_timeout_after  refunds lose their answer     tok_refund_timeout_before
+tok_data_rejected         refuses Level 2 and 3 data, and charges without
 tok_refund_reversed       refunds come back later       tok_mix_{anything}   a realistic mix, by key and seed
 
 `tok_…+{mood}` says how it tells of it besides: see `notifying`.

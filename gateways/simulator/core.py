@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from gateways.codes import classify
+from gateways.codes import RESULTS, classify
 from gateways.simulator.behaviour import CHARGES, REFUNDS, Behaviour, ScriptRule, choose
 from gateways.simulator.notifying import named_by
 
@@ -22,6 +22,8 @@ SETTLE_SECONDS = 2.0
 """How long an acknowledged operation stays pending."""
 REVERSE_SECONDS = 2.0
 AUTHORIZATION_DAYS = 7
+DATA_MISMATCH = "amount_details_amount_mismatch"
+"""What Level 2 and 3 data are refused with."""
 DEPOSITS, DESCRIPTOR_CODE = (32, 45), "SM11AA"
 """What every bank account was sent, as with Stripe's test accounts."""
 
@@ -50,6 +52,8 @@ class Entry:
     notify_url: str = ""
     first: bool = False
     """Whether its card is kept from now on, to be charged again."""
+    level: int = 1
+    """How much detail came with it: Level 2 or 3, or none."""
 
 
 @dataclass
@@ -138,6 +142,7 @@ class Simulator:
             "amount_minor": entry.amount_minor,
             "currency": entry.currency,
             "at": entry.at,
+            **({"level": entry.level} if entry.level > 1 else {}),
         }
         match entry.status:
             case "EXECUTED":
@@ -204,6 +209,7 @@ class Simulator:
             mood=behaviour.mood,
             notify_url=notify_url,
             first=request.get("is_first_in_series", False),
+            level=_level(request),
         )
         if behaviour.name == "reversed" and status == "EXECUTED":
             entry.reversal_at = _after(entry.at, seconds=REVERSE_SECONDS)
@@ -214,9 +220,13 @@ class Simulator:
         refusal = self._refusal(request)
         if refusal:
             return "DECLINED", refusal
+        if not _adds_up(request):
+            return "DECLINED", DATA_MISMATCH
         match behaviour.name:
             case "decline":
                 return "DECLINED", behaviour.code
+            case "data_rejected" if request.get("enhanced"):
+                return "DECLINED", DATA_MISMATCH
             case "soft" if self._soft_failures(request) < behaviour.count:
                 return "DECLINED", "processing_error"
             case "async_ok" | "async":
@@ -288,6 +298,24 @@ class Simulator:
         (self._changing.add if changes else self._changing.discard)(entry.key)
 
 
+def _level(request: Mapping[str, Any]) -> int:
+    """How much detail came with a charge: 1 for none."""
+    detail = request.get("enhanced")
+    return 1 if detail is None else 3 if detail["lines"] else 2
+
+
+def _adds_up(request: Mapping[str, Any]) -> bool:
+    """Whether the lines that came with a charge, if any did, are the charge."""
+    if _level(request) < 3:
+        return True
+    detail = request["enhanced"]
+    net = sum(
+        int(line["quantity"]) * line["unit_price_minor"] - line["discount_minor"] for line in detail["lines"]
+    )
+    tax = sum(line["tax_minor"] for line in detail["lines"])
+    return tax == detail["tax_minor"] and net + tax + detail["besides_minor"] == request["amount_minor"]
+
+
 def dumped(entry: Entry) -> bytes:
     return orjson.dumps(asdict(entry))
 
@@ -302,6 +330,8 @@ def _counts(entry: Entry) -> bool:
 
 
 def result_of(code: str) -> str:
+    if special := RESULTS.get(("stripe", code)):
+        return special
     meaning = classify("stripe", code)
     if meaning.hard:
         return "PermanentFail"

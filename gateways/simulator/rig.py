@@ -12,11 +12,11 @@ from urllib.parse import unquote
 
 from events.money import Money
 from gateways.codes import MAPS
-from gateways.conformance.bank import Bank, Deed, Order
+from gateways.conformance.bank import Bank, Deed, Order, Seen, SeenLine
 from gateways.conformance.rig import Rig
 from gateways.conformance.wire import Answer, Asked
 from gateways.simulator.adapter import SECRET, SIGNATURE, TOLERANCE_SECONDS, SimulatorAdapter
-from gateways.simulator.core import result_of
+from gateways.simulator.core import DATA_MISMATCH, result_of
 
 RULES = {"NO_SUCH": "no_such_charge"}
 RESULTS = {
@@ -51,6 +51,7 @@ class SimulatorRig(Rig):
             amount=Money(told["amount_minor"], told["currency"]),
             token=told["token"],
             of=told["of"],
+            enhanced=_seen(told.get("enhanced")),
         )
         return Answer(200, _answer(bank.execute(order, asked)))
 
@@ -58,6 +59,9 @@ class SimulatorRig(Rig):
         if same:
             return Answer(200, _answer(deed))
         return Answer(200, {"result": "ValidationError", "code": "idempotency_key_in_use"})
+
+    def data_refused(self) -> Answer:
+        return Answer(200, {"result": result_of(DATA_MISMATCH), "code": DATA_MISMATCH})
 
     def deliver(
         self, deeds: Sequence[Deed], secrets: Mapping[str, str], at: datetime
@@ -75,9 +79,20 @@ def _answer(deed: Deed) -> dict[str, Any]:
     told: dict[str, Any] = {"ref": deed.ref, "at": deed.at.isoformat()}
     if deed.amount is not None:
         told |= {"amount_minor": deed.amount.amount_minor, "currency": deed.amount.currency}
+    if seen := deed.order.enhanced:
+        told["level"] = 3 if seen.lines else 2
     code = deed.code or RULES.get(deed.rule, "amount_too_large" if deed.rule else CODES.get(deed.status))
     result = RESULTS.get(deed.status) or result_of(code or "")
     return {"result": result, **told, **({"code": code} if code else {})}
+
+
+def _seen(told: Mapping[str, Any] | None) -> Seen | None:
+    if told is None:
+        return None
+    lines = (
+        SeenLine(line["product_code"], line["quantity"], line["unit_price_minor"]) for line in told["lines"]
+    )
+    return Seen(told["tax_minor"], tuple(lines))
 
 
 def _signed(

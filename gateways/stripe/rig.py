@@ -60,6 +60,14 @@ class StripeRig(Rig):
         kind = "invalid_request_error" if status < 500 else "api_error"
         return _error(status, kind, None, message=said)
 
+    def data_refused(self) -> Answer:
+        return _error(
+            400,
+            "invalid_request_error",
+            "parameter_invalid_integer",
+            param="amount_details[line_items][0][quantity]",
+        )
+
     def deliver(
         self, deeds: Sequence[Deed], secrets: Mapping[str, str], at: datetime
     ) -> tuple[dict[str, str], bytes]:

@@ -16,11 +16,13 @@ from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import ActionRequired, Outcome
-from gateways.outcomes import refused
+from gateways.outcomes import data_rejected, refused
 from gateways.units import Units
 
 KEY, CAPTURE_KEY = "tender_key", "tender_capture"
 LINES_MAX = 200
+DATA = ("amount_details", "payment_details")
+"""The parameters that hold Level 2 and 3 data."""
 
 UNITS = Units(
     {"ISK": 2, "UGX": 2, "MGA": 0},
@@ -269,7 +271,7 @@ def of_error(error: Mapping[str, Any], gateway_ref: str | None = None) -> Outcom
     code = error.get("decline_code") or error.get("code") or error.get("type") or "unknown"
     ref = gateway_ref or (error.get("payment_intent") or error.get("setup_intent") or {}).get("id")
     never = error.get("advice_code") == "do_not_try_again"
-    return refused(
+    told = refused(
         "stripe",
         code,
         error.get("message"),
@@ -279,6 +281,14 @@ def of_error(error: Mapping[str, Any], gateway_ref: str | None = None) -> Outcom
         network_code=error.get("network_decline_code"),
         network_advice=error.get("network_advice_code"),
     )
+    return data_rejected(told) if _is_of_data(error) else told
+
+
+def _is_of_data(error: Mapping[str, Any]) -> bool:
+    """Whether a request was refused for a parameter of its Level 2 and 3 data, such as
+    `amount_details[line_items][0][quantity]` (https://docs.stripe.com/api/errors#errors-param)."""
+    about = str(error.get("param") or "")
+    return error.get("type") == "invalid_request_error" and about.startswith(DATA)
 
 
 def _money(count: int, currency: str) -> Money:

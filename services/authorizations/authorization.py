@@ -17,6 +17,7 @@ from events.authorization import (
     AuthorizationCaptureRequested,
     AuthorizationCaptureSucceeded,
     AuthorizationDeclined,
+    AuthorizationEnhancedDataRejected,
     AuthorizationEvent,
     AuthorizationExpired,
     AuthorizationHeldForReview,
@@ -77,6 +78,11 @@ class Authorization:
         return self.status in IN_FLIGHT or bool(self.captures) or bool(self.reversals)
 
     @property
+    def was_held(self) -> bool:
+        """Whether its money was held, whatever has become of it since."""
+        return self.status not in IN_FLIGHT and self.status not in ("", "FAILED")
+
+    @property
     def moving(self) -> int:
         """What captures and reversals in flight hold."""
         requests = (*self.captures.values(), *self.reversals.values())
@@ -110,6 +116,8 @@ def evolve(auth: Authorization, event: AuthorizationEvent) -> None:
             _begin(auth, event)
         case PaymentAuthorized():
             auth.status, auth.gateway_ref, auth.expires_at = "PROCESSED", event.gateway_ref, event.expires_at
+        case AuthorizationEnhancedDataRejected():
+            auth.status, auth.operation_key = "REQUESTED", event.gateway_idempotency_key
         case AuthorizationCaptureRequested():
             auth.captures[event.payment_id] = event
         case AuthorizationCaptureSucceeded():

@@ -8,6 +8,7 @@ from events.authorization import (
     AuthorizationActionRequired,
     AuthorizationCanceled,
     AuthorizationDeclined,
+    AuthorizationEnhancedDataRejected,
     AuthorizationHeldForReview,
     AuthorizationOutcomeUnknown,
     AuthorizationPending,
@@ -17,13 +18,14 @@ from events.authorization import (
     AuthorizationReversed,
     PaymentAuthorized,
 )
+from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from services.accounts import account, payment_method
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import IN_FLIGHT, Authorization
 from services.authorizations.guards import of
-from services.calls import calling
+from services.calls import calling, resending
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.seconding import awaits_second
 from services.commands import FreeText, Id, Token, command
@@ -67,7 +69,26 @@ def record_outcome(states: States, command: Report, context: Context) -> Changes
     auth = of(states, planned.target_id, context)
     if planned.operation == "REVERSE":
         return [*settled.changes, *_reversed(auth, settled, command, context)]
+    if resending.is_due(planned, settled, auth.operation_key):
+        return [*settled.changes, *_without_data(states, planned, settled, context)]
+    if auth.was_held and settled.verdict != "CONTRADICTED":
+        return [*settled.changes, *_by_another_key(auth, settled, context)]
     return [*settled.changes, *_authorized(states, auth, settled, command, context)]
+
+
+def _without_data(states: States, planned: GatewayCallPlanned, settled: Settled, context: Context) -> Changes:
+    again = resending.without_data(states, planned, settled.outcome, context)
+    rejected = AuthorizationEnhancedDataRejected(**again.told)
+    return [Change(Authorization, planned.target_id, rejected), again.planned, again.case]
+
+
+def _by_another_key(auth: Authorization, settled: Settled, context: Context) -> Changes:
+    """It was sent under two keys, and the money is held by the other one."""
+    if settled.verdict not in ("PROCESSED", "LATE_SUCCESS"):
+        return []
+    amount = settled.outcome.processed_amount or Money(auth.amount, auth.currency)
+    message = "it is held under another key already: reverse this one at the gateway"
+    return [exceptions.raised(context, "LATE_SUCCESS", "auth", auth.authorization_id, message, amount)]
 
 
 def _authorized(

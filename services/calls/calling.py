@@ -41,7 +41,10 @@ RESEND_SECONDS = (1, 5, 30, 120)
 
 Source = Literal["GATEWAY", "NOTIFICATION", "RECONCILER", "OPERATOR"]
 
-DECLINES = frozenset({"Decline", "PermanentFail", "ValidationError"})
+DATA_REJECTED = "EnhancedDataRejected"
+"""The gateway executed nothing, for the sake of the Level 2 and 3 data alone (domain 5.2)."""
+
+DECLINES = frozenset({"Decline", "PermanentFail", "ValidationError", DATA_REJECTED})
 WAITING = {"Pending": "PENDING", "ActionRequired": "REQUIRES_ACTION", "RequiresReview": "REQUIRES_REVIEW"}
 
 
@@ -204,7 +207,7 @@ def _settled(news: _News) -> Settled:
     if news.code == "Success":
         return Settled("PROCESSED", outcome, [_ended(call, report, GatewayCallSucceeded)])
     if news.code in DECLINES:
-        refused = replace(report, result=_categorized(outcome))
+        refused = replace(report, result=_categorized(call, outcome))
         return Settled("FAILED", refused.result, [_ended(call, refused, GatewayCallRejected)])
     if news.code in WAITING:
         return _waiting(news)
@@ -337,9 +340,16 @@ def _on(call: GatewayCall, fact: GatewayCallEvent) -> Change:
     return Change(GatewayCall, call.planned.idempotency_key, fact)
 
 
-def _categorized(outcome: Outcome) -> Outcome:
-    """Every failure has a category; a permanent one is hard (domain 5.5)."""
-    fallback = "PaymentInformation" if outcome.result_code == "ValidationError" else "PaymentProcessing"
+def _categorized(call: GatewayCall, outcome: Outcome) -> Outcome:
+    """Every failure has a category; a permanent one is hard (domain 5.5).
+
+    Data that were never sent are no reason to refuse anything: it is then some other data that is wrong.
+    """
+    assert call.planned is not None
+    if outcome.result_code == DATA_REJECTED and call.planned.enhanced is None:
+        outcome = replace(outcome, result_code="ValidationError")
+    wrong_data = outcome.result_code in ("ValidationError", DATA_REJECTED)
+    fallback = "PaymentInformation" if wrong_data else "PaymentProcessing"
     return replace(
         outcome,
         category=outcome.category or fallback,

@@ -200,11 +200,13 @@ def _named(states: States, told: _Told) -> GatewayCallPlanned | None:
 
 
 def _only(calls: Sequence[GatewayCall], told: _Told) -> GatewayCallPlanned | None:
-    """Of calls that share a reference the one that is meant: of the likeliest kind, and still open."""
+    """Of calls that share a reference the one that is meant: of the likeliest kind, still open, or done."""
     ours = [call for call in calls if call.planned and call.planned.gateway_id == told.gateway_id]
     for operation in MEANT.get(told.type, CHARGES):
         meant = [call for call in ours if call.planned and call.planned.operation == operation]
-        for choice in (meant, [call for call in meant if not call.known]):
+        still_open = [call for call in meant if not call.known]
+        done = [call for call in meant if call.status == "SUCCEEDED"]
+        for choice in (meant, still_open or done):
             if len(choice) == 1:
                 return choice[0].planned
     return None

@@ -28,6 +28,7 @@ from events.payment import (
     PaymentCancellationFailed,
     PaymentCancellationRequested,
     PaymentEnhancedDataReduced,
+    PaymentEnhancedDataRejected,
     PaymentEvent,
     PaymentFailed,
     PaymentHeldForReview,
@@ -159,6 +160,11 @@ class Payment:
     cancellation_attempts: int = 0
 
     @property
+    def has_arrived(self) -> bool:
+        """Whether its money came, whatever has become of it since."""
+        return self.status in ("PROCESSED", "RETURNED", "CANCELED")
+
+    @property
     def received(self) -> int:
         return self.amount if self.status in ("PROCESSED", "RETURNED") else 0
 
@@ -226,6 +232,8 @@ def evolve(
             _request(payment, event)
         case PaymentBegunByLink():
             payment.payment_link_id = event.payment_link_id
+        case PaymentEnhancedDataRejected():
+            payment.status, payment.operation_key = "REQUESTED", event.gateway_idempotency_key
         case PaymentProcessed():
             payment.status, payment.amount = "PROCESSED", event.processed_amount.amount_minor
             payment.gateway_ref, payment.gateway_date = event.gateway_ref, event.gateway_date

@@ -17,6 +17,7 @@ TYPES = frozenset(
     [
         "AMOUNT_MISMATCH",
         "DUPLICATE_CHARGE",
+        "ENHANCED_DATA_REJECTED",
         "UNMAPPED_CODE",
         "UNKNOWN_OUTCOME_EXPIRED",
         "NOTIFICATION_UNMATCHED",

@@ -202,6 +202,14 @@ async def test_level_3_goes_with_its_lines(adapter: AdyenAdapter, adyen: FakeAdy
     }
 
 
+async def test_a_field_of_the_purchase_detail_that_is_not_read_is_told_apart(adapter: AdyenAdapter) -> None:
+    token = "reads_no_detail"  # no secret
+    told = await adapter.call(planned("SALE", 4000, token=token, enhanced=LEVEL3))
+    assert (told.result_code, told.raw_code, told.hard) == ("EnhancedDataRejected", "error 702", False)
+    again = await adapter.call(planned("SALE", 4000, token=token, idempotency_key="k2"))
+    assert again.result_code == "Success"
+
+
 @pytest.mark.parametrize("currency", ["JPY", "KWD"])
 async def test_minor_units_go_as_they_are(adapter: AdyenAdapter, adyen: FakeAdyen, currency: str) -> None:
     await adapter.call(planned("SALE", 1230, currency))

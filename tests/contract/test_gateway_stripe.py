@@ -17,6 +17,7 @@ from events.money import Money
 from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.protocol import InvalidSignature
+from gateways.stripe import translation as words
 from gateways.stripe.adapter import StripeAdapter
 from tests.fixtures.gateways.asking import planned
 from tests.fixtures.gateways.ledger import Answer, serving
@@ -135,7 +136,7 @@ async def test_a_bank_account_is_proved_by_what_was_sent_to_it(
 
     wrong = await adapter.call(told("v1", 1, 2))
     assert (wrong.result_code, wrong.raw_code) == (
-        "Decline",
+        "ValidationError",
         "payment_method_microdeposit_verification_amounts_mismatch",
     )
     assert await adapter.query(told("v1", 1, 2)) is None
@@ -231,6 +232,23 @@ async def test_level_3_goes_with_its_lines(adapter: StripeAdapter, stripe_: Fake
             }
         },
     }
+
+
+DATA_REJECTED = "EnhancedDataRejected"
+
+
+@pytest.mark.parametrize(
+    ("error", "result"),
+    [
+        ({"code": "amount_details_amount_mismatch"}, DATA_REJECTED),
+        ({"code": "parameter_invalid_integer", "param": "amount_details[tax][total_tax_amount]"}, DATA_REJECTED),
+        ({"code": "parameter_unknown", "param": "payment_details[customer_reference]"}, DATA_REJECTED),
+        ({"code": "parameter_invalid_integer", "param": "amount"}, "Decline"),
+    ],
+)  # fmt: skip
+def test_an_error_about_the_purchase_detail_is_told_apart(error: dict[str, str], result: str) -> None:
+    told = words.of_error({"type": "invalid_request_error", "message": "no", **error})
+    assert (told.result_code, told.raw_code, told.hard) == (result, error["code"], False)
 
 
 async def test_secrets_are_in_no_representation_and_no_log(

@@ -19,7 +19,7 @@ from events.money import Money
 from events.shapes import Outcome
 from gateways.outcomes import unknown
 from gateways.simulator.behaviour import ScriptRule
-from gateways.simulator.core import Entry, Reply, Simulator
+from gateways.simulator.core import DATA_MISMATCH, Entry, Reply, Simulator
 from gateways.simulator.translation import CAPABILITIES, of_reply, to_outcome, to_request
 from services.clock import Clock
 from tests.simulation.faulty import Weather
@@ -33,6 +33,7 @@ STRICT_CAPABILITIES = replace(
     partial_capture=False,
     partial_reversal=False,
     multi_capture=False,
+    level3=False,
     refund_window_days={"card": 0},
 )
 """A gateway that can do little: no voids, no payouts, nothing in parts, and refunds within the day.
@@ -113,9 +114,7 @@ class Bank:
         self.simulator = (Heedless if heedless else Simulator)(seed, tell=tell)
         self.heedless, self.weather, self._clock = heedless, weather, clock
         self.capabilities = {
-            MAIN: replace(
-                CAPABILITIES, idempotency=not heedless, level2=True, level3=True, level3_max_lines=2
-            ),
+            MAIN: replace(CAPABILITIES, idempotency=not heedless, level3_max_lines=2),
             STRICT: replace(
                 STRICT_CAPABILITIES, idempotency=not heedless, query_by_reference=heedless or seed % 2 == 0
             ),
@@ -182,7 +181,10 @@ class Bank:
         return returned
 
     def _may_come_true(self, entry: Entry) -> bool:
-        """Only what such a gateway can still do: never more given back than taken."""
+        """Only what such a gateway can still do: never more given back than taken, nor a request that it
+        would not read."""
+        if entry.code == DATA_MISMATCH:
+            return False
         if entry.operation in ("SALE", "AUTHORIZE"):
             return True
         if entry.operation != "REFUND" or self.heedless:

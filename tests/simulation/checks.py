@@ -25,6 +25,7 @@ from events.scheduler import (
     Timing,
 )
 from gateways.simulator.behaviour import REFUNDS
+from gateways.simulator.core import DATA_MISMATCH
 from projections.accounts import account_balances
 from projections.cash_flow import cash_flow
 from projections.derived import net_balance
@@ -195,6 +196,7 @@ def gateway_agrees(watch: Watch, log: list[Recorded], bank: Bank) -> None:
     if ours - theirs or lacking:
         raise Broken(f"ours but not theirs {ours - theirs}, theirs but not ours {lacking}")
     _never_more_given_back_than_taken(bank)
+    _what_was_told_adds_up(bank)
 
 
 def _ours(watch: Watch, log: list[Recorded]) -> tuple[Counter[tuple[str, int]], set[str]]:
@@ -219,12 +221,21 @@ def _ours(watch: Watch, log: list[Recorded]) -> tuple[Counter[tuple[str, int]], 
 
 
 def _key(watch: Watch, payment: Payment, operations: tuple[str, ...]) -> str:
-    """The key of a payment's own call; its latest may be that of a void."""
+    """The key of the payment's own call by which its money came; its latest may be that of a void."""
     return next(
         key
         for key, call in watch.of["gwcall"].items()
-        if call.planned.target_id == payment.payment_id and call.planned.operation in operations
+        if call.planned.target_id == payment.payment_id
+        and call.planned.operation in operations
+        and call.status == "SUCCEEDED"
     )
+
+
+def _what_was_told_adds_up(bank: Bank) -> None:
+    """Purchase detail is refused only by those who refuse any: it was added up before it was sent."""
+    for entry in bank.simulator.entries.values():
+        if entry.code == DATA_MISMATCH and not entry.token.startswith("tok_data_rejected"):
+            raise Broken(f"its purchase detail is not its amount: {entry}")
 
 
 def _never_more_given_back_than_taken(bank: Bank) -> None:

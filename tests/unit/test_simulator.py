@@ -119,9 +119,9 @@ def test_the_adapter_reads_what_the_simulator_tells_and_only_that_of_now() -> No
     ("told", "result"),
     [
         ({"amounts": [45, 32]}, "Success"),
-        ({"amounts": [1, 2]}, "Decline"),
+        ({"amounts": [1, 2]}, "ValidationError"),
         ({"descriptor_code": "SM11AA"}, "Success"),
-        ({"descriptor_code": "SM11AB"}, "Decline"),
+        ({"descriptor_code": "SM11AB"}, "ValidationError"),
     ],
 )
 def test_a_bank_account_is_proved_by_what_it_was_sent(told: dict[str, Any], result: str) -> None:

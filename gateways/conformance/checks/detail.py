@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from events.enhanced import EnhancedData, EnhancedLine
+from events.gateway import Capabilities
 from gateways.conformance.bank import SeenLine
 from gateways.conformance.check import check, declares
+from gateways.conformance.rig import Rig
 from gateways.conformance.stand import Stand
+from gateways.conformance.wire import Fault
 
 LAMP = EnhancedLine(
     line_item_id="1",
@@ -108,3 +111,23 @@ async def long_texts_are_cut(stand: Stand) -> None:
     seen = stand.deed(request).order.enhanced
     assert seen is not None, "none of it arrived"
     assert all(len(each.product_code) < 200 for each in seen.lines), "a product code of 200 characters"
+
+
+def _refuses_data(rig: Rig, can: Capabilities) -> str | None:
+    return None if rig.data_refused() else "the rig says that the gateway never refuses such data"
+
+
+@check(
+    "LVL-7",
+    "a refusal for the data alone is told apart from a refusal of the charge",
+    "the payment is then sent once more without the data; a decline would be the customer's",
+    declares("level2"),
+    _refuses_data,
+)
+async def refused_data_are_told(stand: Stand) -> None:
+    answer = stand.rig.data_refused()
+    assert answer is not None, "the rig has such an answer"
+    stand.server.faults = [Fault("ANSWER", answer)]
+    told = await stand.call(stand.ask_charge(4000, enhanced=LEVEL2))
+    assert told.result_code == "EnhancedDataRejected", f"it was told as {told.result_code}"
+    assert not told.hard, "it was told as hard: it is no fault of the instrument"

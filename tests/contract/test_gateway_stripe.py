@@ -241,7 +241,7 @@ DATA_REJECTED = "EnhancedDataRejected"
     ("error", "result"),
     [
         ({"code": "amount_details_amount_mismatch"}, DATA_REJECTED),
-        ({"code": "parameter_invalid_integer", "param": "amount_details[tax][total_tax_amount]"}, DATA_REJECTED),
+        ({"code": "parameter_invalid_integer", "param": "amount_details[tax]"}, DATA_REJECTED),
         ({"code": "parameter_unknown", "param": "payment_details[customer_reference]"}, DATA_REJECTED),
         ({"code": "parameter_invalid_integer", "param": "amount"}, "Decline"),
     ],

@@ -7,7 +7,7 @@ from typing import Any
 
 from events.catalog import fact, upcasts
 from events.money import Money
-from events.shapes import ActionRequired, FraudContext, Method
+from events.shapes import ActionRequired, Corporate, FraudContext, Method
 
 
 @fact("authorization.requested.v2")
@@ -28,7 +28,7 @@ class AuthorizationRequested:
     """What its client wants to hear again, in its own words."""
 
 
-@fact("authorization.recorded.v1")
+@fact("authorization.recorded.v2")
 class AuthorizationRecorded:
     """An authorization obtained elsewhere: by a client-side component, or outside Tender."""
 
@@ -45,9 +45,10 @@ class AuthorizationRecorded:
     expires_at: datetime | None = None
     gateway_auth_code: str | None = None
     payment_group_id: str | None = None
+    corporate: Corporate | None = None
 
 
-@fact("authorization.authorized.v2")
+@fact("authorization.authorized.v3")
 class PaymentAuthorized:
     gateway_ref: str | None
     gateway_auth_code: str | None
@@ -58,6 +59,7 @@ class PaymentAuthorized:
     avs_code: str | None = None
     cvc_code: str | None = None
     gateway_ref_details: str | None = None
+    corporate: Corporate | None = None
 
 
 @fact("authorization.pending.v1")
@@ -71,6 +73,13 @@ class AuthorizationActionRequired:
     gateway_ref: str | None
     source: str
     action: ActionRequired | None = None
+
+
+@upcasts("authorization.recorded.v1", to="authorization.recorded.v2")
+@upcasts("authorization.authorized.v2", to="authorization.authorized.v3")
+def without_worth(fact: dict[str, Any]) -> dict[str, Any]:
+    """It did not say what it is worth in a reporting currency."""
+    return fact
 
 
 @upcasts("authorization.requested.v1", to="authorization.requested.v2")

@@ -9,7 +9,7 @@ from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.invoice import Product, Tax
 from events.money import Money
-from events.shapes import Applied
+from events.shapes import Applied, Corporate
 
 
 @frozen
@@ -56,7 +56,7 @@ def drafts_had_no_method(fact: dict[str, object]) -> dict[str, object]:
     return fact
 
 
-@fact("credit_memo.posted.v2")
+@fact("credit_memo.posted.v3")
 class CreditMemoPosted:
     credit_memo_id: str
     number: str
@@ -84,6 +84,13 @@ class CreditMemoPosted:
     """Whose books it is in."""
     tax_strategy: str | None = None
     """Where its tax comes from: IGNORE, MANUAL_OVERRIDE or COPY_FROM_INVOICE_LINE."""
+    corporate: Corporate | None = None
+
+
+@upcasts("credit_memo.posted.v2", to="credit_memo.posted.v3")
+def without_worth(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 did not say what it is worth in a reporting currency."""
+    return fact
 
 
 @upcasts("credit_memo.drafted.v2", to="credit_memo.drafted.v3")

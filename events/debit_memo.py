@@ -8,9 +8,10 @@ from typing import Any
 from events.catalog import fact, upcasts
 from events.credit_memo import CreditMemoLine
 from events.money import Money
+from events.shapes import Corporate
 
 
-@fact("debit_memo.posted.v2")
+@fact("debit_memo.posted.v3")
 class DebitMemoPosted:
     """Either it raises what is owed, and an invoice carries it; or it offsets a voided credit memo."""
 
@@ -26,6 +27,13 @@ class DebitMemoPosted:
     reason_code: str | None = None
     credit_memo_id: str | None = None
     """The voided memo that it offsets."""
+    corporate: Corporate | None = None
+
+
+@upcasts("debit_memo.posted.v2", to="debit_memo.posted.v3")
+def without_worth(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 did not say what it is worth in a reporting currency."""
+    return fact
 
 
 @upcasts("debit_memo.posted.v1", to="debit_memo.posted.v2")

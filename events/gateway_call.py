@@ -23,7 +23,7 @@ class MicroDeposits:
     descriptor_code: str | None = None
 
 
-@fact("gateway_call.planned.v3")
+@fact("gateway_call.planned.v4")
 class GatewayCallPlanned:
     operation: str
     """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE or VERIFY."""
@@ -60,6 +60,16 @@ class GatewayCallPlanned:
     comments: str | None = None
     additional_data: dict[str, str] | None = None
     """The client's own, for the gateway to keep with it: at most 20 pairs."""
+    initiation_source_id: str | None = None
+    """What the payment was begun for."""
+    duplicate_suspected: bool = False
+    """Only on its way, never in the log: the key may have been seen, by a gateway that honours keys."""
+
+
+@upcasts("gateway_call.planned.v3", to="gateway_call.planned.v4")
+def begun_for_something(fact: dict[str, object]) -> dict[str, object]:
+    """Version 3 did not say what a payment was begun for."""
+    return fact
 
 
 @upcasts("gateway_call.planned.v1", to="gateway_call.planned.v2")

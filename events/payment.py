@@ -19,7 +19,7 @@ from events.shapes import (
 from events.transfer import TransferEvent
 
 
-@fact("payment.requested.v2")
+@fact("payment.requested.v3")
 class PaymentRequested:
     """The intent: durable before anything is sent to the gateway."""
 
@@ -46,6 +46,10 @@ class PaymentRequested:
     fraud_context: FraudContext | None = None
     client_context: str | None = None
     """What its client wants to hear again, in its own words."""
+    legal_entity_id: str | None = None
+    """Whose books it is in."""
+    initiation_source_id: str | None = None
+    """What it was begun for: an item of a schedule, a payment link, an invoice, or what its client names."""
 
 
 @fact("payment.begun_by_link.v1")
@@ -101,7 +105,7 @@ class PaymentOutcomeUnknown:
     next_query_at: datetime
 
 
-@fact("payment.failed.v1")
+@fact("payment.failed.v2")
 class PaymentFailed:
     result_code: str
     category: str
@@ -112,9 +116,12 @@ class PaymentFailed:
     source: str
     code_map_version: int | None = None
     gateway_ref: str | None = None
+    retry_after_seconds: int | None = None
+    """So long its network says to wait before the instrument is tried again."""
+    network_advice: str | None = None
 
 
-@fact("payment.recorded_externally.v2")
+@fact("payment.recorded_externally.v3")
 class ExternalPaymentRecorded:
     """Money that arrived outside any gateway: cash, cheque, bank transfer."""
 
@@ -129,6 +136,7 @@ class ExternalPaymentRecorded:
     recorded_at: datetime
     payment_group_id: str | None = None
     corporate: Corporate | None = None
+    legal_entity_id: str | None = None
 
 
 @upcasts("payment.requested.v1", to="payment.requested.v2")
@@ -140,7 +148,21 @@ def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
     return fact
 
 
-@fact("payment.drafted.v1")
+@upcasts("payment.failed.v1", to="payment.failed.v2")
+def without_advice(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not keep how long a network says to wait."""
+    return fact
+
+
+@upcasts("payment.requested.v2", to="payment.requested.v3")
+@upcasts("payment.recorded_externally.v2", to="payment.recorded_externally.v3")
+@upcasts("payment.drafted.v1", to="payment.drafted.v2")
+def without_entity(fact: dict[str, Any]) -> dict[str, Any]:
+    """It was not known whose books it is in, nor what it was begun for."""
+    return fact
+
+
+@fact("payment.drafted.v2")
 class ExternalPaymentDrafted:
     """Written down, and no money yet: it is edited, deleted, or posted (`payment.recorded_externally`)."""
 
@@ -153,6 +175,7 @@ class ExternalPaymentDrafted:
     received_on: date
     drafted_at: datetime
     payment_group_id: str | None = None
+    legal_entity_id: str | None = None
 
 
 @fact("payment.draft_edited.v1")

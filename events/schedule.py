@@ -188,7 +188,13 @@ class PaymentScheduleItemApplyFailed:
     code: str
 
 
-@fact("payment_schedule.item_payment_failed.v1")
+@upcasts("payment_schedule.item_payment_failed.v1", to="payment_schedule.item_payment_failed.v2")
+def without_advice(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not keep how long a network says to wait."""
+    return fact
+
+
+@fact("payment_schedule.item_payment_failed.v2")
 class PaymentScheduleItemPaymentFailed:
     item_id: str
     payment_id: str
@@ -205,6 +211,9 @@ class PaymentScheduleItemPaymentFailed:
     taken_back: Money | None = None
     """What the bank took back of what it had paid, and what of that had been applied."""
     applied_before: Money | None = None
+    retry_after_seconds: int | None = None
+    """So long its network says to wait before the method is tried again."""
+    network_advice: str | None = None
 
 
 @fact("payment_schedule.item_canceled.v1")

@@ -97,6 +97,8 @@ class Outcome:
     expires_at: datetime | None = None
     network_transaction_id: str | None = None
     retry_after_seconds: int | None = None
+    """Of a call that was not executed: when the gateway takes it.  Of a refusal: when the instrument may be
+    tried again."""
     code_map_version: int | None = None
     level_sent: int | None = None
     """1, 2 or 3: how much enhanced data went with a card payment."""

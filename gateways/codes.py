@@ -179,6 +179,31 @@ def mapped(table: Iterable[tuple[str, str, str]]) -> dict[str, Meaning]:
     }
 
 
+MASTERCARD_WAITS: dict[str, int] = {
+    "02": 72,
+    "24": 1,
+    "25": 24,
+    "26": 2 * 24,
+    "27": 4 * 24,
+    "28": 6 * 24,
+    "29": 8 * 24,
+    "30": 10 * 24,
+}
+"""Hours to wait before a card is tried again, by merchant advice code.
+
+24 to 30 say so themselves
+(https://developer.paypal.com/braintree/docs/reference/general/merchant-responses/merchant-advice-codes);
+02 says "later", which acquirers read as 72 hours
+(https://docs.everonet.com/en-us/gateway/developer-portal/appendix/mastercard-merchant-advice-code).
+"""
+
+
+def advised_seconds(network_advice: str | None) -> int | None:
+    """How long a network says to wait before the same card is tried again; None where it does not."""
+    hours = MASTERCARD_WAITS.get((network_advice or "").strip())
+    return hours * 3600 if hours else None
+
+
 MAPS: dict[str, dict[str, Meaning]] = {family: mapped(table) for family, table in _TABLES.items()}
 
 

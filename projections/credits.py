@@ -21,6 +21,7 @@ from events.credit_memo import (
     RefundReversedOnCreditMemo,
 )
 from events.debit_memo import DebitMemoInvoiced, DebitMemoPosted, DebitMemoVoided
+from projections.rates import CORPORATE, corporate
 from projections.table import DAY, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -36,6 +37,7 @@ credit_memos = Table(
         Column("lines", JSON),
         Column("posted_at", INSTANT),
         Column("effective_date", DAY),
+        *CORPORATE,
         Column("version", "int", 0),
     ),
     kind="cm",
@@ -51,6 +53,7 @@ debit_memos = Table(
         *money("total"),
         Column("lines", JSON),
         Column("posted_at", INSTANT),
+        *CORPORATE,
         Column("version", "int", 0),
     ),
     kind="dm",
@@ -84,6 +87,7 @@ def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "lines": lines,
             "posted_at": fact.posted_at if is_posted else None,
             "effective_date": fact.effective_date if is_posted else None,
+            **(corporate(fact.corporate) if is_posted else {}),
         },
     )
 
@@ -154,6 +158,7 @@ def debit_posted(fact: DebitMemoPosted, at: Place, own: Own) -> Iterable[Row]:
             "total": fact.total.amount_minor,
             "lines": [_line(line) for line in fact.lines],
             "posted_at": fact.posted_at,
+            **corporate(fact.corporate),
         },
     )
 

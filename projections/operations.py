@@ -32,11 +32,17 @@ gateway_log = Table(
         *text("account_id", "gateway_id", "operation", "interaction_status", "target_kind", "target_id"),
         *text("currency", "merchant_reference", "method_display", "result_code", "category", "raw_code"),
         *text("raw_message", "gateway_ref", "auth_code", "source", "proposed_outcome", "proposed_by"),
+        *text("avs_code", "cvc_code", "raw_sub_code", "network_code", "network_advice"),
+        *text("initiation_source_id"),
         *money("amount"),
         Column("attempt_no", "int"),
         Column("sends", "int", 0),
         Column("queries", "int", 0),
+        Column("level_sent", "int"),
+        Column("code_map_version", "int"),
         Column("hard", FLAG, False),
+        Column("never_retry", FLAG, False),
+        Column("duplicate_suspected", FLAG, False),
         Column("is_notification", FLAG, False),
         Column("planned_at", INSTANT),
         Column("sent_at", INSTANT),
@@ -104,6 +110,7 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
         "target_id",
         "merchant_reference",
         "attempt_no",
+        "initiation_source_id",
     )
     method = fact.method
     yield Row(
@@ -121,10 +128,17 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
     )
 
 
+_TOLD = (
+    *("result_code", "category", "hard", "never_retry", "code_map_version"),
+    *("raw_code", "raw_sub_code", "raw_message", "network_code", "network_advice"),
+    *("gateway_ref", "auth_code", "avs_code", "cvc_code", "level_sent"),
+)
+"""Of an answer, what the log shows (domain 4, GatewayLog)."""
+
+
 def _answered(fact: Any, at: Place, status: str) -> dict[str, Any]:
-    names = ("result_code", "category", "raw_code", "raw_message", "gateway_ref", "auth_code", "hard")
     return {
-        **{name: getattr(fact.outcome, name) for name in names},
+        **{name: getattr(fact.outcome, name) for name in _TOLD},
         "interaction_status": status,
     }
 
@@ -175,7 +189,7 @@ def queried(fact: call.GatewayStatusQueried, at: Place, own: Own) -> Iterable[Ro
 
 @gateway_log.on(call.GatewayReplayPlanned)
 def replay_planned(fact: call.GatewayReplayPlanned, at: Place, own: Own) -> Iterable[Row]:
-    known = {"queries": fact.queries, "next_query_at": fact.at}
+    known = {"queries": fact.queries, "next_query_at": fact.at, "duplicate_suspected": True}
     yield Row((at.tenant, at.id), known)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from events import authorization as auth
@@ -63,7 +64,8 @@ payments = Table(
         Column("hard", FLAG, False),
         Column("in_flight", FLAG, False),
         Column("has_dispute", FLAG, False),
-        *text("from_account_id", "from_payment_id"),
+        *text("from_account_id", "from_payment_id", "legal_entity_id", "payment_group_id"),
+        *text("initiation_source_id", "payment_schedule_id", "item_id"),
         Column("transfers", JSON),
         Column("intended", JSON),
         Column("requested_at", INSTANT),
@@ -75,6 +77,8 @@ payments = Table(
         *text("action_type", "action_url", "client_context"),
         Column("parameters", JSON),
         Column("level_sent", "int"),
+        *text("network_advice"),
+        Column("retry_not_before", INSTANT),
         Column("version", "int", 0),
     ),
     kind="payment",
@@ -86,10 +90,12 @@ authorizations = Table(
     key=(TENANT, Column("authorization_id", TEXT)),
     columns=(
         *text("number", "account_id", "status", "currency", "gateway_id", "gateway_ref", "method_display"),
+        *text("payment_group_id"),
         *money("amount", "captured", "reversed", "in_flight", "balance"),
         Column("expires_at", INSTANT),
         Column("requested_at", INSTANT),
         *text("category", "raw_code", "avs_code", "cvc_code", "gateway_ref_details"),
+        *CORPORATE,
         *text("action_type", "action_url", "client_context"),
         Column("parameters", JSON),
         Column("adjustments", JSON),
@@ -130,6 +136,11 @@ def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
             "intended": intended,
             "requested_at": fact.requested_at,
             "operation_key": fact.gateway_idempotency_key,
+            "legal_entity_id": fact.legal_entity_id,
+            "payment_group_id": fact.payment_group_id,
+            "initiation_source_id": fact.initiation_source_id,
+            "payment_schedule_id": fact.schedule_item.payment_schedule_id if fact.schedule_item else None,
+            "item_id": fact.schedule_item.item_id if fact.schedule_item else None,
             **({"client_context": fact.client_context} if fact.client_context else {}),
         },
     )
@@ -160,6 +171,8 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "reference": fact.reference,
             "requested_at": fact.recorded_at,
             "processed_at": fact.recorded_at,
+            "legal_entity_id": fact.legal_entity_id,
+            "payment_group_id": fact.payment_group_id,
             **corporate(fact.corporate),
         },
     )
@@ -176,6 +189,7 @@ def drafted(fact: ExternalPaymentDrafted | DraftPaymentEdited, at: Place, own: O
     }
     if isinstance(fact, ExternalPaymentDrafted):
         said |= {"number": fact.number, "account_id": fact.account_id, "type": "EXTERNAL", "status": "DRAFT"}
+        said |= {"legal_entity_id": fact.legal_entity_id, "payment_group_id": fact.payment_group_id}
     yield Row((at.tenant, at.id), said)
 
 
@@ -213,6 +227,9 @@ def failed(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
     kept = {
         name: getattr(fact, name) for name in ("result_code", "category", "raw_code", "raw_message", "hard")
     }
+    if fact.retry_after_seconds:
+        until = at.time + timedelta(seconds=fact.retry_after_seconds)
+        kept |= {"network_advice": fact.network_advice, "retry_not_before": until}
     yield Row((at.tenant, at.id), {**kept, **_done(own), "status": "FAILED", "in_flight": False})
 
 
@@ -386,7 +403,9 @@ def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "expires_at": fact.expires_at if known else None,
             "requested_at": at.time,
             "client_context": None if known else fact.client_context,
+            "payment_group_id": fact.payment_group_id,
             "adjustments": [],
+            **(corporate(fact.corporate) if known else {}),
         },
     )
 
@@ -403,6 +422,7 @@ def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
             "avs_code": fact.avs_code,
             "cvc_code": fact.cvc_code,
             "gateway_ref_details": fact.gateway_ref_details,
+            **corporate(fact.corporate),
             **_done(own),
         },
     )

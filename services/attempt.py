@@ -190,7 +190,7 @@ class Attempt:
             version = versions[stream] = state.version = state.version + 1
             batch.events.append(NewEvent(stream, version, fact, home, command_id, meta, now, not left))
             if kind.KIND == "gwcall":
-                batch.work.extend(work_changes(fact, id, home, now))
+                batch.work.extend(work_changes(fact, id, home, now, seen=state.sent_at is not None))
                 batch.references.extend(references_of(tenant, state.planned, fact))
             elif isinstance(fact, PersonalDataErased):
                 batch.erased.append(home)

@@ -194,6 +194,7 @@ STATUS: dict[str, int] = {
             SCHEDULE_EXCEEDS_BALANCE
             SETTLEMENT_LEVEL_MISMATCH
             TARGET_NOT_POSTED
+            TAX_STRATEGY_UNSUPPORTED
             TOKENIZATION_DECLINED
             TOO_MANY_LINES
             TOO_MANY_TARGETS

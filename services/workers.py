@@ -304,7 +304,7 @@ class GatewayWorker:
 
     async def _asked(self, work: Work, queue: Queue, tenant: str, planned: GatewayCallPlanned) -> Report:
         """Ask the gateway, in the time that a call may take, whatever its adapter does."""
-        ask, source = self._send if work.mode == "SEND" else self._inquire, _source(work)
+        ask, source = self._inquire if work.mode == "INQUIRE" else self._send, _source(work)
         lane = queue.lane
         try:
             gateway = await self._gateway_of(tenant, work.gateway_id)
@@ -326,6 +326,8 @@ class GatewayWorker:
         return Limits(at_once=self._concurrency, call_seconds=self._lease_seconds * 0.9), None
 
     async def _send(self, gateway: Gateway, planned: GatewayCallPlanned, work: Work) -> Report:
+        if work.mode == "RESEND" and gateway.capabilities.idempotency:
+            planned = replace(planned, duplicate_suspected=True)
         return self._report(work, "GATEWAY", await gateway.call(planned))
 
     async def _inquire(self, gateway: Gateway, planned: GatewayCallPlanned, work: Work) -> Report:
@@ -343,7 +345,7 @@ class GatewayWorker:
         """Put the answer into the outbox; a store that is away is waited for, the gateway not asked again."""
         tenant, _, account_id = work.home.partition("/")
         now = self._clock.now()
-        place = (work.sent_at or now) if work.mode == "SEND" else now
+        place = (work.sent_at or now) if work.mode != "INQUIRE" else now
         key = f"calling:{work.key}:{work.mode}{'-over' if work.taken_over else ''}:{place.isoformat()}"
         meta = orjson.dumps({"correlation_id": planned.target_id, "causation_id": work.key})
         answer = outbox_command(
@@ -366,7 +368,7 @@ class GatewayWorker:
 
 
 def _source(work: Work) -> Source:
-    return "GATEWAY" if work.mode == "SEND" else "RECONCILER"
+    return "RECONCILER" if work.mode == "INQUIRE" else "GATEWAY"
 
 
 class Answers:

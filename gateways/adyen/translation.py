@@ -97,8 +97,13 @@ def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str)
 
 
 def _noted(planned: GatewayCallPlanned) -> dict[str, str]:
-    """The client's own words, as metadata: at most 20 pairs with ours, of 20 and 80 characters."""
-    told = {"client_context": planned.client_context, "comments": planned.comments}
+    """The client's own words and what it is begun for, as metadata: at most 20 pairs with ours, of 20 and
+    80 characters."""
+    told = {
+        "client_context": planned.client_context,
+        "comments": planned.comments,
+        "initiationSourceId": planned.initiation_source_id,
+    }
     told |= planned.additional_data or {}
     fits = [(name, text[:80]) for name, text in told.items() if text and len(name) <= 20]
     return dict(fits[:19])

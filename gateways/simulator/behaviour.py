@@ -12,6 +12,7 @@ tok_refund_async          refunds settle later          tok_refund_async_fail
 tok_refund_timeout_after  refunds lose their answer     tok_refund_timeout_before
 tok_data_rejected         refuses Level 2 and 3 data, and charges without
 tok_refund_reversed       refunds come back later       tok_mix_{anything}   a realistic mix, by key and seed
+tok_advice_{code}         declined, with the advice of its network (24: to wait an hour)
 
 `tok_…+{mood}` says how it tells of it besides: see `notifying`.
 Tokenizing a handle behaves as its name says: hdl_ok, hdl_decline_incorrect_number, hdl_async_ok, …
@@ -30,7 +31,7 @@ REFUNDS = frozenset({"REFUND", "UNREFERENCED_REFUND"})
 
 @dataclass(frozen=True)
 class Behaviour:
-    """`name` is what happens; `code` a raw code, `count` how often, where they matter.
+    """`name` is what happens; `code` a raw code, `advice` a network's, `count` how often, where they matter.
 
     `mood` is how it is told of, where something has chosen that.
     """
@@ -39,6 +40,7 @@ class Behaviour:
     code: str = ""
     count: int = 0
     mood: str = ""
+    advice: str = ""
 
 
 @dataclass
@@ -128,6 +130,8 @@ def _mixed(place: str) -> str:
 def _parsed(name: str) -> Behaviour:
     if name.startswith("decline_"):
         return Behaviour("decline", code=name.removeprefix("decline_"))
+    if name.startswith("advice_"):
+        return Behaviour("decline", code="insufficient_funds", advice=name.removeprefix("advice_"))
     counted = re.fullmatch(r"(rate_limit|system_error|soft|slow)_(\d+)", name)
     if counted:
         return Behaviour(counted[1], count=int(counted[2]))

@@ -54,6 +54,8 @@ class Entry:
     """Whether its card is kept from now on, to be charged again."""
     level: int = 1
     """How much detail came with it: Level 2 or 3, or none."""
+    advice: str = ""
+    """What its network says about trying it again."""
 
 
 @dataclass
@@ -163,7 +165,8 @@ class Simulator:
             case "REVERSED":
                 return {"result": "Reversed", "code": "account_closed", **common}
             case _:
-                return {"result": result_of(entry.code), "code": entry.code, **common}
+                advice = {"network_advice": entry.advice} if entry.advice else {}
+                return {"result": result_of(entry.code), "code": entry.code, **advice, **common}
 
     def entries_of(self, keys: str) -> list[Entry]:
         """Those whose keys begin so: one tenant's, of several that share the simulator."""
@@ -210,6 +213,7 @@ class Simulator:
             notify_url=notify_url,
             first=request.get("is_first_in_series", False),
             level=_level(request),
+            advice=behaviour.advice,
         )
         if behaviour.name == "reversed" and status == "EXECUTED":
             entry.reversal_at = _after(entry.at, seconds=REVERSE_SECONDS)

@@ -115,6 +115,7 @@ def to_outcome(answer: dict[str, Any]) -> Outcome:
         code_map_version=codes.VERSION if meaning else None,
         network_transaction_id=answer.get("network_transaction_id"),
         level_sent=answer.get("level"),
+        network_advice=answer.get("network_advice"),
         action=ActionRequired("challenge") if answer["result"] == "ActionRequired" else None,
     )
 

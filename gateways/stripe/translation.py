@@ -83,8 +83,12 @@ def creation(planned: GatewayCallPlanned) -> dict[str, Any]:
 
 
 def _noted(planned: GatewayCallPlanned) -> dict[str, str]:
-    """The client's own words, as metadata: values of at most 500 characters."""
-    told = {"comments": planned.comments, "client_context": planned.client_context}
+    """The client's own words and what it is begun for, as metadata: values of at most 500 characters."""
+    told = {
+        "comments": planned.comments,
+        "client_context": planned.client_context,
+        "initiation_source_id": planned.initiation_source_id,
+    }
     noted = {name: text[:500] for name, text in told.items() if text}
     return {**(planned.additional_data or {}), **noted}
 

@@ -23,6 +23,7 @@ from services.errors import Rejected
 from services.payments import payment_group
 from services.payments.asking import OneTimeMethod
 from services.payments.payment_group import NewGroup
+from services.tenants import rates, tenant_settings
 
 
 @command("payments.authorization.authorize.v1")
@@ -142,6 +143,8 @@ def _obtained_needs(states: States, command: Obtained, context: Context) -> Need
         yield Need(Authorization, command.authorization_id)
     yield account.needed(context)
     yield Need(Gateway, command.gateway_id)
+    yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     yield from payment_group.needed(command.payment_group_id, None)
 
 
@@ -167,6 +170,7 @@ def record_obtained(states: States, command: Obtained, context: Context) -> Chan
         expires_at=command.expires_at,
         gateway_auth_code=command.gateway_auth_code,
         payment_group_id=command.payment_group_id,
+        corporate=rates.snapshot(states, command.amount, command.effective_at, context),
     )
     return [Change(Authorization, id, recorded, new=command.authorization_id is None)]
 

@@ -18,7 +18,10 @@ from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded
+from services.invoices.invoice import Invoice
+from services.payments import asking
 from services.payments import payment as payments
+from services.payments.asking import ApplyTo
 from services.payments.payment import Payment
 
 
@@ -41,6 +44,8 @@ def _capture_needs(states: States, command: CapturePayment, context: Context) ->
     auth = states.find(Authorization, command.authorization_id)
     if auth and auth.gateway_id:
         yield Need(Gateway, auth.gateway_id)
+    for invoice_id in command.apply_to[:1]:
+        yield Need(Invoice, invoice_id)
 
 
 def capture(states: States, command: CapturePayment, context: Context) -> Changes:
@@ -56,7 +61,7 @@ def capture(states: States, command: CapturePayment, context: Context) -> Change
         raise Rejected(
             "GATEWAY_CAPABILITY_MISSING", "the gateway captures only all of it", operation="partial_capture"
         )
-    return _captured(auth, command, context)
+    return _captured(states, auth, command, context)
 
 
 def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int) -> None:
@@ -67,8 +72,9 @@ def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int
         raise exceeded("CAPTURE_EXCEEDS_AUTHORIZATION", amount, available, f"authorization {auth.number}")
 
 
-def _captured(auth: Authorization, command: CapturePayment, context: Context) -> Changes:
+def _captured(states: States, auth: Authorization, command: CapturePayment, context: Context) -> Changes:
     payment_id, number = command.payment_id or context.new_id("payment"), context.number("PAY")
+    begun_for = command.apply_to[0] if command.apply_to else None
     key, planned = calling.plan(
         context,
         origin=payment_id,
@@ -82,6 +88,7 @@ def _captured(auth: Authorization, command: CapturePayment, context: Context) ->
         method=auth.method,
         authorization_ref=auth.gateway_ref,
         final_capture=command.final,
+        initiation_source_id=begun_for,
     )
     assert auth.method is not None
     requested = PaymentRequested(
@@ -99,6 +106,8 @@ def _captured(auth: Authorization, command: CapturePayment, context: Context) ->
         intended_applications=tuple(Intended(invoice_id) for invoice_id in command.apply_to),
         authorization_id=auth.authorization_id,
         payment_group_id=auth.payment_group_id,
+        legal_entity_id=asking.entity_of(states, [ApplyTo(id) for id in command.apply_to], context),
+        initiation_source_id=begun_for,
     )
     in_flight = AuthorizationCaptureRequested(payment_id, command.amount, command.final)
     return [

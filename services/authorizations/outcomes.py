@@ -31,7 +31,7 @@ from services.calls.seconding import awaits_second
 from services.commands import FreeText, Id, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import invalid_state
-from services.tenants import exceptions
+from services.tenants import exceptions, rates
 
 
 @command("payments.authorization.record_outcome.v1")
@@ -56,6 +56,7 @@ class ResolveReview:
 
 def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
     yield from calling.needed(states, command.operation_key, context)
+    yield from rates.needed(states, context)
     yield account.needed(context)
     call = states.find(GatewayCall, command.operation_key)
     if call and call.planned:
@@ -107,6 +108,7 @@ def _authorized(
                 avs_code=outcome.avs_code,
                 cvc_code=outcome.cvc_code,
                 gateway_ref_details=outcome.reference_details,
+                corporate=rates.snapshot(states, Money(auth.amount, auth.currency), context.now, context),
             )
             health = payment_method.after_use(states, auth.method, outcome, True, context)
             return [

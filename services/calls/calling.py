@@ -30,6 +30,7 @@ from events.gateway_call import (
     GatewayStatusQueried,
 )
 from events.shapes import Outcome
+from gateways import codes
 from services.calls.gateway import Gateway
 from services.commands import FreeText, Token
 from services.decision import Change, Context, Need, Needs, States, Subject
@@ -350,10 +351,16 @@ def _categorized(call: GatewayCall, outcome: Outcome) -> Outcome:
         outcome = replace(outcome, result_code="ValidationError")
     wrong_data = outcome.result_code in ("ValidationError", DATA_REJECTED)
     fallback = "PaymentInformation" if wrong_data else "PaymentProcessing"
+
+
+def _categorized(outcome: Outcome) -> Outcome:
+    """Every failure has a category; a permanent one is hard (domain 5.5); a network may say to wait."""
+    fallback = "PaymentInformation" if outcome.result_code == "ValidationError" else "PaymentProcessing"
     return replace(
         outcome,
         category=outcome.category or fallback,
         hard=outcome.hard or outcome.result_code == "PermanentFail",
+        retry_after_seconds=outcome.retry_after_seconds or codes.advised_seconds(outcome.network_advice),
     )
 
 

@@ -102,7 +102,7 @@ class Lane:
         if seconds is not None:
             before = seconds if self.usual_seconds is None else self.usual_seconds
             self.usual_seconds = before + (seconds - before) * NEWEST_SHARE
-        if retry_after_seconds:
+        if retry_after_seconds and result_code == "SystemError":
             self.not_before = max(self.not_before or now, now + timedelta(seconds=retry_after_seconds))
             return None
         if result_code in ("SystemError", "Indeterminate"):

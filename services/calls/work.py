@@ -19,15 +19,20 @@ from events.gateway_call import (
 from services.store.protocol import Reference, WorkChange, WorkDone, WorkDue, WorkPlanned
 
 
-def work_changes(fact: object, key: str, home: str, now: datetime) -> Sequence[WorkChange]:
-    """What a worker has to do, or no longer has to do, once this fact is in the log."""
+def work_changes(
+    fact: object, key: str, home: str, now: datetime, *, seen: bool = False
+) -> Sequence[WorkChange]:
+    """What a worker has to do, or no longer has to do, once this fact is in the log.
+
+    `seen`: the gateway may know the key, so it is told that what it is sent may be a duplicate.
+    """
     match fact:
         case GatewayCallPlanned():
             return (WorkPlanned(key, home, fact.gateway_id, fact.operation, fact, now),)
         case GatewayCallNotSent(retry_at=datetime() as at):
-            return (WorkDue(key, "SEND", at),)
+            return (WorkDue(key, "RESEND" if seen else "SEND", at),)
         case GatewayReplayPlanned():
-            return (WorkDue(key, "SEND", fact.at),)
+            return (WorkDue(key, "RESEND", fact.at),)
         case GatewayCallTimedOut(next_query_at=at) | GatewayCallPending(next_query_at=at):
             return (WorkDue(key, "INQUIRE", at),)
         case GatewayStatusQueried(next_query_at=datetime() as at):

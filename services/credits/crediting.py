@@ -21,10 +21,14 @@ from services.applications import guards
 from services.commands import Amount, Currency, FreeText, Id, Text, command
 from services.credits.credit_memo import CreditMemo
 from services.credits.debit_memo import DebitMemo
-from services.decision import Change, Changes, Context, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch
+from services.tenants import rates, tenant_settings
 
 LINES_MAX = 300
+
+TaxStrategy = Literal["IGNORE", "MANUAL_OVERRIDE", "CALCULATE", "COPY_FROM_INVOICE_LINE"]
+"""Where a memo's tax comes from (domain 2.8)."""
 
 
 @frozen
@@ -54,8 +58,9 @@ class CreateCreditMemo:
     saved_payment_method_id: Id | None = None
     billing_profile_id: Id | None = None
     legal_entity_id: Id | None = None
-    tax_strategy: Literal["IGNORE", "MANUAL_OVERRIDE"] = "MANUAL_OVERRIDE"
-    """IGNORE: it has no tax; MANUAL_OVERRIDE: each line says its own."""
+    tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"
+    """IGNORE: it has no tax; MANUAL_OVERRIDE: each line says its own.  It has no invoice's tax to copy, and
+    nothing here calculates tax: the others are refused."""
 
 
 @command("payments.credit_memo.post.v1")
@@ -83,12 +88,30 @@ def _create_needs(states: States, command: CreateCreditMemo, context: Context) -
     if command.credit_memo_id:
         yield Need(CreditMemo, command.credit_memo_id)
     yield account.needed(context)
+    yield from worth_needed(states, context)
+
+
+def worth_needed(states: States, context: Context) -> Needs:
+    """What says what a memo is worth in the reporting currency."""
+    yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
+
+
+def check_strategy(strategy: TaxStrategy, *possible: TaxStrategy) -> None:
+    """Raises `TAX_STRATEGY_UNSUPPORTED`: whoever bills knows the tax, and says it (domain 0, scope)."""
+    if strategy not in possible:
+        why = "tax is calculated upstream, and said" if strategy == "CALCULATE" else "it has no invoice's tax"
+        message = f"{why}: ask for {' or '.join(possible)}, not for {strategy}"
+        raise Rejected(
+            "TAX_STRATEGY_UNSUPPORTED", message, field="data.tax_strategy", possible=list(possible)
+        )
 
 
 def create(states: States, command: CreateCreditMemo, context: Context) -> Changes:
     account.of(states, context)
     if command.credit_memo_id and states.get(CreditMemo, command.credit_memo_id).status:
         raise Rejected("CREDIT_MEMO_EXISTS", f"the credit memo {command.credit_memo_id} exists already")
+    check_strategy(command.tax_strategy, "IGNORE", "MANUAL_OVERRIDE")
     if command.tax_strategy == "IGNORE" and any(line.taxes for line in command.lines):
         raise Rejected("MALFORMED_REQUEST", "a memo that ignores tax has none", field="data.lines")
     lines = lines_of(command.lines, command.currency)
@@ -106,6 +129,7 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
         )
         return [Change(CreditMemo, id, drafted, new)]
     posted = fact_of(
+        states,
         id,
         number,
         command.currency,
@@ -147,6 +171,7 @@ def _line(line: NewLine, currency: str) -> CreditMemoLine:
 
 
 def fact_of(
+    seen: States | Draft,
     id: str,
     number: str,
     currency: str,
@@ -159,7 +184,8 @@ def fact_of(
     **head: str | None,
 ) -> CreditMemoPosted:
     charge = sum(line.charge.amount_minor for line in lines)
-    total = sum(line.line_total.amount_minor for line in lines)
+    total = Money(sum(line.line_total.amount_minor for line in lines), currency)
+    today = context.now.date()
     return CreditMemoPosted(
         credit_memo_id=id,
         number=number,
@@ -169,12 +195,13 @@ def fact_of(
         source_action=source_action,
         lines=tuple(lines),
         total_charge=Money(charge, currency),
-        total_tax=Money(total - charge, currency),
-        total=Money(total, currency),
+        total_tax=Money(total.amount_minor - charge, currency),
+        total=total,
         reason_code=reason_code,
         posted_at=context.now,
-        effective_date=context.now.date(),
+        effective_date=today,
         reference_invoice_id=reference_invoice_id,
+        corporate=rates.snapshot(seen, total, today, context),
         **head,
     )
 
@@ -193,6 +220,7 @@ def _memo_needs(
     states: States, command: PostCreditMemo | VoidCreditMemo | RecoverCreditMemo, context: Context
 ) -> Needs:
     yield Need(CreditMemo, command.credit_memo_id)
+    yield from worth_needed(states, context)
 
 
 def _of(states: States, id: str, context: Context, *allowed: str) -> CreditMemo:
@@ -205,6 +233,7 @@ def post(states: States, command: PostCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "DRAFT")
     lines = [line.line for line in memo.lines.values()]
     posted = fact_of(
+        states,
         memo.credit_memo_id,
         memo.number,
         memo.currency,
@@ -221,10 +250,10 @@ def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "POSTED")
     if memo.applied or memo.refunded or memo.refund_reserved:
         raise Rejected("CREDIT_MEMO_HAS_SETTLEMENTS", "some of it was applied or refunded")
-    return voided(memo, command.reason, context)
+    return voided(states, memo, command.reason, context)
 
 
-def voided(memo: CreditMemo, reason: str | None, context: Context) -> list[Change]:
+def voided(seen: States | Draft, memo: CreditMemo, reason: str | None, context: Context) -> list[Change]:
     """A memo of which nothing is used is undone; a debit memo offsets it in the ledger (domain 2.8)."""
     total, tax = Money(memo.total, memo.currency), Money(memo.tax, memo.currency)
     debit_id = context.new_id(f"debit_memo/{memo.credit_memo_id}")
@@ -237,6 +266,7 @@ def voided(memo: CreditMemo, reason: str | None, context: Context) -> list[Chang
         context.now,
         "OFFSET",
         credit_memo_id=memo.credit_memo_id,
+        corporate=rates.snapshot(seen, total, context.now, context),
     )
     return [
         Change(CreditMemo, memo.credit_memo_id, CreditMemoVoided(debit_id, total, tax, reason)),

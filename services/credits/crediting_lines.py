@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from events.credit_memo import CreditMemoLine
 from events.frozen import frozen
 from events.invoice import InvoiceLine, Tax
@@ -14,11 +12,12 @@ from services.applications.spreading import Share
 from services.commands import Amount, FreeText, Id, Text, command
 from services.credits import credit_memo, crediting, writing_off
 from services.credits.credit_memo import CreditMemo
+from services.credits.crediting import TaxStrategy
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.tenants import tenant_settings
+from services.tenants import rates, tenant_settings
 
 
 @frozen
@@ -37,13 +36,15 @@ class CreditInvoice:
     lines: tuple[CreditedLine, ...]
     reason_code: Text
     comments: FreeText | None = None
-    tax_strategy: Literal["IGNORE", "MANUAL_OVERRIDE", "COPY_FROM_INVOICE_LINE"] = "MANUAL_OVERRIDE"
-    """COPY_FROM_INVOICE_LINE: as much of the line's taxes as is credited of its charge."""
+    tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"
+    """COPY_FROM_INVOICE_LINE: as much of the line's taxes as is credited of its charge.  Nothing here
+    calculates tax: CALCULATE is refused."""
 
 
 def _credit_needs(states: States, command: CreditInvoice, context: Context) -> Needs:
     yield Need(Invoice, command.invoice_id)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     yield from writing_off.small_needed(states, context)
 
 
@@ -52,6 +53,7 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     guards.check_invoice(invoice, command.invoice_id, context)
     guards.check_posted(invoice)
     guards.check_unlocked(invoice)
+    crediting.check_strategy(command.tax_strategy, "IGNORE", "MANUAL_OVERRIDE", "COPY_FROM_INVOICE_LINE")
     if len(command.lines) > crediting.LINES_MAX:
         raise Rejected("TOO_MANY_LINES", f"at most {crediting.LINES_MAX} lines", field="data.lines")
     if not command.lines or len({line.line_id for line in command.lines}) != len(command.lines):
@@ -62,8 +64,10 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     for line in lines:
         _check_credited(invoice, line)
     level = invoice.level or tenant_settings.of(states, context)["application_level"]
+    draft = Draft(states, {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve})
     id = context.new_id("memo")
     posted = crediting.fact_of(
+        draft,
         id,
         context.number("CM"),
         invoice.currency,
@@ -76,7 +80,6 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
         legal_entity_id=invoice.legal_entity_id,
         tax_strategy=command.tax_strategy,
     )
-    draft = Draft(states, {CreditMemo: credit_memo.evolve, Invoice: invoices.evolve})
     draft.record(CreditMemo, id, posted, new=True)
     memo = draft.get(CreditMemo, id)
     if level == "INVOICE":

@@ -22,6 +22,7 @@ from services.errors import Rejected, invalid_state, not_found
 from services.invoices import posting, voiding
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, PostInvoice, TaxLine, Term
+from services.tenants import rates
 
 
 @command("payments.debit_memo.create.v1")
@@ -87,6 +88,7 @@ def _create_needs(states: States, command: CreateDebitMemo, context: Context) ->
     yield Need(DebitMemo, id)
     if command.invoice_later:
         yield account.needed(context)
+        yield from crediting.worth_needed(states, context)
         return
     invoice = _invoice(command, id, id)
     yield Need(Invoice, ids.invoice_id(context.tenant, invoice.external_id))
@@ -99,7 +101,7 @@ def create(states: States, command: CreateDebitMemo, context: Context) -> Change
     if states.get(DebitMemo, id).status:
         raise Rejected("DEBIT_MEMO_EXISTS", f"the debit memo {id} exists already")
     lines = crediting.lines_of(command.lines, command.currency)
-    fact = _fact(command, id, context.number("DM"), lines, context)
+    fact = _fact(states, command, id, context.number("DM"), lines, context)
     draft = Draft(states, {**writing_off.EVOLVE, DebitMemo: evolve})
     draft.record(DebitMemo, id, fact)
     if not command.invoice_later:
@@ -109,7 +111,12 @@ def create(states: States, command: CreateDebitMemo, context: Context) -> Change
 
 
 def _fact(
-    command: CreateDebitMemo, id: str, number: str, lines: tuple[CreditMemoLine, ...], context: Context
+    states: States,
+    command: CreateDebitMemo,
+    id: str,
+    number: str,
+    lines: tuple[CreditMemoLine, ...],
+    context: Context,
 ) -> DebitMemoPosted:
     total = Money(sum(line.line_total.amount_minor for line in lines), command.currency)
     return DebitMemoPosted(
@@ -122,6 +129,7 @@ def _fact(
         "STANDALONE",
         lines,
         command.reason_code,
+        corporate=rates.snapshot(states, total, context.now, context),
     )
 
 

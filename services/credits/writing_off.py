@@ -31,7 +31,7 @@ from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
 from services.payments import payment as payments
 from services.payments.payment import Payment
-from services.tenants import tenant_settings
+from services.tenants import rates, tenant_settings
 from services.tenants.tenant_settings import TenantSettings
 
 EVOLVE = {
@@ -86,6 +86,7 @@ def credit_all(
     ]
     number, currency = context.number("CM"), invoice.currency
     posted = crediting.fact_of(
+        draft,
         id,
         number,
         currency,
@@ -145,6 +146,7 @@ def payments_needed(states: States, context: Context) -> Needs:
 
 def _needs(states: States, command: WriteOffInvoice, context: Context) -> Needs:
     yield Need(Invoice, command.invoice_id)
+    yield from crediting.worth_needed(states, context)
     yield from payments_needed(states, context)
 
 
@@ -175,6 +177,7 @@ def _give_up(draft: Draft, invoice_id: str, reason_code: str, cause: str, why: W
 
 def _reverse_needs(states: States, command: ReverseWriteOff, context: Context) -> Needs:
     yield Need(Invoice, command.invoice_id)
+    yield from crediting.worth_needed(states, context)
     invoice = states.find(Invoice, command.invoice_id)
     for memo_id in invoice.written_off if invoice else ():
         yield Need(CreditMemo, memo_id)
@@ -199,7 +202,7 @@ def _take_back(draft: Draft, invoice_id: str, memo_id: str, reason: str | None, 
     amount, why = Money(invoice.written_off[memo_id], invoice.currency), Why(context.now, "WRITE_OFF", reason)
     draft.extend(application.take_back(memo, invoice, list(memo.applications), why, context))
     draft.record(Invoice, invoice_id, InvoiceWriteOffReversed(memo_id, amount, reason))
-    draft.extend(crediting.voided(draft.get(CreditMemo, memo_id), reason, context))
+    draft.extend(crediting.voided(draft, draft.get(CreditMemo, memo_id), reason, context))
 
 
 # -- by policy
@@ -209,6 +212,7 @@ def small_needed(states: States, context: Context) -> Needs:
     """What the policy must see, where the tenant has one."""
     settings = states.find(TenantSettings, context.tenant)
     if settings and settings["small_balance_write_off"]:
+        yield from rates.needed(states, context)
         yield from payments_needed(states, context)
 
 

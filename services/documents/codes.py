@@ -65,6 +65,7 @@ MEANINGS: dict[str, str] = {
     "CLOCK_NOT_MOVABLE": "Time moves only on embedded servers, with no gateway but the simulator",
     "DEADLINE_EXCEEDED": "It came after its own deadline",
     "TARGET_NOT_POSTED": "The invoice is not posted",
+    "TAX_STRATEGY_UNSUPPORTED": "No tax is calculated here: say the tax, or have it copied or left out",
     "PAYMENT_NOT_PROCESSED": "The payment has not arrived, or is gone",
     "PAYMENT_HAS_SETTLEMENTS": "Something of the payment is applied, refunded, reserved or transferred",
     "PAYMENT_LINK_EXPIRED": "The link's time is over, or somebody ended it: make another",

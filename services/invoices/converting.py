@@ -30,7 +30,7 @@ from services.payments import payment
 from services.payments.payment import Payment
 from services.schedules import schedule
 from services.schedules.schedule import PaymentSchedule
-from services.tenants import tenant_settings
+from services.tenants import rates, tenant_settings
 from services.tenants.tenant_settings import TenantSettings
 
 _EVOLVE = {
@@ -116,13 +116,14 @@ def _convert_group(
     draft: Draft, invoice: Invoice, original: str | None, lines: Sequence[LineState], context: Context
 ) -> None:
     currency, memo_id = invoice.currency, _memo_id(context, original)
-    total = sum(line.line.line_total.amount_minor for line in lines)
+    total = Money(sum(line.line.line_total.amount_minor for line in lines), currency)
+    today = context.now.date()
     charge = sum(line.line.charge.amount_minor for line in lines)
     converted = NegativeInvoiceLinesConverted(
         memo_id,
         tuple(ConvertedLine(line.line.line_id, line.line.line_total) for line in lines),
-        Money(total, currency),
-        Money(invoice.balance - total, currency),
+        total,
+        Money(invoice.balance, currency) - total,
     )
     posted = CreditMemoPosted(
         credit_memo_id=memo_id,
@@ -133,17 +134,18 @@ def _convert_group(
         source_action="NEGATIVE_INVOICE_LINE_CONVERSION",
         lines=tuple(_memo_line(line.line) for line in lines),
         total_charge=Money(-charge, currency),
-        total_tax=Money(charge - total, currency),
-        total=Money(-total, currency),
+        total_tax=Money(charge, currency) - total,
+        total=-total,
         reason_code="NEGATIVE_INVOICE",
         posted_at=context.now,
-        effective_date=context.now.date(),
+        effective_date=today,
         reference_invoice_id=original,
         source_invoice_id=invoice.invoice_id,
         saved_payment_method_id=invoice.saved_payment_method_id,
         billing_profile_id=invoice.profile_id,
         legal_entity_id=invoice.legal_entity_id,
         tax_strategy="COPY_FROM_INVOICE_LINE",
+        corporate=rates.snapshot(draft, -total, today, context),
     )
     draft.record(Invoice, invoice.invoice_id, converted)
     draft.record(CreditMemo, memo_id, posted, new=True)
@@ -182,6 +184,7 @@ class ConvertNegativeInvoice:
 def _needs(states: States, command: ConvertNegativeInvoice, context: Context) -> Needs:
     yield Need(Invoice, command.invoice_id)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
 
 
 def convert_by_hand(states: States, command: ConvertNegativeInvoice, context: Context) -> Changes:

@@ -37,6 +37,7 @@ class VoidInvoice:
 
 def needed(states: States, invoice_id: str, context: Context) -> Needs:
     yield Need(Invoice, invoice_id)
+    yield from crediting.worth_needed(states, context)
     yield from writing_off.payments_needed(states, context)
     invoice = states.find(Invoice, invoice_id)
     if invoice and invoice.reference_id:
@@ -94,7 +95,7 @@ def _check_latest(states: States, invoice: Invoice, context: Context) -> None:
 def _offset_negative_lines(draft: Draft, invoice_id: str, reason: str | None, context: Context) -> None:
     memo_id = convert_alone(draft, invoice_id, context)
     if memo_id is not None:
-        draft.extend(crediting.voided(draft.get(CreditMemo, memo_id), reason, context))
+        draft.extend(crediting.voided(draft, draft.get(CreditMemo, memo_id), reason, context))
 
 
 def _tell(draft: Draft, states: States, invoice: Invoice, reason: str | None, context: Context) -> None:

@@ -217,6 +217,8 @@ def _failed(states: States, payment: Payment, outcome: Outcome, source: str, con
         source=source,
         code_map_version=outcome.code_map_version,
         gateway_ref=outcome.gateway_ref,
+        retry_after_seconds=outcome.retry_after_seconds,
+        network_advice=outcome.network_advice,
     )
     changes = [Change(Payment, payment.payment_id, failed)]
     if payment.authorization_id:

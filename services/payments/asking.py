@@ -5,7 +5,7 @@ Invariant (domain 5.3): the intent holds the key under which it is sent, and not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,6 +64,10 @@ class Asked:
     payment_group_id: str | None = None
     profile_id: str | None = None
     """The billing profile that it is for, if not the account's default."""
+    legal_entity_id: str | None = None
+    """Whose books it is in, if not its first invoice's."""
+    source_id: str | None = None
+    """What it is begun for, if neither an item nor its first invoice."""
     item: ScheduleItemRef | None = None
     """The item of a payment schedule that it collects: its attempts are the item's."""
     attempt_no: int = 1
@@ -78,15 +82,28 @@ class Asked:
     def origin(self) -> str:
         return self.item.item_id if self.item else self.payment_id
 
+    @property
+    def begun_for(self) -> str | None:
+        """What it was begun for, as its gateway is told (domain 5.2)."""
+        if self.source_id or self.item:
+            return self.source_id or (self.item and self.item.item_id)
+        return self.apply_to[0].invoice_id if self.apply_to else None
 
-def needed(states: States, gateway_id: str | None, apply_to: Iterable[ApplyTo], context: Context) -> Needs:
+
+def needed(states: States, gateway_id: str | None, apply_to: Sequence[ApplyTo], context: Context) -> Needs:
     if gateway_id:
         yield Need(Gateway, gateway_id)
     yield tenant_settings.needed(context)
     settings = states.find(TenantSettings, context.tenant)
-    if settings and settings["level2_level3_data"]:
-        for target in apply_to:
-            yield Need(Invoice, target.invoice_id)
+    shown = settings and settings["level2_level3_data"]
+    for target in apply_to if shown else apply_to[:1]:
+        yield Need(Invoice, target.invoice_id)
+
+
+def entity_of(states: States, apply_to: Sequence[ApplyTo], context: Context) -> str | None:
+    """In whose books money is that is meant for invoices: the first's; none while it is not loaded."""
+    meant = states.find(Invoice, apply_to[0].invoice_id) if apply_to else None
+    return meant.legal_entity_id if meant and meant.account_id == context.account_id else None
 
 
 def ask(states: States, asked: Asked, context: Context) -> list[Change]:
@@ -108,6 +125,7 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         merchant_reference=number,
         method=method,
         enhanced=enhanced.sent,
+        initiation_source_id=asked.begun_for,
         **_stored(asked),
         **(asked.besides or {}),
     )
@@ -126,6 +144,8 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         intended_applications=intended(asked.apply_to),
         payment_group_id=asked.payment_group_id,
         schedule_item=asked.item,
+        legal_entity_id=asked.legal_entity_id or entity_of(states, asked.apply_to, context),
+        initiation_source_id=asked.begun_for,
         level_requested=(3 if enhanced.sent.lines else 2) if enhanced.sent else None,
         **remembered(asked.besides or {}),
     )

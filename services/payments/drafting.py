@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from datetime import date
 
-from events.payment import DraftPaymentDeleted, DraftPaymentEdited, ExternalPaymentRecorded
+from events.payment import (
+    DraftPaymentDeleted,
+    DraftPaymentEdited,
+    ExternalPaymentDrafted,
+    ExternalPaymentRecorded,
+)
 from services.accounts import account
 from services.applications import guards
 from services.commands import Amount, FreeText, Id, Text, command
@@ -16,8 +21,8 @@ from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule
 from services.errors import invalid_state
 from services.invoices.invoice import Invoice
 from services.payments import external, placing
+from services.payments.asking import ApplyTo, entity_of
 from services.payments.external import Instrument
-from services.payments.paying import ApplyTo
 from services.payments.payment import Payment
 from services.tenants import periods, rates, tenant_settings
 
@@ -85,15 +90,23 @@ def _post_needs(states: States, command: PostDraftPayment, context: Context) -> 
         yield Need(Invoice, target.invoice_id)
     draft = states.find(Payment, command.payment_id)
     if draft and draft.draft:
-        yield from periods.needed(None, draft.draft.received_on, context)
+        entity = _entity(states, draft.draft, command, context)
+        yield from periods.needed(entity, draft.draft.received_on, context)
     yield from writing_off.small_needed(states, context)
+
+
+def _entity(
+    states: States, said: ExternalPaymentDrafted, command: PostDraftPayment, context: Context
+) -> str | None:
+    return said.legal_entity_id or entity_of(states, command.apply_to, context)
 
 
 def post(states: States, command: PostDraftPayment, context: Context) -> Changes:
     account.of(states, context)
     said = _draft_of(states, command.payment_id, context).draft
     assert said is not None
-    periods.check_open(states, None, said.received_on, context)
+    entity = _entity(states, said, command, context)
+    periods.check_open(states, entity, said.received_on, context)
     placing.check_targets(states, command.apply_to, said.amount, context)
     recorded = ExternalPaymentRecorded(
         said.payment_id,
@@ -106,6 +119,7 @@ def post(states: States, command: PostDraftPayment, context: Context) -> Changes
         context.now,
         said.payment_group_id,
         rates.snapshot(states, said.amount, said.received_on, context),
+        entity,
     )
     draft = Draft(states, placing.EVOLVE)
     draft.record(Payment, command.payment_id, recorded)

@@ -18,7 +18,7 @@ from services.errors import Rejected
 from services.invoices.invoice import Invoice
 from services.payments import payment as payments
 from services.payments import payment_group
-from services.payments.asking import ApplyTo
+from services.payments.asking import ApplyTo, entity_of
 from services.payments.payment import Payment
 from services.payments.placing import EVOLVE, apply_now, check_targets
 from services.tenants import periods, rates, tenant_settings
@@ -42,6 +42,12 @@ class RecordExternalPayment:
     apply_to: tuple[ApplyTo, ...] = ()
     payment_group_id: Id | None = None
     draft: bool = False
+    legal_entity_id: Id | None = None
+    """Whose books it is in; without one: those of the invoice that it is first meant for."""
+
+
+def _entity(states: States, command: RecordExternalPayment, context: Context) -> str | None:
+    return command.legal_entity_id or entity_of(states, command.apply_to, context)
 
 
 def _external_needs(states: States, command: RecordExternalPayment, context: Context) -> Needs:
@@ -52,7 +58,7 @@ def _external_needs(states: States, command: RecordExternalPayment, context: Con
     yield from rates.needed(states, context)
     for target in command.apply_to:
         yield Need(Invoice, target.invoice_id)
-    yield from periods.needed(None, command.received_on, context)
+    yield from periods.needed(_entity(states, command, context), command.received_on, context)
     yield from writing_off.small_needed(states, context)
     yield from payment_group.needed(command.payment_group_id, None)
 
@@ -61,7 +67,8 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
     account.of(states, context)
     payments.check_new(states, command.payment_id)
     check_recorded(command.amount, command.reference)
-    periods.check_open(states, None, command.received_on, context)
+    entity = _entity(states, command, context)
+    periods.check_open(states, entity, command.received_on, context)
     if command.draft and command.apply_to:
         raise Rejected(
             "MALFORMED_REQUEST",
@@ -83,10 +90,10 @@ def record_external(states: States, command: RecordExternalPayment, context: Con
         command.payment_group_id,
     )
     if command.draft:
-        recorded = ExternalPaymentDrafted(*head)
+        recorded = ExternalPaymentDrafted(*head, entity)
     else:
         worth = rates.snapshot(states, command.amount, command.received_on, context)
-        recorded = ExternalPaymentRecorded(*head, worth)
+        recorded = ExternalPaymentRecorded(*head, worth, entity)
     draft = Draft(states, EVOLVE)
     draft.extend(groups)
     draft.record(Payment, payment_id, recorded, new=command.payment_id is None)

@@ -174,7 +174,16 @@ def pay(states: States, command: PayByLink, context: Context) -> Changes:
     method = Method(gateway_id=command.gateway_id, **vars(command.method))
     payment_id = context.new_id("payment")
     targets = (ApplyTo(link.invoice_id, amount),)
-    asked = Asked(payment_id, amount, method, targets, "PAY_LINK", new=True, profile_id=invoice.profile_id)
+    asked = Asked(
+        payment_id,
+        amount,
+        method,
+        targets,
+        "PAY_LINK",
+        new=True,
+        profile_id=invoice.profile_id,
+        source_id=command.payment_link_id,
+    )
     begun = PaymentLinkPaymentBegun(payment_id, amount, command.save_method)
     return [
         *asking.ask(states, asked, context),

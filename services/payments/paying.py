@@ -46,6 +46,10 @@ class ProcessPayment:
     """Kept and sent as it is; nothing here reads it."""
     comments: FreeText | None = None
     additional_data: AdditionalData | None = None
+    legal_entity_id: Id | None = None
+    """Without one: that of the invoice that it is first meant for."""
+    initiation_source_id: Id | None = None
+    """What it is begun for, such as an order: told to the gateway.  Without one: its first invoice."""
 
 
 def _method_id(states: States, command: ProcessPayment, context: Context) -> str | None:
@@ -83,8 +87,6 @@ def process_needs(states: States, command: ProcessPayment, context: Context) -> 
     method_id, gateway_id = _method_id(states, command, context), _gateway_id(states, command, context)
     if method_id:
         yield Need(SavedMethod, method_id)
-    if command.apply_to and not command.method_id and not command.method:
-        yield Need(Invoice, command.apply_to[0].invoice_id)
     yield from asking.needed(states, gateway_id, command.apply_to, context)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
 
@@ -108,6 +110,8 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         new=command.payment_id is None,
         payment_group_id=_group_id(command),
         profile_id=_profile_id(states, command, context),
+        legal_entity_id=command.legal_entity_id,
+        source_id=command.initiation_source_id,
         is_first=_is_first(states, command, context),
         besides=accompanying(command, owner),
     )

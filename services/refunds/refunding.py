@@ -277,7 +277,15 @@ def _external_needs(states: States, command: RecordExternalRefund, context: Cont
     yield account.needed(context)
     yield tenant_settings.needed(context)
     yield from rates.needed(states, context)
-    yield from periods.needed(None, command.paid_on, context)
+    yield from periods.needed(_entity(states, command), command.paid_on, context)
+
+
+def _entity(states: States, command: RecordExternalRefund) -> str | None:
+    """In whose books what is given back was."""
+    payment = states.find(Payment, command.payment_id) if command.payment_id else None
+    memo = states.find(CreditMemo, command.credit_memo_id) if command.credit_memo_id else None
+    source = payment or memo
+    return source.legal_entity_id if source else None
 
 
 def record_external(states: States, command: RecordExternalRefund, context: Context) -> Changes:
@@ -289,7 +297,7 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         raise Rejected("MALFORMED_REQUEST", "a refund outside needs a reference", field="data.reference")
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
-    periods.check_open(states, None, command.paid_on, context)
+    periods.check_open(states, _entity(states, command), command.paid_on, context)
     refund_id = command.refund_id or context.new_id("refund")
     draft = Draft(states, requesting.EVOLVE)
     if command.payment_id:

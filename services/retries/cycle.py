@@ -7,7 +7,7 @@ attempt is planned, or the cycle has ended, or an attempt is under way.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from events.retrying import (
@@ -32,10 +32,22 @@ TRIED_MAX = 50
 """So many of an item's failures are remembered: more than any network counts."""
 
 
+class Wait(NamedTuple):
+    """What a network, or a gateway, says about trying a method again."""
+
+    until: datetime
+    advice: str | None = None
+    """The network's code, where it gave one."""
+
+    def __str__(self) -> str:
+        return f"its network says to wait ({self.advice})" if self.advice else "its gateway says to wait"
+
+
 class Tried(NamedTuple):
     method_id: str
     amount: int
     at: datetime
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +82,11 @@ class Cycle:
     def tried_with(self, method_id: str, amount: int) -> tuple[datetime, ...]:
         """When this amount was refused with a method, the latest last."""
         return tuple(one.at for one in self.tried if (one.method_id, one.amount) == (method_id, amount))
+
+    def wait_for(self, method_id: str) -> Wait | None:
+        """The longest that somebody said to wait before this method is tried again."""
+        waits = (one.wait for one in self.tried if one.method_id == method_id and one.wait)
+        return max(waits, key=lambda wait: wait.until, default=None)
 
     @property
     def has_failed(self) -> bool:
@@ -122,7 +139,14 @@ def _claimed(cycle: Cycle, event: PaymentScheduleItemClaimed) -> Cycle:
 
 
 def _failed(cycle: Cycle, event: PaymentScheduleItemPaymentFailed, requested: int) -> Cycle:
-    tried = (*cycle.tried, Tried(event.method_id, requested, event.failed_at))[-TRIED_MAX:]
+    one = Tried(event.method_id, requested, event.failed_at, _wait(event))
+    tried = (*cycle.tried, one)[-TRIED_MAX:]
     if not cycle.has_failed or event.taken_back:
         return Cycle(no=cycle.no + 1, first_failed_at=event.failed_at, latest=event, tried=tried)
     return replace(cycle, latest=event, planned=None, due_at=None, tried=tried)
+
+
+def _wait(event: PaymentScheduleItemPaymentFailed) -> Wait | None:
+    if event.retry_after_seconds is None:
+        return None
+    return Wait(event.failed_at + timedelta(seconds=event.retry_after_seconds), event.network_advice)

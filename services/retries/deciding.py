@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from events.retry import RetryDefinition, RetryIntervals
 from services.retries import caps, timing
+from services.retries.cycle import Wait
 from services.retries.resolving import DEFAULTS, Resolved, resolve
 from services.retries.timing import Failures, Hours
 
@@ -54,6 +55,8 @@ class Instrument(NamedTuple):
     """Its last failure was a hard one: it stands in for no other."""
     attempts: tuple[datetime, ...] = ()
     """When this amount was tried with it, the latest last."""
+    wait: Wait | None = None
+    """Until when its network says to leave it alone."""
 
 
 class Wallet(NamedTuple):
@@ -203,9 +206,12 @@ def _timed(
     instrument: Instrument,
     now: datetime,
 ) -> RetryAt:
-    """When: by the intervals, in the window, and not before the card's network allows another attempt."""
+    """When: by the intervals, in the window, and not before the card's network advises or allows another."""
     failures, hours = Failures(progress.first_failed_at, failure.at), terms.hours
     at = timing.next_at(intervals, planned.attempt, failures, terms.stagger_basis, now, hours)
+    if instrument.wait is not None and at < instrument.wait.until:
+        at = timing.moved_into(hours, instrument.wait.until)
+        planned = replace(planned, why=(*planned.why, f"{instrument.wait}: not before"))
     of_card = caps.of_network(terms.network_caps, instrument.network)
     allowed, cap = caps.earliest(at, instrument.attempts, of_card)
     if cap is None:

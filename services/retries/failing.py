@@ -239,17 +239,20 @@ class Following:
         """At once, with a method that the account has now, outside the cap (3.3, step 9)."""
         cycle = self.item.retry
         assert cycle.latest
-        found = self.next(pinned).resolved
+        found, wait, now = self.next(pinned).resolved, cycle.wait_for(method_id), self._context.now
         self._plan(
             RetryAt(
-                at=self._context.now,
+                at=max(now, wait.until) if wait else now,
                 attempt=cycle.made + 1,
                 max=found.intervals.attempts + cycle.extra,
                 method_id=method_id,
                 is_alternate=method_id != cycle.latest.method_id,
                 after_hard_decline=False,
                 resolved=found,
-                why=(f"the account pays with {method_id} now: it is tried at once",),
+                why=(
+                    f"the account pays with {method_id} now: it is tried at once",
+                    *((f"{wait}: not before",) if wait and now < wait.until else ()),
+                ),
             ),
             pinned,
             "REARMED",

@@ -55,6 +55,7 @@ def of(
             unusable="revoked" if method.method_id in revoked else why_not(states, method, amount, context),
             blocked=method.hard_blocked is not None or method.method_id in blocked,
             attempts=cycle.tried_with(method.method_id, amount.amount_minor),
+            wait=cycle.wait_for(method.method_id),
         )
         for method in methods
     ]

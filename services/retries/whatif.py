@@ -350,6 +350,7 @@ class Replay:
         failed = PaymentScheduleItemPaymentFailed(
             item_id, WHAT_IF, claimed.attempt_no, refused.result_code, refused.category, refused.raw_code,
             refused.hard, refused.never_retry, planned.method_id, gateway_id, at,
+            retry_after_seconds=refused.retry_after_seconds, network_advice=refused.network_advice,
         )  # fmt: skip
         draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
         draft.record(PaymentSchedule, id, failed)

@@ -214,7 +214,11 @@ def method_for(states: States, schedule: PaymentSchedule, item: Item, context: C
 
 
 def check_network(states: States, item: Item, method_id: str, context: Context) -> None:
-    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet."""
+    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet, or says to wait."""
+    wait = item.retry.wait_for(method_id)
+    if wait is not None and context.now < wait.until:
+        message = f"{wait}: not before {wait.until.isoformat()}"
+        raise Rejected("RETRY_NOT_POSSIBLE", message, until=wait.until)
     method = states.get(SavedMethod, method_id)
     mine = caps.of_network(tenant_settings.of(states, context)["card_network_caps"], method.network)
     allowed, cap = caps.earliest(context.now, item.retry.tried_with(method_id, item.requested), mine)

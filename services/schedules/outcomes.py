@@ -130,6 +130,8 @@ def _failed(payment: Payment, item: Item, outcome: Outcome, at: datetime) -> Pay
         message=outcome.raw_message,
         taken_back=Money(item.processed, payment.currency) if item.processed else None,
         applied_before=Money(item.applied, payment.currency) if item.processed else None,
+        retry_after_seconds=outcome.retry_after_seconds,
+        network_advice=outcome.network_advice,
     )
 
 

@@ -441,8 +441,8 @@ class MemoryStore:
             if room <= 0 or len(claimed) >= limit:
                 continue
             left[gateway] = room - 1
-            taken_over = work.mode == "SEND" and work.sent_at is not None
-            sent_at = (work.sent_at or now) if work.mode == "SEND" else work.sent_at
+            taken_over = work.mode != "INQUIRE" and work.sent_at is not None
+            sent_at = (work.sent_at or now) if work.mode != "INQUIRE" else work.sent_at
             until = now + timedelta(seconds=lease_seconds)
             self._work[key] = replace(work, sent_at=sent_at, until=until, holder=holder)
             planned = work.planned

@@ -124,11 +124,15 @@ class WorkPlanned(NamedTuple):
     due_at: datetime
 
 
+Mode = Literal["SEND", "RESEND", "INQUIRE"]
+"""RESEND: under a key that its gateway may have seen."""
+
+
 class WorkDue(NamedTuple):
     """A gateway call must be sent again (same key), or inquired about, at `due_at`."""
 
     key: str
-    mode: Literal["SEND", "INQUIRE"]
+    mode: Mode
     due_at: datetime
 
 
@@ -163,7 +167,7 @@ class Work(NamedTuple):
     home: str
     gateway_id: str
     operation: str
-    mode: Literal["SEND", "INQUIRE"]
+    mode: Mode
     request: bytes
     """The GatewayCallPlanned fact as JSON."""
     sent_at: datetime | None

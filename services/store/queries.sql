@@ -110,10 +110,10 @@ due as (
     order by w.due_at limit $4
 )
 update gateway_work w
-set holder = $1, until = $3, sent_at = case when w.mode = 'SEND' then coalesce(w.sent_at, $2) else w.sent_at end
+set holder = $1, until = $3, sent_at = case when w.mode <> 'INQUIRE' then coalesce(w.sent_at, $2) else w.sent_at end
 from due where w.key = due.key
 returning w.key, w.home, w.gateway_id, w.operation, w.mode, w.request, w.sent_at,
-    w.mode = 'SEND' and due.sent_at is not null as taken_over;
+    w.mode <> 'INQUIRE' and due.sent_at is not null as taken_over;
 
 -- name: add_parked
 insert into parked (command_id, home, type, body, headers, reason, at)

@@ -173,7 +173,7 @@ def test_a_dry_run_tells_and_changes_nothing(shop: Shop) -> None:
     sale = {"payment_id": "P9", "amount": usd(700), "method_id": shop.card("tok_ok")}
     plan = shop.send("payment.process", sale, dry_run=True).json()
     types = [event["type"] for event in plan["events"]]
-    assert types == ["payments.payment.requested.v2", "payments.gateway_call.planned.v3"]
+    assert types == ["payments.payment.requested.v3", "payments.gateway_call.planned.v4"]
     missing = httpx.get(f"{shop.tender.url}/v1/{shop.tenant}/payments/P9")
     assert (missing.status_code, missing.json()["code"]) == (404, "PAYMENT_NOT_FOUND")
 

@@ -320,7 +320,7 @@ def retries_decide_again_the_same(log: Sequence[Recorded]) -> None:
     for event in log:
         of_accounts.setdefault(event.home, []).append(event)
     for home, events in of_accounts.items():
-        if any(event.topic == "payment_schedule.item_payment_failed.v1" for event in events):
+        if any(event.topic == "payment_schedule.item_payment_failed.v2" for event in events):
             tenant, _, account_id = home.partition("/")
             told = Replay(tenant, account_id, references, None).run(events)
             if told.unlike or told.history.told() != told.simulated.told():

@@ -171,7 +171,14 @@ def _failed(
     return of(users, schedule, lambda s: say(s, id))
 
 
-BAD = ("tok_soft_funds", "tok_hard_lost", "tok_async_fail", "tok_system_error_9", "tok_unmapped")
+BAD = (
+    "tok_soft_funds",
+    "tok_hard_lost",
+    "tok_async_fail",
+    "tok_system_error_9",
+    "tok_unmapped",
+    "tok_advice_24",
+)
 """Tokens of cards that are refused."""
 
 

@@ -20,6 +20,7 @@ from gateways.outcomes import refused
 from gateways.stripe import translation as stripe
 from projections.folding import Folder
 from projections.models import TABLES
+from projections.operations import gateway_log
 from projections.payments import authorizations, payments
 from services.accounts.account import ErasePersonalData
 from services.accounts.payment_method import SavedMethod
@@ -28,9 +29,14 @@ from services.authorizations.authorizing import AuthorizePayment
 from services.authorizations.outcomes import RecordAuthorizationOutcome
 from services.calls.accompanying import AdditionalData, Payer
 from services.calls.calling import GatewayCall
+from services.payments.asking import ApplyTo, OneTimeMethod
+from services.payments.linking import CreatePaymentLink, PayByLink
 from services.payments.paying import ProcessPayment
 from services.payments.payment import Payment
-from tests.journey import SOFT, SUCCESS, Journey, money
+from services.schedules.collecting import CollectScheduleItem
+from services.schedules.schedule import PaymentSchedule
+from services.schedules.scheduling import CreatePaymentSchedule, NewItem
+from tests.journey import SOFT, SUCCESS, Journey, line, money
 
 ADA = Payer("ada@example.com", "2001:db8::1", "02:00:00:00:00:01", "+44 20 7946 0000", "session_1")
 TOLD = {"fraud_context": ADA, "client_context": "basket 7", "comments": "gift", "additional_data": {"k": "v"}}
@@ -217,3 +223,50 @@ def test_a_merchants_own_charge_begins_no_series() -> None:
         "UNSCHEDULED",
         False,
     )
+
+
+# -- what it was begun for
+
+
+def test_a_gateway_is_told_what_a_payment_was_begun_for() -> None:
+    j = Journey()
+    owed = j.post("INV", line("1", 10))
+    j.when(sale(j, initiation_source_id="order-7")).then_accepted()
+    j.when(sale(j, payment_id="Q", apply_to=(ApplyTo(owed),))).then_accepted()
+    j.when(sale(j, payment_id="R")).then_accepted()
+    assert [planned(j, id).initiation_source_id for id in "PQR"] == ["order-7", owed, None]
+    rows = Folder(TABLES).from_zero(j.events())
+    assert [rows[payments]["t", id]["initiation_source_id"] for id in "PQR"] == ["order-7", owed, None]
+    key = j.state(Payment, "P").operation_key
+    assert rows[gateway_log]["t", key]["initiation_source_id"] == "order-7"
+    assert stripe.creation(planned(j, "P"))["metadata"]["initiation_source_id"] == "order-7"
+    told = adyen.payment(planned(j, "P"), "merchant", "https://shop.example")
+    assert told["metadata"]["initiationSourceId"] == "order-7"
+
+
+def test_an_item_and_a_link_are_what_their_payments_were_begun_for() -> None:
+    j = Journey()
+    owed = j.post("INV", line("1", 10))
+    j.when(CreatePaymentLink(owed, "L")).then_accepted()
+    j.when(PayByLink("L", OneTimeMethod("card", "tok_x"), "gw")).then_accepted()
+    (linked,) = [fact for fact in j.all_facts() if isinstance(fact, PaymentRequested)]
+    assert linked.initiation_source_id == "L"
+    j = Journey()
+    j.when(CreatePaymentSchedule("ORDER", "O", (NewItem(money(5), j.time.date(), j.card_a),), "S", money(5)))
+    j.then_accepted()
+    [item_id] = j.state(PaymentSchedule, "S").items
+    j.when(CollectScheduleItem("S", item_id)).then_accepted()
+    (asked,) = [fact for fact in j.all_facts() if isinstance(fact, PaymentRequested)]
+    assert asked.initiation_source_id == item_id
+    [row] = Folder(TABLES).from_zero(j.events())[payments].values()
+    assert (row["payment_schedule_id"], row["item_id"]) == ("S", item_id)
+
+
+def test_the_log_shows_all_that_a_gateway_and_its_network_said() -> None:
+    j = Journey()
+    j.when(sale(j)).then_accepted()
+    said = replace(SOFT, avs_code="N", network_code="51", network_advice="24", code_map_version=3)
+    j.settle("P", said).then_accepted()
+    row = Folder(TABLES).from_zero(j.events())[gateway_log]["t", j.state(Payment, "P").operation_key]
+    shown = ("avs_code", "network_code", "network_advice", "code_map_version", "never_retry")
+    assert [row[name] for name in shown] == ["N", "51", "24", 3, False]

@@ -472,4 +472,9 @@ def test_a_gateway_that_can_be_asked_is_asked() -> None:
 
 
 def test_a_replay_is_work_to_send() -> None:
-    assert work_changes(GatewayReplayPlanned(1, AT), KEY, "t/A", NOW) == (WorkDue(KEY, "SEND", AT),)
+    assert work_changes(GatewayReplayPlanned(1, AT), KEY, "t/A", NOW) == (WorkDue(KEY, "RESEND", AT),)
+
+
+def test_what_its_gateway_may_know_is_sent_again_as_such() -> None:
+    sent = GatewayCallNotSent(SYSTEM, 1, AT)
+    assert work_changes(sent, KEY, "t/A", NOW, seen=True) == (WorkDue(KEY, "RESEND", AT),)

@@ -315,6 +315,9 @@ WAYS: dict[str, Way] = {
     "CREDIT_MEMO_LOCKED": lambda j: j.when(VoidCreditMemo(live_orchestration(j))),
     "ALREADY_UNAPPLIED": unapplied_before,
     "TARGET_NOT_POSTED": a_draft_paid,
+    "TAX_STRATEGY_UNSUPPORTED": lambda j: j.when(
+        CreateCreditMemo("USD", (NewLine("1", ONE, Product(name="x")),), "X", tax_strategy="CALCULATE")
+    ),
     "LINE_ALREADY_CONVERTED": converted_before,
     "METHOD_IN_USE": used_in_flight,
     "ORCHESTRATION_EXISTS": lambda j: j.when(AutomateRefund(live_orchestration(j))),

@@ -138,9 +138,9 @@ def test_explain_shows_what_went_with_a_payment_and_what_was_left_out() -> None:
     j.request("P1", "100.00", j.post("I1", LINE_1, LINE_2))
     told = asyncio.run(explain(j.store, "t", "P1"))
     assert [fact["type"] for fact in told] == [
-        "payments.payment.requested.v2",
+        "payments.payment.requested.v3",
         "payments.payment.enhanced_data_reduced.v1",
-        "payments.gateway_call.planned.v3",
+        "payments.gateway_call.planned.v4",
     ]
     assert told[1]["data"] == {"level": 2, "reason": "PART_PAYMENT"}
     assert told[2]["data"]["enhanced"]["total_tax_minor"] == 762

@@ -12,12 +12,13 @@ from typing import Any
 import orjson
 import pytest
 
+from events.gateway import Capabilities
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from services.calls.safety import Limits
 from services.store.memory import MemoryStore
-from services.store.protocol import Batch, StoreUnavailable, WorkPlanned
+from services.store.protocol import Batch, StoreUnavailable, WorkDue, WorkPlanned
 from services.workers import GatewayWorker
 from tests.batches import NOW
 
@@ -42,11 +43,14 @@ class Outside:
         self.called: Counter[str] = Counter()
         self.limits: dict[str, Limits] = {}
         self.open_until: dict[str, datetime] = {}
+        self.capabilities = Capabilities(("SALE",))
 
     async def of(self, tenant: str, gateway_id: str) -> Any:
         outside = self
 
         class Gateway:
+            capabilities = outside.capabilities
+
             async def call(self, request: GatewayCallPlanned) -> Outcome:
                 outside.called[gateway_id] += 1
                 return await outside._acts[gateway_id](request)
@@ -293,3 +297,24 @@ async def test_the_grace_of_a_worker_that_ends_is_no_longer_than_it_is() -> None
             while not outside.called["stuck"]:
                 await asyncio.sleep(0.01)
     assert await store.due_commands(NOW + timedelta(days=1), 0, 10) == []
+
+
+@pytest.mark.parametrize("honours_keys", [True, False])
+async def test_a_gateway_that_honours_keys_is_told_that_it_may_know_this_one(honours_keys: bool) -> None:
+    heard: list[bool] = []
+
+    async def hears(request: GatewayCallPlanned) -> Outcome:
+        heard.append(request.duplicate_suspected)
+        return Outcome("Success", gateway_ref="ref")
+
+    store, clock, outside = MemoryStore(), Moving(), Outside(gw=hears)
+    outside.capabilities = Capabilities(("SALE",), idempotency=honours_keys)
+    await store.commit(Batch(work=planned("gw", 1)))
+    async with working(outside, store, clock):
+        await told(store, 1)
+    await store.commit(Batch(work=[WorkDue("gw-1", "RESEND", NOW)]))
+    clock.time += timedelta(seconds=1)
+    async with working(outside, store, clock):
+        answers = await told(store, 2)
+    assert heard == [False, honours_keys]
+    assert [answer["data"]["source"] for answer in answers] == ["GATEWAY", "GATEWAY"]

@@ -162,3 +162,18 @@ def test_a_memo_is_paid_out_by_its_billing_profiles_method() -> None:
     j.when(IssueUnreferencedRefund("M", money(10), "asked")).then_accepted()
     (refund,) = j.refunds()
     assert refund.method.token_ref == "tok_b"
+
+
+def test_tax_is_never_calculated_here_and_who_asks_for_it_is_told() -> None:
+    j = Journey()
+    lines = (NewLine("1", money(1), Product(name="x")),)
+    for strategy, possible in (
+        ("CALCULATE", ["IGNORE", "MANUAL_OVERRIDE"]),
+        ("COPY_FROM_INVOICE_LINE", ["IGNORE", "MANUAL_OVERRIDE"]),
+    ):
+        j.when(CreateCreditMemo("USD", lines, "X", tax_strategy=strategy))  # type: ignore[arg-type]
+        j.then_rejected("TAX_STRATEGY_UNSUPPORTED", possible=possible)
+    credited = (CreditedLine("1", money(50)),)
+    j.when(CreditInvoice(posted(j), credited, "X", tax_strategy="CALCULATE")).then_rejected(
+        "TAX_STRATEGY_UNSUPPORTED", possible=["IGNORE", "MANUAL_OVERRIDE", "COPY_FROM_INVOICE_LINE"]
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,19 @@ import pytest
 from events.invoice import InvoicePaymentUnapplied
 from events.payment import PaymentReturned
 from events.period import AccountingPeriodClosed, AccountingPeriodOpened, AccountingPeriodReopened
+from projections.folding import Folder
+from projections.models import TABLES
+from projections.payments import payments
 from services.applications.allocating import AllocatePayment, MovePaymentApplications, Place
 from services.applications.applying import ApplyPayment, UnapplyPayment
+from services.authorizations.authorizing import RecordExternalAuthorization
+from services.authorizations.capturing import CapturePayment
 from services.invoices.posting import PostInvoice
 from services.invoices.preparing import DraftInvoice, PostDraftInvoice
+from services.payments.asking import ApplyTo
 from services.payments.drafting import PostDraftPayment
 from services.payments.external import RecordExternalPayment
+from services.payments.paying import ProcessPayment
 from services.payments.payment import Payment
 from services.payments.returning import RecordPaymentReturn
 from services.refunds.refunding import RecordExternalRefund
@@ -139,3 +147,37 @@ def test_events_record_the_version_of_the_periods_that_let_them_pass(j: Journey)
     close(j.at(timedelta(days=40)), "2026-02")
     j.when(PostInvoice("C", "USD", (line("1", "10.00"),), posted_at=NOW)).then_accepted()
     assert orjson.loads(j.events()[-1].meta)["references"] == {"period-default": 2}
+
+
+def test_money_of_an_entity_is_dated_into_its_own_books(j: Journey) -> None:
+    """January is closed for who names no entity; DE has closed February."""
+    close(j, "2026-02", legal_entity_id="DE")
+    january, february = date(2026, 1, 31), date(2026, 2, 10)
+    cash = RecordExternalPayment(money("5.00"), "CASH", "till", february, "P", legal_entity_id="DE")
+    j.when(cash).then_rejected("ACCOUNTING_PERIOD_CLOSED", month="2026-02")
+    j.when(replace(cash, received_on=january)).then_accepted()
+    refund = RecordExternalRefund(money("1.00"), "CASH", "till", february, "X", "P")
+    j.when(refund).then_rejected("ACCOUNTING_PERIOD_CLOSED", month="2026-02")
+    j.when(replace(refund, paid_on=january)).then_accepted()
+    owed = j.post("A", line("1", "5.00"), legal_entity_id="DE")
+    meant = replace(cash, payment_id="Q", legal_entity_id=None, apply_to=(ApplyTo(owed),))
+    j.when(meant).then_rejected("ACCOUNTING_PERIOD_CLOSED", month="2026-02")
+    written = replace(cash, payment_id="D", legal_entity_id=None, draft=True)
+    j.when(written).then_accepted()
+    j.when(PostDraftPayment("D", (ApplyTo(owed),))).then_rejected("ACCOUNTING_PERIOD_CLOSED")
+
+
+def test_a_payment_is_in_the_books_of_what_it_pays() -> None:
+    j = Journey()
+    owed = j.post("A", line("1", "5.00"), legal_entity_id="DE")
+    j.when(ProcessPayment(money("1.00"), "P", j.card_a, apply_to=(ApplyTo(owed),))).then_accepted()
+    j.when(ProcessPayment(money("1.00"), "Q", j.card_a, legal_entity_id="FR")).then_accepted()
+    j.when(RecordExternalAuthorization(money(5), "gw", "card", "tok", "ref", j.time, "H")).then_accepted()
+    j.when(CapturePayment("H", money("1.00"), "R", apply_to=(owed,))).then_accepted()
+    cash = RecordExternalPayment(money("1.00"), "CASH", "till", NOW.date(), "S", (ApplyTo(owed),))
+    j.when(cash).then_accepted()
+    j.when(replace(cash, payment_id="T", apply_to=(), legal_entity_id="FR", draft=True)).then_accepted()
+    rows = Folder(TABLES).from_zero(j.events())[payments]
+    assert [rows["t", id]["legal_entity_id"] for id in "PQRST"] == ["DE", "FR", "DE", "DE", "FR"]
+    j.when(PostDraftPayment("T")).then_accepted()
+    assert j.state(Payment, "T").legal_entity_id == "FR"

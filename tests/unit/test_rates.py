@@ -7,17 +7,31 @@ from typing import Any
 
 import pytest
 
+from events.authorization import AuthorizationRecorded, PaymentAuthorized
+from events.credit_memo import CreditMemoPosted
+from events.debit_memo import DebitMemoPosted
 from events.exchange_rates import ExchangeRatesPublished
-from events.invoice import InvoicePosted
+from events.invoice import InvoicePosted, Product
 from events.money import Money
 from events.payment import ExternalPaymentRecorded, PaymentProcessed
 from events.refund import ExternalRefundRecorded, RefundProcessed
 from events.shapes import Corporate
+from projections.credits import credit_memos, debit_memos
 from projections.folding import Folder
 from projections.invoices import invoices
 from projections.models import TABLES
-from projections.payments import payments
+from projections.payments import authorizations, payments
 from projections.rates import exchange_rates
+from services.authorizations.authorization import Authorization
+from services.authorizations.authorizing import AuthorizePayment, RecordExternalAuthorization
+from services.authorizations.outcomes import RecordAuthorizationOutcome
+from services.credits.crediting import CreateCreditMemo, NewLine, PostCreditMemo, VoidCreditMemo
+from services.credits.crediting_lines import CreditedLine, CreditInvoice
+from services.credits.debiting import CreateDebitMemo
+from services.credits.writing_off import ReverseWriteOff, WriteOffInvoice
+from services.invoices.converting import ConvertNegativeInvoice
+from services.invoices.invoice import Invoice
+from services.invoices.voiding import VoidInvoice
 from services.payments.drafting import PostDraftPayment
 from services.payments.external import RecordExternalPayment
 from services.refunds.refund import Refund
@@ -172,3 +186,68 @@ def test_a_setting_that_is_no_currency_or_source_is_refused(value: object) -> No
     j = Journey()
     for name in ("corporate_currency",) if value == "XYZ" else ("corporate_currency", "rate_source"):
         j.when(ChangeTenantSettings({name: value})).then_rejected("MALFORMED_REQUEST")  # type: ignore[dict-item]
+
+
+def test_credit_debit_and_holds_say_what_they_are_worth() -> None:
+    j = reporting()
+    id = j.post("INV", line("1", 100))
+    lines = (NewLine("1", money(20), Product(name="x")),)
+    j.when(CreateCreditMemo("USD", lines, "GOODWILL", "M")).then_accepted()
+    assert worth(j, CreditMemoPosted) == euros("17.00", day=DAY)
+    j.when(VoidCreditMemo("M")).then_accepted()
+    assert worth(j, DebitMemoPosted) == euros("17.00")
+    j.when(AuthorizePayment(money(50), "gw", j.time, j.card_a, authorization_id="A")).then_accepted()
+    j.when(RecordAuthorizationOutcome(j.state(Authorization, "A").operation_key, "GATEWAY", SUCCESS))
+    j.then_accepted()
+    assert worth(j, PaymentAuthorized) == euros("42.50")
+    held = RecordExternalAuthorization(money(10), "gw", "card", "tok_x", "ref_x", j.time, "B")
+    j.when(held).then_accepted()
+    assert worth(j, AuthorizationRecorded) == euros("8.50")
+    rows = Folder(TABLES).from_zero(j.events())
+    assert rows[credit_memos]["t", "M"]["corporate_amount"] == 1700
+    assert [row["corporate_amount"] for row in rows[debit_memos].values()] == [1700]
+    assert [rows[authorizations]["t", id]["corporate_amount"] for id in "AB"] == [4250, 850]
+    assert rows[invoices]["t", id]["corporate_amount"] == 8500
+
+
+@pytest.mark.parametrize("how", ["credited", "written off", "voided", "drafted", "small"])
+def test_every_memo_does_however_it_comes_about(how: str) -> None:
+    j = reporting(small_balance_write_off=[{"amount_minor": 200, "currency": "USD"}])
+    id = j.post("INV", line("1", 100))
+    lines = (NewLine("1", money(100), Product(name="x")),)
+    match how:
+        case "credited":
+            j.when(CreditInvoice(id, (CreditedLine("1", money(100)),), "GOODWILL")).then_accepted()
+        case "written off":
+            j.when(WriteOffInvoice(id, "GONE")).then_accepted()
+        case "voided":
+            j.when(VoidInvoice(id)).then_accepted()
+        case "drafted":
+            j.when(CreateCreditMemo("USD", lines, "GOODWILL", "M", draft=True)).then_accepted()
+            j.when(PostCreditMemo("M")).then_accepted()
+        case _:
+            j.pay("P", 99, id)
+            assert worth(j, CreditMemoPosted) == euros("0.85")
+            return
+    assert worth(j, CreditMemoPosted) == euros("85.00")
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_converted_memo_does_too(by_hand: bool) -> None:
+    j = reporting(convert_negative_lines=not by_hand)
+    j.post("NEG", line("1", -40))
+    if by_hand:
+        j.when(ConvertNegativeInvoice(j.last_id(Invoice))).then_accepted()
+    assert worth(j, CreditMemoPosted) == euros("34.00")
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_debit_memo_does_too(later: bool) -> None:
+    j = reporting()
+    lines = (NewLine("1", money(20), Product(name="x")),)
+    j.when(CreateDebitMemo("USD", lines, "FEE", "D", invoice_later=later)).then_accepted()
+    assert worth(j, DebitMemoPosted) == euros("17.00")
+    taken = reporting()
+    taken.when(WriteOffInvoice(taken.post("INV", line("1", 20)), "GONE")).then_accepted()
+    taken.when(ReverseWriteOff(taken.last_id(Invoice))).then_accepted()
+    assert worth(taken, DebitMemoPosted) == euros("17.00")

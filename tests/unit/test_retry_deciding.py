@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from events.retry import RetryDefinition, RetryIntervals, RetryRule, RetryWindow
 from services.retries import caps, timing
+from services.retries.cycle import Wait
 from services.retries.deciding import (
     Failure,
     GiveUp,
@@ -413,3 +415,50 @@ def test_the_attempts_of_a_cycle_follow_each_other() -> None:
         planned = following.at
         at.append(planned)
     assert [later - earlier for earlier, later in pairwise(at)] == [DAY, 2 * DAY, 4 * DAY]
+
+
+# -- what networks advise
+
+
+WAIT = Wait(T + 2 * DAY, "26")
+
+
+def advised(wait: Wait | None, *others: Instrument) -> Wallet:
+    return Wallet("A", "A", (Instrument("A", "Mastercard", wait=wait), *others))
+
+
+def test_a_card_is_not_tried_before_its_network_says() -> None:
+    planned = after(SOFT, terms(fixed(1, "HOURS", 3)), wallet=advised(WAIT))
+    assert isinstance(planned, RetryAt)
+    assert planned.at == WAIT.until
+    assert planned.why[-1] == "its network says to wait (26): not before"
+
+
+def test_a_longer_interval_stands() -> None:
+    planned = after(SOFT, terms(fixed(3, "DAYS", 3)), wallet=advised(WAIT))
+    assert isinstance(planned, RetryAt)
+    assert planned.at == T + 3 * DAY
+    assert not any("to wait" in why for why in planned.why)
+
+
+def test_the_window_and_the_caps_count_after_the_advice() -> None:
+    window = RetryWindow(from_hour=10, to_hour=12, time_zone="UTC")
+    hours = hours_of(window, "UTC")
+    at = replace(terms(fixed(1, "HOURS", 3)), hours=hours)
+    planned = after(SOFT, at, wallet=advised(WAIT))
+    assert isinstance(planned, RetryAt)
+    assert planned.at == datetime(2026, 3, 4, 10, tzinfo=UTC)
+    capped = Instrument("A", "Mastercard", attempts=(T,), wait=WAIT)
+    allowed = after(
+        SOFT,
+        terms(fixed(1, "HOURS", 3), network_caps=("mastercard 1/30d",)),
+        wallet=Wallet("A", "A", (capped,)),
+    )
+    assert isinstance(allowed, RetryAt)
+    assert allowed.at == T + 30 * DAY
+
+
+def test_another_method_need_not_wait() -> None:
+    planned = after(HARD, terms(fixed(1, "HOURS", 3), alternate=True), wallet=advised(WAIT, Instrument("B")))
+    assert isinstance(planned, RetryAt)
+    assert (planned.method_id, planned.at) == ("B", T + HOUR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,6 +26,11 @@ from events.schedule import (
     PaymentScheduleItemPaymentFailed,
 )
 from events.shapes import Outcome
+from gateways import codes
+from projections.folding import Folder
+from projections.models import TABLES
+from projections.payments import payments
+from projections.schedules import schedule_items
 from services.accounts.account import (
     PlacePaymentHold,
     ReactivateAccount,
@@ -435,3 +441,59 @@ def test_every_failure_is_a_fact_with_its_reasons() -> None:
     assert (noticed.amount, noticed.category) == (money("100.00"), "CardLimit")
     assert noticed.next_attempt_at == planned.at == T + HOUR
     assert noticed.invoice_ids == (j.item.shares[0].invoice_id,)
+
+
+# -- what the card's network advises
+
+WAIT_TWO_DAYS = replace(NO_FUNDS, network_advice="26")
+
+
+def told_to_wait() -> Retrying:
+    j = retrying()
+    return j.owe(j.card_a).collect().answered(WAIT_TWO_DAYS)
+
+
+def test_a_network_that_says_to_wait_is_waited_for() -> None:
+    j = told_to_wait()
+    [failed] = j.of(PaymentScheduleItemPaymentFailed)
+    assert (failed.retry_after_seconds, failed.network_advice) == (2 * 86_400, "26")
+    assert j.item.retry.due_at == T + 2 * DAY
+    rows = Folder(TABLES).from_zero(j.events())
+    [row] = rows[schedule_items].values()
+    assert row["next_retry_at"] == T + 2 * DAY
+    assert "its network says to wait (26): not before" in row["retry_why"]
+    [payment] = rows[payments].values()
+    assert (payment["network_advice"], payment["retry_not_before"]) == ("26", T + 2 * DAY)
+
+
+def test_nobody_tries_the_card_before_its_network_says() -> None:
+    j = told_to_wait()
+    until = (T + 2 * DAY).isoformat()
+    j.when(RetryItemNow(*of_item(j), "he called")).then_rejected("RETRY_NOT_POSSIBLE", until=until)
+    j.when(CollectScheduleItem(*of_item(j))).then_rejected("RETRY_NOT_POSSIBLE", until=until)
+    j.when(RetryItemNow(*of_item(j), "with the other", j.card_b)).then_accepted()
+
+
+def test_what_it_said_of_a_card_holds_after_another_was_tried() -> None:
+    j = told_to_wait()
+    j.when(RetryItemNow(*of_item(j), "with the other", j.card_b)).then_accepted()
+    j.answered(NO_FUNDS)
+    assert j.item.retry.due_at == T + 2 * DAY
+
+
+def test_what_is_rearmed_waits_too() -> None:
+    j = retrying(fixed(1, "HOURS", 1))
+    j.owe(j.card_a).collect().answered(NO_FUNDS)
+    j.wait()
+    j.answered(WAIT_TWO_DAYS)
+    assert j.item.retry.ended == "EXHAUSTED"
+    j.when(RearmItem(*of_item(j), j.card_a)).then_accepted()
+    assert j.item.retry.due_at == T + HOUR + 2 * DAY
+
+
+@pytest.mark.parametrize(
+    ("advice", "hours"), [("02", 72), ("24", 1), ("25", 24), ("30", 240), ("03", None), ("99", None)]
+)
+def test_codes_of_advice_are_hours(advice: str, hours: int | None) -> None:
+    seconds = codes.advised_seconds(advice)
+    assert seconds == (hours and hours * 3600)

@@ -342,7 +342,7 @@ def _on(call: GatewayCall, fact: GatewayCallEvent) -> Change:
 
 
 def _categorized(call: GatewayCall, outcome: Outcome) -> Outcome:
-    """Every failure has a category; a permanent one is hard (domain 5.5).
+    """Every failure has a category; a permanent one is hard (domain 5.5); a network may say to wait.
 
     Data that were never sent are no reason to refuse anything: it is then some other data that is wrong.
     """
@@ -351,11 +351,6 @@ def _categorized(call: GatewayCall, outcome: Outcome) -> Outcome:
         outcome = replace(outcome, result_code="ValidationError")
     wrong_data = outcome.result_code in ("ValidationError", DATA_REJECTED)
     fallback = "PaymentInformation" if wrong_data else "PaymentProcessing"
-
-
-def _categorized(outcome: Outcome) -> Outcome:
-    """Every failure has a category; a permanent one is hard (domain 5.5); a network may say to wait."""
-    fallback = "PaymentInformation" if outcome.result_code == "ValidationError" else "PaymentProcessing"
     return replace(
         outcome,
         category=outcome.category or fallback,

@@ -7,6 +7,7 @@ from cyclopts import App
 from services.cli import asking, operating, running, sending
 from services.cli.bench import bench
 from services.cli.clock import clock
+from services.cli.commands import commands
 from services.cli.demo import demo
 from services.cli.forecast import forecast
 from services.cli.gateways import gateways
@@ -27,7 +28,7 @@ app = App(
 )
 
 for command in (
-    running.up, demo, sending.send, sending.listen, asking.explain, asking.verify, asking.doctor,
+    running.up, demo, sending.send, commands, sending.listen, asking.explain, asking.verify, asking.doctor,
     clock, parked, projections, dead_letters, gateways, migrations, notifications, payouts, schedulers,
     runs, keys, statement, bench,
 ):  # fmt: skip

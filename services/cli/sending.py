@@ -34,7 +34,7 @@ def send(
         str, Parameter(help="Its data, one JSON object; `-`: standard input.", allow_leading_hyphen=True)
     ],
     *,
-    account: Annotated[str, Parameter(help="Whose: an account, or ~settings/acme and the like.")],
+    account: Annotated[str | None, Parameter(help="Whose it is; what is of no account needs none.")] = None,
     tenant: Tenant = "acme",
     key: Annotated[
         str | None, Parameter(help="An idempotency key: sent again, it is answered again.")
@@ -53,7 +53,7 @@ def send(
 
         tender send account.register '{"name": "Ada"}' --account A-1
         tender send payment.process '{…}' --account A-1 --key click-17 --wait 10
-        tender send tenant_settings.apply_preset '{"name": "recommended"}' --account '~settings/acme'
+        tender send tenant_settings.apply_preset '{"name": "recommended"}'
         tender send invoice.post - --account A-1 --dry-run < invoice.json
     """
     answer = posted(type, _data(body), account, tenant, url, data_dir, key=key, wait=wait, dry_run=dry_run)
@@ -64,7 +64,7 @@ def send(
 def posted(
     type: str,
     data: Any,
-    account: str,
+    account: str | None,
     tenant: str,
     url: str | None,
     data_dir: Path | None,
@@ -75,7 +75,9 @@ def posted(
 ) -> httpx.Response:
     """What HTTP answers to one command; who cannot reach it, or is not let in, is told so."""
     name = type_named(type)
-    command: dict[str, Any] = {"tenant_id": tenant, "account_id": account, "data": data}
+    command: dict[str, Any] = {"tenant_id": tenant, "data": data}
+    if account is not None:
+        command["account_id"] = account
     if dry_run:
         command["dry_run"] = True
     settings = settings_of(data_dir)
@@ -143,7 +145,7 @@ def type_named(given: str) -> str:
     short = [known.removeprefix("payments.").rpartition(".v")[0] for known in COMMANDS]
     near = difflib.get_close_matches(given, short, n=3, cutoff=0.5)
     near += [one for one in short if given in one and one not in near][:3]
-    also = f"; did you mean {' or '.join(near)}?" if near else f"; there are: {', '.join(sorted(short))}"
+    also = f"; did you mean {' or '.join(near)}?" if near else ": `tender commands` lists them"
     fail(f"no command is called {given}{also}")
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 
 import events
 import services.subjects
 from events.catalog import FACTS
-from services.commands import COMMANDS, Body
-from services.documents import codes, data_model, parity, permissions_page
+from services.commands import COMMANDS
+from services.documents import codes, data_model, parity, permissions_page, schemas
 from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -28,11 +27,9 @@ assert services.subjects.SUBJECTS, "importing the subjects enters their commands
 def documents() -> Iterator[tuple[str, bytes]]:
     """Every contract file by its path below `events/contracts/`, and its bytes."""
     for type, known in sorted(COMMANDS.items()):
-        schema = TypeAdapter(Body[known.cls], config={"extra": "forbid"}).json_schema()  # type: ignore[name-defined]
-        yield f"commands/{type}.json", _json(_titled(schema, type, known.cls))
+        yield f"commands/{type}.json", _json(_titled(schemas.of_command(known), type, known.cls))
     for topic, fact in sorted(FACTS.items()):
-        schema = TypeAdapter(fact).json_schema(mode="serialization")
-        yield f"events/{topic}.json", _json(_titled(schema, f"payments.{topic}", fact))
+        yield f"events/{topic}.json", _json(_titled(schemas.of_fact(fact), f"payments.{topic}", fact))
     yield "asyncapi.json", _json(asyncapi())
     yield "openapi.json", _json(openapi())
     yield "data-model.md", data_model.page().encode()

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pydantic import TypeAdapter
-
 from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
 from projections.statement import DOCUMENTS
-from services.commands import COMMANDS, Body
+from services.commands import COMMANDS
+from services.documents.schemas import of_command
 from services.http.retries import BASES, CATEGORIES, HARD
 from services.retries.drafting import DRAFTED
 from services.schedulers.preview import COUNT_MAX
+from services.subjects import RULES
 
 _TYPES: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
@@ -31,8 +31,10 @@ def openapi() -> dict[str, Any]:
     schemas: dict[str, Any] = {"Money": _MONEY, "Problem": _PROBLEM, "Verdict": _VERDICT}
     paths: dict[str, Any] = {"/v1/commands/{command_id}": _verdict_path()}
     for type, known in sorted(COMMANDS.items()):
-        adapter = TypeAdapter(Body[known.cls], config={"extra": "forbid"})  # type: ignore[name-defined]
-        _put_schema(schemas, type, adapter)
+        body = of_command(known, _REFERENCE.format(name=type))
+        if RULES[known.cls].home:
+            body["required"].remove("account_id")
+        _put_schema(schemas, type, body)
         paths[f"/v1/commands/{type}"] = _command_path(type, (known.cls.__doc__ or "").strip())
     paths["/v1/{tenant}/timeline"] = _timeline_path()
     paths |= _told_paths()
@@ -59,9 +61,11 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _put_schema(schemas: dict[str, Any], name: str, adapter: TypeAdapter[Any]) -> None:
+_REFERENCE = "#/components/schemas/{name}.{{model}}"
+
+
+def _put_schema(schemas: dict[str, Any], name: str, body: dict[str, Any]) -> None:
     """Of what is sent, with the schemas of its parts."""
-    body = adapter.json_schema(ref_template=f"#/components/schemas/{name}.{{model}}")
     for part, nested in body.pop("$defs", {}).items():
         schemas[f"{name}.{part}"] = nested
     schemas[name] = body
@@ -366,7 +370,8 @@ def _retries() -> dict[str, Any]:
 
 
 def _drafted_simulation(schemas: dict[str, Any]) -> dict[str, Any]:
-    _put_schema(schemas, "retry-simulation", DRAFTED)
+    body = DRAFTED.json_schema(ref_template=_REFERENCE.format(name="retry-simulation"))
+    _put_schema(schemas, "retry-simulation", body)
     body = {"application/json": {"schema": {"$ref": "#/components/schemas/retry-simulation"}}}
     return {
         "post": {

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
-import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
+import events
 from projections.rows import PostgresRows
 from services.http.clock import ClockFace
-from services.http.openapi import openapi
 from services.http.page import page
 from services.http.reads import answer_json
 from services.store.postgres import availability
@@ -57,6 +57,7 @@ class Operations:
         return Response(exposition(await self._status()), media_type=CONTENT_TYPE_LATEST)
 
     async def openapi(self, request: Request) -> Response:
+        """The document that this version was released with; a test compares it with the code."""
         return Response(_openapi(), media_type="application/json")
 
     async def page(self, request: Request) -> Response:
@@ -84,4 +85,4 @@ class Operations:
 
 @cache
 def _openapi() -> bytes:
-    return orjson.dumps(openapi())
+    return (files(events) / "contracts" / "openapi.json").read_bytes()

@@ -13,12 +13,13 @@ from starlette.responses import Response
 from events.log import Recorded
 from services.accounts.tokenizing import TokenizePaymentMethod
 from services.accounts.verifying import VerifyMicroDeposits
-from services.commands import COMMAND_BYTES_MAX, TYPES, Command, decode
+from services.commands import COMMAND_BYTES_MAX, COMMANDS, TYPES, Command, decode
 from services.door import FINAL, Door, Reply
 from services.errors import Rejected, Undecodable
 from services.http.bodies import bounded
 from services.http.gate import Gate
 from services.http.problems import problem
+from services.subjects import RULES
 
 WAIT_SECONDS_MAX = 30.0
 
@@ -37,6 +38,8 @@ class Sending:
         sender = await self._gate.sender(request, type, body.get("tenant_id"), body.get("actor"))
         if sender is not None:
             body["actor"] = sender
+        if "account_id" not in body and (home := _implied_home(type, body)):
+            body["account_id"] = home
         if body.get("dry_run") is True or request.query_params.get("dry_run") == "true":
             body["dry_run"] = True
             return _json(await self._tried(decode(type, _encoded(body))))
@@ -122,6 +125,16 @@ async def _body(request: Request) -> dict[str, Any]:
     if not body.get("idempotency_key") and not body.get("command_id"):
         body["command_id"] = str(uuid4())
     return body
+
+
+def _implied_home(type: str, body: dict[str, Any]) -> str | None:
+    """The `account_id` of a command to a tenant-level stream, which its data tells; of others, None."""
+    known = COMMANDS.get(type)
+    home = RULES[known.cls].home if known else None
+    if home is None:
+        return None
+    command = _accepted(decode(type, _encoded({**body, "account_id": "~"})))
+    return home(command.data, command.tenant)
 
 
 def _encoded(body: dict[str, Any]) -> bytes:

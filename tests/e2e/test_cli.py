@@ -64,6 +64,25 @@ def test_a_command_that_is_nearly_right_is_told_what_is_right(cli: Cli) -> None:
     assert refused["code"] == "UNKNOWN_FIELD"
 
 
+def test_what_can_be_sent_is_listed_and_described(cli: Cli) -> None:
+    rows = {row["command"]: row["what it does"] for row in cli.json("commands", "refund.")}
+    assert rows["refund.approve"] == "Agree to a refund that somebody else has asked for."
+    told = cli("commands", "invoice.post")
+    assert "lines[].charge" in told
+    assert "The last day of the service" in told
+    assert cli.json("commands", "invoice.post")["properties"]["data"]
+    assert "did you mean payment.process" in cli("commands", "payment.porcess", ends=1)
+
+
+def test_what_belongs_to_no_account_is_sent_without_one(cli: Cli) -> None:
+    preset = cli.json("send", "tenant_settings.apply_preset", '{"name": "bare"}', "--tenant", cli.tenant)
+    assert preset["status"] == "ACCEPTED"
+    refused = cli("send", "tenant_settings.apply_preset", '{"name": 1}', "--tenant", cli.tenant, ends=1)
+    assert "data.name" in refused
+    homeless = cli("send", "account.register", '{"name": "Ada"}', "--tenant", cli.tenant, ends=1)
+    assert "a command needs a tenant_id and an account_id" in homeless
+
+
 def test_a_gateway_is_added_with_all_that_its_adapter_can_do(cli: Cli) -> None:
     how = ("--merchant-account", "m1", "--tenant", cli.tenant)
     (added,) = cli.json("gateways", "add", "gw", "--adapter", "simulator", *how)

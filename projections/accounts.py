@@ -99,7 +99,8 @@ payment_methods = Table(
         *text(
             "account_id", "gateway_id", "merchant_account_id", "type", "network", "last4", "status", "usage"
         ),
-        *text("processing_mode", "nickname", "last_category", "hard_blocked_reason", "contact_id"),
+        *text("processing_mode", "nickname", "last_category", "hard_blocked_reason"),
+        *text("owner_type", "contact_id"),
         *text("mandate_reference", "awaits", "external_id", "job_id"),
         Column("shared_within_account", FLAG, False),
         Column("expiry_month", "int"),
@@ -401,7 +402,7 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
         "usage",
         "processing_mode",
     )
-    more = ("nickname", "expiry_month", "expiry_year", "contact_id", "mandate_reference")
+    more = ("nickname", "expiry_month", "expiry_year", "owner_type", "contact_id", "mandate_reference")
     kept = {name: getattr(fact, name) for name in (*names, *more, "shared_within_account")}
     yield Row(
         (at.tenant, at.id),
@@ -409,6 +410,7 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
             **kept,
             "status": "ACTIVE",
             "consecutive_failures": 0,
+            "hard_blocked_reason": None,
             "saved_at": at.time,
         },
     )
@@ -418,7 +420,7 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
 def method_updated(fact: methods.PaymentMethodDetailsUpdated, at: Place, own: Own) -> Iterable[Row]:
     names = ("network", "last4", "expiry_month", "expiry_year", "usage", "nickname", "mandate_reference")
     changed = {name: getattr(fact, name) for name in names if getattr(fact, name) is not None}
-    yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE"})
+    yield Row((at.tenant, at.id), {**changed, "status": "ACTIVE", "hard_blocked_reason": None})
 
 
 @payment_methods.on(methods.PaymentMethodHealthChanged)

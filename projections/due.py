@@ -1,8 +1,8 @@
 """What is due to be collected, in the order in which a run takes it: by date, the greatest first, by number.
 
 It is read page by page, each behind the last item of the one before: however many are due, a page costs
-the same.  The method is the one that would be used, as far as read models know it: the item's own, its
-schedule's, that of the account's default profile, or the account's.
+the same.  The method is the one that would be used, as far as read models know it, by the rule of
+`services.schedules.methods`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 from events.criteria import Due
 from projections.accounts import accounts, payment_methods
 from projections.folding import Rows
+from projections.invoices import invoices
 from projections.rows import MemoryRows, PostgresRows
 from projections.schedules import payment_schedules, schedule_items
 
@@ -64,13 +65,22 @@ from {s}.schedule_items i
 join {s}.payment_schedules s
     on s.tenant_id = i.tenant_id and s.payment_schedule_id = i.payment_schedule_id and s.status = 'OPEN'
 left join {s}.accounts a on a.tenant_id = i.tenant_id and a.account_id = i.account_id
+left join lateral (
+    select v.saved_payment_method_id, v.profile_id from {s}.invoices v
+    where coalesce({planned}i.method_id, s.default_method_id) is null
+        and v.tenant_id = i.tenant_id and v.invoice_id = i.shares -> 0 ->> 'invoice_id'
+) v on true
 left join {s}.payment_methods m on m.tenant_id = i.tenant_id and m.method_id = coalesce(
     {planned}i.method_id,
     s.default_method_id,
-    case when a.default_profile_id is not null then (
-        select p ->> 'saved_payment_method_id' from json_array_elements(a.billing_profiles) p
-        where p ->> 'profile_id' = a.default_profile_id
+    v.saved_payment_method_id,
+    {profile},
+    case when s.origin = 'MANUAL' then (
+        select n.method_id from {s}.payment_methods n
+        where n.tenant_id = i.tenant_id and n.account_id = i.account_id and {newest}
+        order by n.saved_at desc, n.method_id desc limit 1
     ) end,
+    {default_profile},
     a.default_method_id
 )
 where i.tenant_id = $1 and {ready} and i.target_processing_date <= $2
@@ -80,6 +90,19 @@ where i.tenant_id = $1 and {ready} and i.target_processing_date <= $2
 order by i.target_processing_date, -i.requested, i.number
 limit $6
 """
+
+
+_PROFILE = """case when {id} is not null then (
+        select p ->> 'saved_payment_method_id' from json_array_elements(a.billing_profiles) p
+        where p ->> 'profile_id' = {id}
+    ) end"""
+
+BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit")
+"""They are charged by a mandate only."""
+
+_NEWEST = f"""n.status = 'ACTIVE' and n.usage <> 'ON_SESSION' and n.hard_blocked_reason is null
+            and (n.owner_type = 'ACCOUNT' or n.shared_within_account)
+            and (n.mandate_reference is not null or n.type not in {BANK_DEBITS})"""
 
 
 class DueItems(Protocol):
@@ -115,6 +138,9 @@ def _page(schema: str, wanted: Wanted, after: Cursor, limit: int) -> tuple[str, 
         "{shares}": "i.shares" if wanted.invoices else "null as shares",
         "{ready}": _TO_BE_RETRIED if wanted.retried_by else _READY,
         "{planned}": "i.retry_method_id, " if wanted.retried_by else "",
+        "{profile}": _PROFILE.replace("{id}", "v.profile_id"),
+        "{default_profile}": _PROFILE.replace("{id}", "a.default_profile_id"),
+        "{newest}": _NEWEST,
     }
     sql = _PAGE
     for name, part in parts.items():
@@ -171,7 +197,8 @@ def _due(rows: Rows, wanted: Wanted, item: Mapping[str, Any]) -> Due:
     schedule = rows[payment_schedules][tenant, item["payment_schedule_id"]]
     owner = rows.get(accounts, {}).get((tenant, item["account_id"]), {})
     planned = item["retry_method_id"] if wanted.retried_by else None
-    method_id = planned or item["method_id"] or schedule["default_method_id"] or _by_default(owner)
+    named = planned or item["method_id"] or schedule["default_method_id"]
+    method_id = named or _unnamed(rows, schedule, item, owner)
     method = rows.get(payment_methods, {}).get((tenant, method_id), {})
     names = "item_id payment_schedule_id account_id number target_processing_date requested currency attempts"
     known = (item[name] for name in (*names.split(), "matching_value"))
@@ -179,8 +206,37 @@ def _due(rows: Rows, wanted: Wanted, item: Mapping[str, Any]) -> Due:
     return Due._make((*known, *used, _invoices(item["shares"] or ())))
 
 
-def _by_default(owner: Mapping[str, Any]) -> str | None:
-    for profile in owner.get("billing_profiles") or ():
-        if profile["profile_id"] == owner["default_profile_id"] and profile["saved_payment_method_id"]:
-            return profile["saved_payment_method_id"]
-    return owner.get("default_method_id")
+def _unnamed(
+    rows: Rows, schedule: Mapping[str, Any], item: Mapping[str, Any], owner: Mapping[str, Any]
+) -> str | None:
+    tenant, shares = item["tenant_id"], item["shares"]
+    invoice = rows.get(invoices, {}).get((tenant, shares[0]["invoice_id"]), {}) if shares else {}
+    meant = invoice.get("saved_payment_method_id") or _of_profile(owner, invoice.get("profile_id"))
+    newest = _newest(rows, tenant, item["account_id"]) if schedule["origin"] == "MANUAL" else None
+    by_default = _of_profile(owner, owner.get("default_profile_id")) or owner.get("default_method_id")
+    return meant or newest or by_default
+
+
+def _of_profile(owner: Mapping[str, Any], profile_id: str | None) -> str | None:
+    profiles: Sequence[Mapping[str, Any]] = owner.get("billing_profiles") or ()
+    named = (each["saved_payment_method_id"] for each in profiles if each["profile_id"] == profile_id)
+    return next(named, None)
+
+
+def _newest(rows: Rows, tenant: str, account_id: str) -> str | None:
+    usable = [
+        (method["saved_at"], method["method_id"])
+        for method in rows.get(payment_methods, {}).values()
+        if (method["tenant_id"], method["account_id"]) == (tenant, account_id) and _stands_in(method)
+    ]
+    return max(usable)[1] if usable else None
+
+
+def _stands_in(method: Mapping[str, Any]) -> bool:
+    return (
+        method["status"] == "ACTIVE"
+        and method["usage"] != "ON_SESSION"
+        and (method["owner_type"] == "ACCOUNT" or method["shared_within_account"])
+        and (method["mandate_reference"] is not None or method["type"] not in BANK_DEBITS)
+        and method["hard_blocked_reason"] is None
+    )

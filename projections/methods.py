@@ -19,7 +19,7 @@ _KEPT = (
 
 def _begun(fact: Any, at: Place, **more: Any) -> Row:
     kept = {name: getattr(fact, name) for name in _KEPT}
-    fresh = {"consecutive_failures": 0, "saved_at": at.time}
+    fresh = {"consecutive_failures": 0, "hard_blocked_reason": None, "saved_at": at.time}
     return Row((at.tenant, at.id), {**kept, **fresh, **more})
 
 
@@ -29,6 +29,7 @@ def imported(fact: methods.PaymentMethodImported, at: Place, own: Own) -> Iterab
         fact,
         at,
         status="ACTIVE",
+        owner_type="ACCOUNT",
         processing_mode="EXTERNAL",
         external_id=fact.external_id,
         job_id=fact.job_id,
@@ -42,6 +43,7 @@ def requested(fact: methods.PaymentMethodTokenizationRequested, at: Place, own: 
         at,
         status="AWAITING",
         processing_mode="PLATFORM",
+        owner_type=fact.owner_type,
         contact_id=fact.contact_id,
         shared_within_account=fact.shared_within_account,
     )

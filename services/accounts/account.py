@@ -220,14 +220,16 @@ def check_profile(account: Account, profile_id: str | None) -> None:
         )
 
 
-def method_for(account: Account, *profile_ids: str | None) -> str | None:
+def method_for(account: Account, profile_id: str | None = None) -> str | None:
     """What a transaction without a method is paid with (domain 2.1): the method of its billing profile, of
     the account's default profile, or the account's default."""
-    for profile_id in (*profile_ids, account.default_profile_id):
-        method_id = account.profile_methods.get(profile_id) if profile_id else None
-        if method_id:
-            return method_id
-    return account.default_method_id
+    default = profile_method(account, account.default_profile_id) or account.default_method_id
+    return profile_method(account, profile_id) or default
+
+
+def profile_method(account: Account, profile_id: str | None) -> str | None:
+    """The method that a billing profile pays with, if it names one."""
+    return account.profile_methods.get(profile_id) if profile_id else None
 
 
 def changed(context: Context, fact: AccountEvent) -> Change:

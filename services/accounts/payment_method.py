@@ -396,9 +396,7 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
     method = states.get(SavedMethod, method_id)
     if method.status in ("ACTIVE", "EXPIRED") and method.gateway_id == command.gateway_id:
         return [*claimed(method, command.token_ref), *updated(method, vars(command), "USER")]
-    given = {
-        name: value for name, value in vars(command).items() if name not in ("fingerprint", "contact_id")
-    }
+    given = {name: value for name, value in vars(command).items() if name != "fingerprint"}
     fingerprint = command.fingerprint or mark_of(command.token_ref)
     saved = PaymentMethodSaved(
         method_id=method_id,

@@ -29,7 +29,8 @@ from services.retries.deciding import Failure, GiveUp, Next, Progress, RetryAt, 
 from services.retries.resolving import Resolved
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets, sets_needed
 from services.retries.timing import hours_of
-from services.schedules.schedule import Item, PaymentSchedule, method_id_of
+from services.schedules.methods import method_id_of
+from services.schedules.schedule import Item, PaymentSchedule
 from services.tenants import tenant_settings
 
 

@@ -31,10 +31,10 @@ from services.retries import failing, wallet
 from services.retries.cycle import Cycle
 from services.retries.deciding import GiveUp
 from services.retries.failing import Following
-from services.schedules import collecting, outcomes
+from services.schedules import collecting, methods, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.collecting import EVOLVE, Attempt
-from services.schedules.schedule import Item, PaymentSchedule, method_id_of
+from services.schedules.schedule import Item, PaymentSchedule
 
 LOOK_AGAIN = timedelta(minutes=15)
 """So long after something stood in its way an attempt is looked at again; each time after twice as long."""
@@ -73,7 +73,7 @@ class RetryItemNow:
     item_id: Id
     reason: FreeText
     method_id: Id | None = None
-    """Without one: the item's, its schedule's, or the account's default."""
+    """Without one: what the item is collected with otherwise."""
 
 
 @command("payments.payment_schedule.skip_item_retry.v1")
@@ -124,7 +124,7 @@ def _methods(states: States, command: OfItem, context: Context) -> list[str]:
     named = [command.method_id] if isinstance(command, RetryItemNow | RearmItem) else []
     if schedule and owner:
         item = schedule.items.get(command.item_id)
-        named += [method_id_of(states, schedule, item, owner)] if item else []
+        named += [methods.method_id_of(states, schedule, item, owner)] if item else []
     if item and item.retry.planned:
         named.append(item.retry.planned.method_id)
     return [method_id for method_id in named if method_id]

@@ -37,10 +37,10 @@ from services.payments.payment import Payment
 from services.retries import caps
 from services.runs import batch_run
 from services.runs.batch_run import PaymentBatchRun
-from services.schedules import following, outcomes
+from services.schedules import following, methods, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
-from services.schedules.schedule import Errand, Item, PaymentSchedule, method_id_of
+from services.schedules.schedule import Errand, Item, PaymentSchedule
 from services.tenants import tenant_settings
 
 EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
@@ -48,7 +48,9 @@ EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
 
 @command("payments.payment_schedule.collect_item.v1")
 class CollectScheduleItem:
-    """Collect an item now: with its own method, its schedule's, or the account's default.
+    """Collect an item now: with its own method, its schedule's, its invoice's, or its account's.
+
+    Its account's is the default, or of a schedule made by hand the newest.
 
     A failed one is tried again, as its next attempt.
     """
@@ -84,7 +86,9 @@ def _needs(states: States, command: CollectScheduleItem, context: Context) -> Ne
     if schedule is None or owner is None or item is None:
         return
     planned = item.retry.planned if command.cause != "NOW" else None
-    method_id = planned.method_id if planned else method_id_of(states, schedule, item, owner)
+    if not planned:
+        yield from methods.needed(states, schedule, item)
+    method_id = planned.method_id if planned else methods.method_id_of(states, schedule, item, owner)
     if method_id:
         yield Need(SavedMethod, method_id)
     method = states.find(SavedMethod, method_id) if method_id else None
@@ -207,7 +211,7 @@ def _meant(
 
 def method_for(states: States, schedule: PaymentSchedule, item: Item, context: Context) -> str:
     """The method that an item is collected with.  Raises `NO_PAYMENT_METHOD`."""
-    method_id = method_id_of(states, schedule, item, states.get(Account, context.account_id))
+    method_id = methods.method_id_of(states, schedule, item, states.get(Account, context.account_id))
     if method_id is None:
         raise Rejected("NO_PAYMENT_METHOD", "neither the item, its schedule nor the account has a method")
     return method_id

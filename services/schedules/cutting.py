@@ -26,7 +26,7 @@ from services.accounts.account import Account
 from services.commands import command
 from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.invoices.invoice import Invoice
-from services.schedules import policy
+from services.schedules import methods, policy
 from services.schedules.dates import Planned, Terms, planned
 from services.schedules.outcomes import EVOLVE
 from services.schedules.policy import SchedulePolicy
@@ -93,7 +93,7 @@ def on_posting(
         at = next_cut(settings, context.now)
         draft.record(Invoice, invoice_id, InvoiceScheduleDeferred(at))
     else:
-        create(draft, Group((invoice,), method_of(invoice, owner)), cut, settings, context)
+        create(draft, Group((invoice,), methods.of_invoice(invoice, owner)), cut, settings, context)
 
 
 def _skipped(invoice: Invoice, owner: Account) -> str | None:
@@ -120,10 +120,6 @@ def _not_created(draft: Draft, invoice: Invoice, context: Context) -> None:
     owed = Money(invoice.balance, invoice.currency)
     case = exceptions.raised(context, "SCHEDULE_NOT_CREATED", "invoice", invoice.invoice_id, message, owed)
     draft.changes.append(case)
-
-
-def method_of(invoice: Invoice, owner: Account) -> str | None:
-    return invoice.saved_payment_method_id or account.method_for(owner, invoice.profile_id)
 
 
 def next_cut(settings: TenantSettings, now: datetime) -> datetime:
@@ -178,7 +174,7 @@ def _alike(invoices: Iterable[Invoice], owner: Account) -> dict[tuple[str, str |
     """By currency and method: what can be one payment."""
     alike: dict[tuple[str, str | None], list[Invoice]] = {}
     for invoice in invoices:
-        alike.setdefault((invoice.currency, method_of(invoice, owner)), []).append(invoice)
+        alike.setdefault((invoice.currency, methods.of_invoice(invoice, owner)), []).append(invoice)
     return alike
 
 

@@ -27,6 +27,7 @@ from events.schedule import (
     PaymentScheduleItemClaimed,
     PaymentScheduleItemOutcomeUnknown,
     PaymentScheduleItemPassedOver,
+    PaymentScheduleItemPaymentCanceled,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
     PaymentScheduleItemQueued,
@@ -36,11 +37,8 @@ from events.schedule import (
     PaymentScheduleOpened,
     ScheduleItem,
 )
-from services.accounts import account
-from services.accounts.account import Account
 from services.decision import Context, States
 from services.errors import Rejected, not_found
-from services.invoices.invoice import Invoice
 from services.retries import cycle as cycles
 from services.retries.cycle import NONE_BEGUN, Cycle
 
@@ -212,6 +210,9 @@ def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
             item.processed = item.applied = 0
         case PaymentScheduleItemCanceled():
             item.status, item.canceled, item.queued = "CANCELED", event.canceled.amount_minor, None
+        case PaymentScheduleItemPaymentCanceled():
+            item.status, item.canceled, item.payment_id = "CANCELED", event.canceled.amount_minor, None
+            item.processed = item.applied = 0
         case _:
             raise AssertionError(event)
 
@@ -231,13 +232,6 @@ def item_of(schedule: PaymentSchedule, item_id: str) -> Item:
     if item_id not in schedule.items:
         raise not_found("ITEM", item_id)
     return schedule.items[item_id]
-
-
-def method_id_of(states: States, schedule: PaymentSchedule, item: Item, owner: Account) -> str | None:
-    """An item's own method always wins; a change later affects only later payments (domain 2.9)."""
-    invoice = states.find(Invoice, item.shares[0].invoice_id) if item.shares else None
-    named = item.plan.method_id or schedule.default_method_id
-    return named or account.method_for(owner, invoice.profile_id if invoice else None)
 
 
 def fitted(shares: Iterable[InvoiceShare], amount: int, currency: str) -> tuple[InvoiceShare, ...]:

@@ -34,7 +34,7 @@ class CreatePaymentSchedule:
     """A plan of payments for one record: an invoice by its id, or something no invoice was posted for yet.
 
     Without `total_requested`: what the invoice owes, less what other schedules collect of it.  Without
-    a method: the account's default, as it is when an item is collected.
+    a method: the invoice's, its billing profile's, or the account's newest, as it is when it is collected.
     """
 
     reference_type: Literal["INVOICE", "ORDER", "QUOTE", "CONTRACT", "COLLECTION_PLAN"]

@@ -14,7 +14,7 @@ from events.schedule import (
 )
 from services.accounts.account import PlacePaymentHold, SetAutoCollect, SuspendAccount
 from services.accounts.billing_profile import DefineBillingProfile
-from services.accounts.method_choice import ClearDefaultPaymentMethod, SetDefaultPaymentMethod
+from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
 from services.applications.applying import UnapplyPayment
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
@@ -179,7 +179,8 @@ def test_nothing_is_collected_from_who_is_on_hold_or_has_no_method() -> None:
     journey.when(PlacePaymentHold("he asked")).then_accepted()
     collect(journey).then_rejected("ACCOUNT_ON_HOLD")
     journey = by_hand("60")
-    journey.when(ClearDefaultPaymentMethod()).then_accepted()
+    for method_id in (journey.card_a, journey.card_b):
+        journey.when(DeletePaymentMethod(method_id)).then_accepted()
     collect(journey).then_rejected("NO_PAYMENT_METHOD")
 
 

@@ -224,6 +224,18 @@ class PaymentScheduleItemCanceled:
     reason: str
 
 
+@fact("payment_schedule.item_payment_canceled.v1")
+class PaymentScheduleItemPaymentCanceled:
+    """A person took its payment back: nothing of it was collected, and nothing more is unasked."""
+
+    item_id: str
+    payment_id: str
+    taken_back: Money
+    applied_before: Money
+    canceled: Money
+    """All that it asked for."""
+
+
 @fact("payment_schedule.canceled.v1")
 class PaymentScheduleCanceled:
     reason: str
@@ -283,6 +295,7 @@ PaymentScheduleEvent = (
     | PaymentScheduleItemApplyFailed
     | PaymentScheduleItemPaymentFailed
     | PaymentScheduleItemCanceled
+    | PaymentScheduleItemPaymentCanceled
     | PaymentScheduleCanceled
     | PaymentScheduleCompleted
 )

@@ -19,6 +19,7 @@ from events.schedule import (
     PaymentScheduleItemClaimed,
     PaymentScheduleItemOutcomeUnknown,
     PaymentScheduleItemPassedOver,
+    PaymentScheduleItemPaymentCanceled,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
     PaymentScheduleItemReleased,
@@ -206,6 +207,12 @@ def cancellation_counted(fact: PaymentScheduleItemCanceled, at: Place, own: Own)
     yield _totals(at, planned=-fact.canceled.amount_minor, canceled=fact.canceled.amount_minor)
 
 
+@payment_schedules.on(PaymentScheduleItemPaymentCanceled)
+def taking_back_counted(fact: PaymentScheduleItemPaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
+    canceled = fact.canceled.amount_minor
+    yield _totals(at, -canceled, -fact.taken_back.amount_minor, -fact.applied_before.amount_minor, canceled)
+
+
 def _minor(amount: Money | None) -> int:
     return amount.amount_minor if amount else 0
 
@@ -323,6 +330,13 @@ def item_failed(fact: PaymentScheduleItemPaymentFailed, at: Place, own: Own) -> 
 def item_canceled(fact: PaymentScheduleItemCanceled, at: Place, own: Own) -> Iterable[Row]:
     changes = {"status": "CANCELED", "canceled": fact.canceled.amount_minor, "reason": fact.reason}
     yield Row((at.tenant, fact.item_id), changes)
+
+
+@schedule_items.on(PaymentScheduleItemPaymentCanceled)
+def item_payment_canceled(fact: PaymentScheduleItemPaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
+    nothing = {"payment_id": None, "processed": 0, "applied": 0}
+    changes = {"status": "CANCELED", "canceled": fact.canceled.amount_minor, "reason": "PAYMENT_CANCELED"}
+    yield Row((at.tenant, fact.item_id), {**nothing, **changes})
 
 
 # -- promises

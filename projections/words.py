@@ -385,6 +385,9 @@ _SAID: dict[type[Any], Words] = {
         f"Attempt {f.attempt_no} failed: {_plain(f.category)}{f', {f.raw_code}' if f.raw_code else ''}"
     ),
     ps.PaymentScheduleItemCanceled: lambda f: f"{f.canceled} is not collected: {_plain(f.reason)}",
+    ps.PaymentScheduleItemPaymentCanceled: lambda f: (
+        f"{f.taken_back} that was collected was given up by hand: {f.canceled} is not collected"
+    ),
     ps.PaymentScheduleItemSkipped: lambda f: f"Left out until {f.until}: {f.reason}",
     sch.PaymentSchedulerCreated: lambda f: f"Scheduler {f.name} made: {in_words(f.timing)}",
     sch.PaymentSchedulerUpdated: lambda f: f"Scheduler {f.name} changed: {in_words(f.timing)}",

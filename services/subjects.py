@@ -51,7 +51,16 @@ from services.refunds import approving, lining, refund, refund_outcomes, refundi
 from services.retries import defining, retrying
 from services.runs import batch_run, page, recording, selecting, tally
 from services.schedulers import firing, planning, scheduler
-from services.schedules import collecting, cutting, following, policy, promising, schedule, scheduling
+from services.schedules import (
+    collected,
+    collecting,
+    cutting,
+    following,
+    policy,
+    promising,
+    schedule,
+    scheduling,
+)
 from services.tenants import exceptions, parking, periods, rates, tenant_settings
 from services.transfers import receiving, transferring
 
@@ -153,7 +162,14 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         schedule.PaymentSchedule,
         schedule.evolve,
-        (*scheduling.RULES, *cutting.RULES, *following.RULES, *collecting.RULES, *retrying.RULES),
+        (
+            *scheduling.RULES,
+            *cutting.RULES,
+            *following.RULES,
+            *collecting.RULES,
+            *collected.RULES,
+            *retrying.RULES,
+        ),
     ),
 )
 

@@ -16,6 +16,7 @@ from services.commands import FreeText, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.payments.payment import Payment
+from services.schedules import outcomes
 from services.tenants import exceptions
 
 
@@ -76,13 +77,14 @@ def _void(payment: Payment, amount: Money, reason: str | None, context: Context)
     return [Change(Payment, payment.payment_id, PaymentCancellationRequested(attempt, key, reason)), planned]
 
 
-def voided(payment: Payment, settled: Settled, context: Context) -> Changes:
+def voided(states: States, payment: Payment, settled: Settled, context: Context) -> Changes:
     """Nothing could touch the money while the void was in flight, so all of it is gone now."""
     outcome, id = settled.outcome, payment.payment_id
     amount = Money(payment.amount, payment.currency)
     match settled.verdict:
         case "PROCESSED":
-            return [Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))]
+            canceled = Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))
+            return [canceled, *outcomes.canceled(states, payment, context)]
         case "FAILED":
             failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
             return [Change(Payment, id, failed)]

@@ -27,6 +27,7 @@ from events.schedule import (
     PaymentScheduleItemClaimed,
     PaymentScheduleItemOutcomeUnknown,
     PaymentScheduleItemPassedOver,
+    PaymentScheduleItemPaymentCanceled,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
     PaymentScheduleItemQueued,
@@ -65,6 +66,7 @@ _OF_ITEM = (
     PaymentScheduleItemClaimed,
     PaymentScheduleItemApplied,
     PaymentScheduleItemApplyFailed,
+    PaymentScheduleItemPaymentCanceled,
 )
 
 
@@ -162,6 +164,8 @@ def _result(states: States, trigger: Trigger) -> tuple[Errand, ItemResult] | Non
                 collected=applied + rest,
                 applied=applied,
             )
+        case PaymentScheduleItemPaymentCanceled():
+            told = ItemResult(*common, "CANCELED", at, "PAYMENT_CANCELED", payment_id=fact.payment_id)
         case PaymentScheduleItemApplyFailed():
             item = states.get(PaymentSchedule, trigger.stream_id).items[fact.item_id]
             told = ItemResult(

@@ -13,16 +13,30 @@ from events.money import Money
 from events.schedule import PaymentScheduleItemApplied
 from services.applications import application
 from services.applications.application import Why
-from services.decision import Context, Documents, Draft, Need, Needs, States
+from services.commands import Id, command
+from services.decision import Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.invoices.invoice import Invoice
 from services.payments.payment import Payment
-from services.schedules.outcomes import finish
-from services.schedules.schedule import PaymentSchedule
+from services.schedules import outcomes
+from services.schedules import schedule as schedules
+from services.schedules.outcomes import EVOLVE, finish
+from services.schedules.schedule import Item, PaymentSchedule
 
 RECORDS = frozenset({"ORDER", "QUOTE", "CONTRACT"})
 """What a schedule may collect for before there is an invoice, and an invoice may name."""
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@command("payments.payment_schedule.record_application.v1")
+class RecordItemApplication:
+    """What an item collected has settled something, by hand or by a rule: it is applied.
+
+    The process's own; nothing happens where it is applied already.
+    """
+
+    payment_schedule_id: Id
+    item_id: Id
 
 
 def needed(states: States, reference_type: str | None, reference_id: str | None, context: Context) -> Needs:
@@ -71,8 +85,35 @@ def _tell_item(draft: Draft, payment: Payment, applied: Money) -> None:
     assert payment.schedule_item
     id, item_id = payment.schedule_item.payment_schedule_id, payment.schedule_item.item_id
     item = draft.get(PaymentSchedule, id).items[item_id]
-    if item.status != "PROCESSED" or item.payment_id != payment.payment_id:
+    if not waits(item, payment):
         return
     rest = Money(item.processed, payment.currency) - applied
     draft.record(PaymentSchedule, id, PaymentScheduleItemApplied(item_id, payment.payment_id, applied, rest))
     finish(draft, id)
+
+
+def waits(item: Item, payment: Payment) -> bool:
+    """Whether it has collected the payment, and is to be applied yet."""
+    return item.status == "PROCESSED" and item.payment_id == payment.payment_id
+
+
+def _application_needs(states: States, command: RecordItemApplication, context: Context) -> Needs:
+    yield from outcomes.whole(states, command.payment_schedule_id)
+    schedule = states.find(PaymentSchedule, command.payment_schedule_id)
+    item = schedule.items.get(command.item_id) if schedule else None
+    if item and item.payment_id:
+        yield Need(Payment, item.payment_id)
+
+
+def record_application(states: States, command: RecordItemApplication, context: Context) -> Changes:
+    schedule = schedules.of(states, command.payment_schedule_id, context)
+    item = schedules.item_of(schedule, command.item_id)
+    if item.status != "PROCESSED" or item.payment_id is None:
+        return []
+    payment, draft = states.get(Payment, item.payment_id), Draft(states, EVOLVE)
+    if payment.applied > 0:
+        _tell_item(draft, payment, Money(payment.applied, payment.currency))
+    return draft.changes
+
+
+RULES = (Rule(RecordItemApplication, _application_needs, record_application),)

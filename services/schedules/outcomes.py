@@ -18,6 +18,7 @@ from events.schedule import (
     PaymentScheduleItemApplied,
     PaymentScheduleItemApplyFailed,
     PaymentScheduleItemOutcomeUnknown,
+    PaymentScheduleItemPaymentCanceled,
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
     PaymentScheduleOpened,
@@ -83,7 +84,7 @@ def heard(
         failing.after_success(draft, id, item_id, before, verdict == "LATE_SUCCESS")
     elif verdict == "FAILED":
         draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
-        _broken(draft, id, item_id, outcome)
+        _broken(draft, id, item_id, outcome.raw_code or outcome.result_code)
         failing.after_failure(draft, states, id, item_id, changes, context)
     elif verdict in UNDECIDED and not item.unknown:
         unknown = PaymentScheduleItemOutcomeUnknown(item_id, payment.payment_id, verdict)
@@ -152,7 +153,7 @@ def returned(
     if item.payment_id != payment.payment_id:
         return []
     draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
-    _broken(draft, id, item_id, outcome)
+    _broken(draft, id, item_id, outcome.raw_code or outcome.result_code)
     failing.after_failure(draft, states, id, item_id, just_now, context)
     if schedule.status == "COMPLETED":
         draft.record(PaymentSchedule, id, PaymentScheduleOpened())
@@ -161,13 +162,29 @@ def returned(
     return draft.changes
 
 
-def _broken(draft: Draft, payment_schedule_id: str, item_id: str, outcome: Outcome) -> None:
+def canceled(states: States, payment: Payment, context: Context) -> Changes:
+    """A person took back what an item had collected: it is not collected again unless somebody plans it."""
+    if payment.schedule_item is None:
+        return []
+    draft = Draft(states, EVOLVE)
+    id, item_id = payment.schedule_item.payment_schedule_id, payment.schedule_item.item_id
+    item = draft.get(PaymentSchedule, id).items[item_id]
+    if item.payment_id != payment.payment_id:
+        return []
+    amounts = (item.processed, item.applied, item.requested)
+    money = (Money(amount, payment.currency) for amount in amounts)
+    draft.record(PaymentSchedule, id, PaymentScheduleItemPaymentCanceled(item_id, payment.payment_id, *money))
+    _broken(draft, id, item_id, "PAYMENT_CANCELED")
+    finish(draft, id, "PAYMENT_CANCELED")
+    return draft.changes
+
+
+def _broken(draft: Draft, payment_schedule_id: str, item_id: str, why: str) -> None:
     """A promised part did not come; one that comes later may still keep the promise."""
     if draft.get(PaymentSchedule, payment_schedule_id).origin != "PROMISE":
         return
     if draft.get(Promise, payment_schedule_id).status == "RECORDED":
-        fact = PromiseBroken(item_id, outcome.raw_code or outcome.result_code)
-        draft.record(Promise, payment_schedule_id, fact)
+        draft.record(Promise, payment_schedule_id, PromiseBroken(item_id, why))
 
 
 def finish(draft: Draft, payment_schedule_id: str, reason: str = "ALL_ITEMS_CANCELED") -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from events.money import Money
 from services.accounts.method_choice import SetDefaultPaymentMethod
+from services.applications.applying import ApplyPayment, UnapplyPayment
+from services.payments.taking_back import CancelPayment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
 from services.schedules.cutting import CutSchedules
 from services.schedules.items import (
@@ -181,6 +183,31 @@ def apply_again(users: Users, account: str) -> Said | None:
         lambda item: item.status == "APPLY_FAILED",
         lambda s, id: RetryApplication(s.payment_schedule_id, id),
     )
+
+
+@says(1)
+def take_back(users: Users, account: str) -> Said | None:
+    """What an item has collected is given back by hand, once it settles nothing."""
+    payment = users.pick("payment", lambda p: p.schedule_item and p.status == "PROCESSED" and not p.refunds)
+    if payment is None:
+        return None
+    settles = next(iter(payment.applications), None)
+    if settles is None:
+        return of(users, payment, lambda p: CancelPayment(p.payment_id))
+    return of(users, payment, lambda p: UnapplyPayment(p.payment_id, settles))
+
+
+@says(2)
+def apply_what_waits(users: Users, account: str) -> Said | None:
+    """What was collected for no invoice yet settles one by hand."""
+    payment = users.pick("payment", lambda p: p.schedule_item and p.unapplied > 0)
+    if payment is None:
+        return None
+    invoice = users.pick("invoice", unpaid(payment.account_id))
+    if invoice is None:
+        return None
+    amount = money(min(payment.unapplied, invoice.balance), payment.currency)
+    return of(users, payment, lambda p: ApplyPayment(p.payment_id, invoice.invoice_id, amount))
 
 
 @says(1)

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from events.schedule import PaymentScheduleItemApplied
+from services.applications.applying import UnapplyPayment
 from services.invoices.invoice import Invoice
 from services.invoices.standing import ExtendDueDate
 from services.payments.payment import Payment
+from services.schedules.collected import RecordItemApplication
 from services.schedules.collecting import CollectScheduleItem
 from services.schedules.items import NewItem
 from services.schedules.schedule import PaymentSchedule
@@ -74,6 +76,31 @@ def test_what_it_still_owes_is_scheduled() -> None:
     of_order(j, 130)
     [planned] = [each for each in planned_items(j) if each[0] == 3_000]
     assert planned[2] == "DRAFT"  # the account has no default method
+
+
+@pytest.mark.parametrize("reference", ["ORDER", "QUOTE", "CONTRACT"])
+def test_what_is_applied_by_hand_is_applied_for_its_item_too(reference: str) -> None:
+    j = ordered(reference=reference)
+    invoice, payment = j.post("INV", line("1", 60)), j.ids(Payment)[0]
+    j.apply(payment, invoice, 60).then_accepted()
+    j.run_processes()
+    [item] = j.state(PaymentSchedule, "S").items.values()
+    assert (item.status, item.processed, item.applied) == ("APPLIED", 10_000, 6_000)
+    assert j.state(PaymentSchedule, "S").status == "COMPLETED"
+    j.apply(payment, j.post("INV-2", line("1", 40)), 40).then_accepted()
+    assert j.run_processes() == []
+    j.when(RecordItemApplication("S", item.plan.item_id)).then_nothing()
+
+
+def test_what_is_taken_back_before_the_item_hears_of_it_leaves_it_waiting() -> None:
+    j = ordered()
+    invoice, payment = j.post("INV", line("1", 60)), j.ids(Payment)[0]
+    j.apply(payment, invoice, 60).then_accepted()
+    [application_id] = j.state(Payment, payment).applications
+    j.when(UnapplyPayment(payment, application_id)).then_accepted()
+    j.run_processes()
+    [item] = j.state(PaymentSchedule, "S").items.values()
+    assert (item.status, j.state(PaymentSchedule, "S").status) == ("PROCESSED", "OPEN")
 
 
 # -- the due date

@@ -22,8 +22,13 @@ from events.run import (
     counters,
 )
 from events.schedule import PaymentScheduleItemClaimed
+from events.shapes import Outcome
 from services.accounts.account import PlacePaymentHold
-from services.accounts.method_choice import ClearDefaultPaymentMethod
+from services.accounts.method_choice import DeletePaymentMethod
+from services.applications.applying import UnapplyPayment
+from services.payments.arriving import RecordPaymentOutcome, ResolvePaymentOutcome
+from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from services.processes.collecting import merge
 from services.processes.process import Send
 from services.retries.defining import ActivateRetryRuleSet, CreateRetryRuleSet, SetDefaultRetryRuleSet
@@ -46,6 +51,8 @@ from tests.journey import SOFT, SUCCESS
 from tests.retrying import fixed
 from tests.runs import DAY, Collection
 from tests.spec import NOW
+
+UNKNOWN = Outcome("Indeterminate", raw_message="read timeout")
 
 
 def charged(j: Collection) -> list[str]:
@@ -128,12 +135,61 @@ def test_what_is_in_the_way_is_a_reason_and_the_item_stays_ready() -> None:
     j.owes("A", "1.00")
     j.owes("B", "2.00")
     j.when(PlacePaymentHold("he asked"), account="A").then_accepted()
-    j.when(ClearDefaultPaymentMethod("he asked"), account="B").then_accepted()
+    j.when(DeletePaymentMethod(j.accounts["B"]), account="B").then_accepted()
     j.start()
     j.run_processes()
     assert j.outcomes() == {"A": ("SKIPPED", "ACCOUNT_ON_HOLD"), "B": ("SKIPPED", "NO_PAYMENT_METHOD")}
     assert [j.item(j.schedules[account]).status for account in "AB"] == ["READY", "READY"]
     assert j.status() == "COMPLETED"
+
+
+def test_a_payment_under_way_cannot_be_canceled_and_its_item_waits_for_its_end() -> None:
+    j = Collection()
+    j.owes("A", "1.00")
+    j.start()
+    j.run_processes()
+    [payment] = j.ids(Payment)
+    j.when(CancelPayment(payment), account="A").then_rejected("INVALID_STATE")
+    j.settle(payment, UNKNOWN).then_accepted()
+    j.when(CancelPayment(payment), account="A").then_rejected("INVALID_STATE")
+    j.run_processes()
+    assert (j.item(j.schedules["A"]).status, j.status()) == ("PROCESSING", "COMPLETED")
+    assert j.counters() == {"filtered": 1, "unknown": 1}
+    j.when(ResolvePaymentOutcome(payment, "FAILED", "the bank said so"), account="A").then_accepted()
+    j.run_processes()
+    assert j.item(j.schedules["A"]).status == "FAILED"
+    assert j.counters() == {"filtered": 1, "failed": 1}
+
+
+@pytest.mark.parametrize("when", ["while the run goes on", "after it"])
+def test_an_item_whose_payment_is_voided_ends_canceled_and_the_run_adds_up(when: str) -> None:
+    j = Collection()
+    j.owes("A", "1.00")
+    j.owes("B", "2.00")
+    j.start()
+    j.run_processes()
+    j.told("B", SUCCESS)
+    if when == "after it":
+        j.told("A", SUCCESS)
+    j.run_processes()
+    [payment] = [id for id in j.ids(Payment) if j.state(Payment, id).account_id == "B"]
+    j.account = "B"
+    [application] = j.state(Payment, payment).applications
+    j.when(UnapplyPayment(payment, application)).then_accepted()
+    j.when(CancelPayment(payment)).then_accepted()
+    assert j.item(j.schedules["B"]).status == "APPLIED"
+    void = j.state(Payment, payment).cancellation_key
+    assert void
+    j.when(RecordPaymentOutcome(void, "GATEWAY", SUCCESS)).then_accepted()
+    item = j.item(j.schedules["B"])
+    assert (item.status, item.processed, item.applied, item.canceled) == ("CANCELED", 0, 0, 200)
+    assert j.state_of(j.schedules["B"]).status == "COMPLETED"
+    if when != "after it":
+        j.told("A", SUCCESS)
+    j.run_processes()
+    assert j.counters() == {"filtered": 2, "processed": 1, "applied": 1, "canceled": 1}
+    assert j.money()["USD"] == (Money(300, "USD"), Money(100, "USD"))
+    assert j.run_processes() == []  # nobody collects it again unasked
 
 
 def test_two_runs_on_the_same_items_charge_each_once() -> None:

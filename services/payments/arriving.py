@@ -92,12 +92,11 @@ def record_outcome(states: States, command: RecordPaymentOutcome, context: Conte
     payment = states.get(Payment, planned.target_id)
     guards.check_payment(payment, planned.target_id, context)
     if planned.operation == "VOID":
-        return [*settled.changes, *voided(payment, settled, context)]
+        return [*settled.changes, *voided(states, payment, settled, context)]
     if resending.is_due(planned, settled, payment.operation_key):
         return [*settled.changes, *_without_data(states, planned, settled, context)]
     if payment.has_arrived and settled.verdict != "CONTRADICTED":
         return [*settled.changes, *_by_another_key(payment, settled, context)]
-        return [*settled.changes, *voided(states, payment, settled, context)]
     received = _received(states, payment, settled, command, context)
     heard = settled.verdict, settled.outcome, received, context
     of_item = outcomes.heard(states, payment, *heard)

@@ -30,6 +30,8 @@ class ApiKeyCreated:
 
 @fact("api_key.revoked.v1")
 class ApiKeyRevoked:
+    """Nobody signs in by it any more."""
+
     reason: str | None = None
 
 

@@ -23,6 +23,8 @@ class TaxExemption:
 
 @fact("account.registered.v2")
 class AccountRegistered:
+    """A customer's account: everything that he owes, pays and is given back is kept under it."""
+
     account_id: str
     name: Personal
     currencies: tuple[str, ...] = ()
@@ -39,6 +41,8 @@ def registered_to_be_collected(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("account.billing_profile_defined.v2")
 class BillingProfileDefined:
+    """How some of an account's invoices are to be paid: with which method, when, and to whom they go."""
+
     profile_id: str
     name: str
     is_default: bool
@@ -56,6 +60,8 @@ class BillingProfileDefined:
 
 @fact("account.billing_profile_updated.v2")
 class BillingProfileUpdated:
+    """The whole profile as it is now."""
+
     profile_id: str
     name: str
     is_default: bool
@@ -79,33 +85,45 @@ def without_exemption(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("account.default_payment_method_set.v1")
 class DefaultPaymentMethodSet:
+    """What pays where nothing else is named."""
+
     method_id: str
     previous: str | None
 
 
 @fact("account.default_payment_method_cleared.v1")
 class DefaultPaymentMethodCleared:
+    """Nothing pays where nothing else is named, until there is another."""
+
     method_id: str
     reason: str
 
 
 @fact("account.payment_methods_reordered.v1")
 class PaymentMethodsReordered:
+    """The order in which methods are tried, the first first."""
+
     method_ids: tuple[str, ...]
 
 
 @fact("account.automatic_payments_skipped.v1")
 class AutomaticPaymentsSkipped:
+    """Nothing is collected by itself for the invoices of this billing profile."""
+
     profile_id: str
 
 
 @fact("account.automatic_payments_resumed.v1")
 class AutomaticPaymentsResumed:
+    """Invoices of this billing profile are collected by themselves again."""
+
     profile_id: str
 
 
 @fact("account.auto_collect_switched.v1")
 class AutoCollectSwitched:
+    """Whether invoices that are posted from now on get payment schedules."""
+
     auto_collect: bool
 
 
@@ -118,17 +136,23 @@ class AccountSuspended:
 
 @fact("account.reactivated.v1")
 class AccountReactivated:
+    """Payments may be made for it again."""
+
     reason: str | None = None
 
 
 @fact("account.payment_hold_placed.v1")
 class PaymentHoldPlaced:
+    """No money is collected for it, by itself or by hand, until the hold ends."""
+
     reason: str
     until: datetime | None = None
 
 
 @fact("account.payment_hold_released.v1")
 class PaymentHoldReleased:
+    """Money may be collected for it again."""
+
     reason: str | None = None
 
 
@@ -173,6 +197,8 @@ class CollectionPreferencesSet:
 
 @fact("account.closed.v1")
 class AccountClosed:
+    """It owes nothing and is owed nothing, and takes no more business."""
+
     reason: str | None = None
 
 

@@ -12,6 +12,8 @@ from events.shapes import ActionRequired, Corporate, FraudContext, Method
 
 @fact("authorization.requested.v2")
 class AuthorizationRequested:
+    """An amount was asked to be held on an instrument; nothing is charged by that."""
+
     authorization_id: str
     number: str
     account_id: str
@@ -50,6 +52,8 @@ class AuthorizationRecorded:
 
 @fact("authorization.authorized.v3")
 class PaymentAuthorized:
+    """The gateway holds the amount until `expires_at`."""
+
     gateway_ref: str | None
     gateway_auth_code: str | None
     expires_at: datetime | None
@@ -64,12 +68,16 @@ class PaymentAuthorized:
 
 @fact("authorization.pending.v1")
 class AuthorizationPending:
+    """The gateway has it, and will say later what becomes of it."""
+
     gateway_ref: str | None
     source: str
 
 
 @fact("authorization.action_required.v2")
 class AuthorizationActionRequired:
+    """The customer must do something first, such as confirm it at his bank."""
+
     gateway_ref: str | None
     source: str
     action: ActionRequired | None = None
@@ -92,6 +100,8 @@ def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("authorization.held_for_review.v1")
 class AuthorizationHeldForReview:
+    """The gateway wants a person to look at it; nothing is held until then."""
+
     reason: str
     source: str
     gateway_ref: str | None = None
@@ -99,6 +109,8 @@ class AuthorizationHeldForReview:
 
 @fact("authorization.outcome_unknown.v1")
 class AuthorizationOutcomeUnknown:
+    """No answer came: it is inquired about, and never simply sent again."""
+
     sent_at: datetime | None
     reason: str
     next_query_at: datetime
@@ -106,6 +118,8 @@ class AuthorizationOutcomeUnknown:
 
 @fact("authorization.declined.v1")
 class AuthorizationDeclined:
+    """Nothing is held."""
+
     result_code: str
     category: str
     raw_code: str | None
@@ -139,6 +153,8 @@ class AuthorizationCaptureRequested:
 
 @fact("authorization.capture_succeeded.v1")
 class AuthorizationCaptureSucceeded:
+    """So much of it was charged, by the payment that is named."""
+
     payment_id: str
     amount: Money
     held: Money | None = None
@@ -147,12 +163,16 @@ class AuthorizationCaptureSucceeded:
 
 @fact("authorization.capture_failed.v1")
 class AuthorizationCaptureFailed:
+    """The capture was refused: its amount can be captured again."""
+
     payment_id: str
     amount: Money
 
 
 @fact("authorization.reversal_requested.v1")
 class AuthorizationReversalRequested:
+    """The gateway was asked to let go of the amount, which can no longer be captured."""
+
     adjustment_id: str
     number: str
     amount: Money
@@ -164,11 +184,15 @@ class AuthorizationReversalRequested:
 
 @fact("authorization.reversal_pending.v1")
 class AuthorizationReversalPending:
+    """The gateway has the reversal, and will say later what becomes of it."""
+
     adjustment_id: str
 
 
 @fact("authorization.reversed.v1")
 class AuthorizationReversed:
+    """So much is no longer held."""
+
     adjustment_id: str
     amount: Money
     held: Money | None = None
@@ -177,6 +201,8 @@ class AuthorizationReversed:
 
 @fact("authorization.reversal_failed.v1")
 class AuthorizationReversalFailed:
+    """The amount is still held, and can be captured again."""
+
     adjustment_id: str
     amount: Money
     raw_code: str | None
@@ -185,11 +211,15 @@ class AuthorizationReversalFailed:
 
 @fact("authorization.expired.v1")
 class AuthorizationExpired:
+    """Its time is over: what was not captured is no longer held."""
+
     released: Money
 
 
 @fact("authorization.canceled.v1")
 class AuthorizationCanceled:
+    """All of it was let go, and nothing was ever captured."""
+
     reason: str | None = None
 
 

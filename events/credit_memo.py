@@ -34,6 +34,8 @@ class LineAmount:
 
 @fact("credit_memo.drafted.v3")
 class CreditMemoDrafted:
+    """Credit that is prepared; it gives nothing until it is posted."""
+
     credit_memo_id: str
     number: str
     account_id: str
@@ -58,6 +60,8 @@ def drafts_had_no_method(fact: dict[str, object]) -> dict[str, object]:
 
 @fact("credit_memo.posted.v3")
 class CreditMemoPosted:
+    """The customer is owed its total: it settles invoices, or is paid out."""
+
     credit_memo_id: str
     number: str
     account_id: str
@@ -102,6 +106,8 @@ def without_entity(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("credit_memo.applied.v1")
 class CreditMemoApplied:
+    """Some of it settles an invoice; the invoice's own `InvoiceCreditApplied` says the same."""
+
     credit_memo_id: str
     invoice_id: str
     level: str
@@ -116,6 +122,8 @@ class CreditMemoApplied:
 
 @fact("credit_memo.unapplied.v1")
 class CreditMemoUnapplied:
+    """It no longer settles that invoice, and so much more of it is open."""
+
     credit_memo_id: str
     invoice_id: str
     level: str
@@ -129,6 +137,8 @@ class CreditMemoUnapplied:
 
 @fact("credit_memo.refund_reserved.v1")
 class CreditMemoRefundReserved:
+    """So much of it will be paid out, and can be used for nothing else meanwhile."""
+
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
@@ -139,6 +149,8 @@ class CreditMemoRefundReserved:
 
 @fact("credit_memo.refund_released.v1")
 class CreditMemoRefundReleased:
+    """The refund came to nothing: what was reserved for it is open again."""
+
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
@@ -146,6 +158,8 @@ class CreditMemoRefundReleased:
 
 @fact("credit_memo.refund_applied.v1")
 class RefundAppliedToCreditMemo:
+    """So much of it was paid out."""
+
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
@@ -154,6 +168,8 @@ class RefundAppliedToCreditMemo:
 
 @fact("credit_memo.refund_reversed.v1")
 class RefundReversedOnCreditMemo:
+    """What was paid out came back: so much of it is open again."""
+
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
@@ -161,16 +177,22 @@ class RefundReversedOnCreditMemo:
 
 @fact("credit_memo.locked.v1")
 class CreditMemoLocked:
+    """Only whoever is named may use it."""
+
     by: str
 
 
 @fact("credit_memo.unlocked.v1")
 class CreditMemoUnlocked:
+    """Everybody may use it again."""
+
     by: str
 
 
 @fact("credit_memo.voided.v2")
 class CreditMemoVoided:
+    """A debit memo of the same amount takes it back; it was never used."""
+
     debit_memo_id: str
     amount: Money
     tax: Money
@@ -186,6 +208,8 @@ def voided_without_tax(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("credit_memo.canceled.v1")
 class CreditMemoCanceled:
+    """The draft will never be posted."""
+
     reason: str | None = None
 
 

@@ -51,6 +51,8 @@ class DebitMemoInvoiced:
 
 @fact("debit_memo.voided.v1")
 class DebitMemoVoided:
+    """It takes back nothing any more."""
+
     reason: str | None = None
 
 

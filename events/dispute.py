@@ -48,22 +48,30 @@ class DisputeHoldRaised:
 
 @fact("dispute.evidence_requested.v1")
 class DisputeEvidenceRequested:
+    """The bank wants evidence by `due_at`."""
+
     due_at: datetime
 
 
 @fact("dispute.evidence_submitted.v1")
 class DisputeEvidenceSubmitted:
+    """The evidence is with the gateway; the bank decides."""
+
     evidence: str
     """Where it is kept, or what it says: never the documents themselves."""
 
 
 @fact("dispute.won.v1")
 class DisputeWon:
+    """The bank found for us: the money that was held is ours again."""
+
     source: str
 
 
 @fact("dispute.lost.v1")
 class DisputeLost:
+    """The bank found for the customer: the money is gone, and may have cost a fee."""
+
     source: str
     fee: Money | None = None
 

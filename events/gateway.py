@@ -41,6 +41,8 @@ class Capabilities:
 
 @fact("gateway_provider.registered.v1")
 class GatewayProviderRegistered:
+    """A kind of gateway: the adapter that speaks to it, and what it can do."""
+
     provider_id: str
     name: str
     adapter_key: str
@@ -49,6 +51,8 @@ class GatewayProviderRegistered:
 
 @fact("gateway_provider.raw_code_map_published.v1")
 class RawCodeMapPublished:
+    """What its raw answer codes mean; it holds for answers from now on."""
+
     map_version: int
     codes: dict[str, tuple[str, str]]
     """Raw code (lower-case) to (category, one of S, H, N, A)."""
@@ -56,6 +60,8 @@ class RawCodeMapPublished:
 
 @fact("gateway.registered.v1")
 class GatewayRegistered:
+    """A contract with a provider: a merchant account, a credential by reference, limits and settings."""
+
     gateway_id: str
     name: str
     provider_id: str
@@ -78,16 +84,22 @@ class GatewayRegistered:
 
 @fact("gateway.activated.v1")
 class GatewayActivated:
+    """It may be asked for new payments."""
+
     reason: str | None = None
 
 
 @fact("gateway.deactivated.v1")
 class GatewayDeactivated:
+    """It is asked for nothing new; what it has begun it ends."""
+
     reason: str | None = None
 
 
 @fact("gateway.restricted.v1")
 class GatewayRestricted:
+    """The provider limits what it does; `RESTRICTED` takes no new payments."""
+
     status: str
     """RESTRICTED_SOON, RESTRICTED or REJECTED."""
     reason: str | None = None
@@ -95,6 +107,8 @@ class GatewayRestricted:
 
 @fact("gateway.credential_rotated.v1")
 class GatewayCredentialRotated:
+    """Calls use another credential from now on."""
+
     credential_ref: str
 
 

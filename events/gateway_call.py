@@ -25,6 +25,8 @@ class MicroDeposits:
 
 @fact("gateway_call.planned.v4")
 class GatewayCallPlanned:
+    """A request that a gateway worker will send, under a key that this event alone mints."""
+
     operation: str
     """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE or VERIFY."""
     idempotency_key: str
@@ -91,6 +93,8 @@ def with_less_told(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("gateway_call.succeeded.v2")
 class GatewayCallSucceeded:
+    """The gateway has done it."""
+
     source: str
     """GATEWAY, NOTIFICATION, RECONCILER or OPERATOR."""
     outcome: Outcome
@@ -99,6 +103,8 @@ class GatewayCallSucceeded:
 
 @fact("gateway_call.rejected.v2")
 class GatewayCallRejected:
+    """The gateway has not done it, and will not."""
+
     source: str
     outcome: Outcome
     sent_at: datetime | None = None

@@ -113,11 +113,15 @@ class InvoiceRevised:
 
 @fact("invoice.draft_canceled.v1")
 class InvoiceDraftCanceled:
+    """The draft will never be posted; its number is not used again."""
+
     reason: str | None = None
 
 
 @fact("invoice.posted.v3")
 class InvoicePosted:
+    """The customer owes it; or, where its total is negative, is owed it. From here on it is immutable."""
+
     invoice_id: str
     external_id: str
     number: str
@@ -165,11 +169,15 @@ def without_service_dates(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("invoice.excluded_from_payments.v1")
 class InvoiceExcludedFromPayments:
+    """Nothing is collected for it by itself."""
+
     reason: str
 
 
 @fact("invoice.payment_applied.v1")
 class InvoicePaymentApplied:
+    """Money of a payment settles some of it; the payment's own `PaymentApplied` says the same."""
+
     payment_id: str
     invoice_id: str
     level: str
@@ -186,6 +194,8 @@ class InvoicePaymentApplied:
 
 @fact("invoice.payment_unapplied.v1")
 class InvoicePaymentUnapplied:
+    """Money of a payment no longer settles it, and it owes so much more."""
+
     payment_id: str
     invoice_id: str
     level: str
@@ -199,6 +209,8 @@ class InvoicePaymentUnapplied:
 
 @fact("invoice.credit_applied.v1")
 class InvoiceCreditApplied:
+    """A credit memo settles some of it; the memo's own `CreditMemoApplied` says the same."""
+
     credit_memo_id: str
     invoice_id: str
     level: str
@@ -212,6 +224,8 @@ class InvoiceCreditApplied:
 
 @fact("invoice.credit_unapplied.v1")
 class InvoiceCreditUnapplied:
+    """A credit memo no longer settles it, and it owes so much more."""
+
     credit_memo_id: str
     invoice_id: str
     level: str
@@ -225,6 +239,8 @@ class InvoiceCreditUnapplied:
 
 @fact("invoice.settlement_status_changed.v1")
 class InvoiceSettlementStatusChanged:
+    """How much of it is settled: nothing, a part, all; or nothing needs to be."""
+
     previous: str
     status: str
     """NOT_APPLICABLE, NOT_SETTLED, PARTIALLY_SETTLED or SETTLED; derived from the balance."""
@@ -232,16 +248,22 @@ class InvoiceSettlementStatusChanged:
 
 @fact("invoice.settled.v1")
 class InvoiceSettled:
+    """Nothing of it is owed any more."""
+
     full_settlement_date: date
 
 
 @fact("invoice.reopened.v1")
 class InvoiceReopened:
+    """It was settled, and owes again."""
+
     balance: Money
 
 
 @fact("invoice.negative_lines_converted.v1")
 class NegativeInvoiceLinesConverted:
+    """Its negative lines became a credit memo, and count no more in what it owes."""
+
     credit_memo_id: str
     lines: tuple[ConvertedLine, ...]
     total: Money
@@ -252,17 +274,23 @@ class NegativeInvoiceLinesConverted:
 
 @fact("invoice.locked.v1")
 class InvoiceLocked:
+    """Only whoever is named may change how it is settled."""
+
     by: str
     """The process that holds it: `refunding:{orchestration id}`."""
 
 
 @fact("invoice.unlocked.v1")
 class InvoiceUnlocked:
+    """Everybody may change how it is settled again."""
+
     by: str
 
 
 @fact("invoice.due_date_extended.v1")
 class InvoiceDueDateExtended:
+    """It is due later; what was planned to collect it follows."""
+
     previous: date
     due_date: date
     reason: str | None = None
@@ -281,6 +309,8 @@ class InvoiceWrittenOff:
 
 @fact("invoice.write_off_reversed.v1")
 class InvoiceWriteOffReversed:
+    """What was written off is owed again."""
+
     credit_memo_id: str
     amount: Money
     reason: str | None = None
@@ -306,6 +336,8 @@ class InvoiceDisputed:
 
 @fact("invoice.dispute_ended.v1")
 class InvoiceDisputeEnded:
+    """The dispute of a payment that settles it is over."""
+
     dispute_id: str
     amount: Money
     outcome: str
@@ -335,12 +367,16 @@ class InvoiceScheduleDeferred:
 
 @fact("invoice.schedule_creation_skipped.v1")
 class ScheduleCreationSkipped:
+    """It was posted, and got no payment schedule, for the reason that is named."""
+
     reason: str
     """EXCLUDED_FROM_PAYMENTS, AUTOMATIC_PAYMENTS_SKIPPED or NOTHING_TO_COLLECT."""
 
 
 @fact("invoice.schedule_creation_failed.v1")
 class ScheduleCreationFailed:
+    """No payment schedule could be cut for it: a person must look, or policies must change."""
+
     code: str
     """NO_ACTIVE_TREATMENT."""
 

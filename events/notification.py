@@ -15,6 +15,8 @@ from events.shapes import Outcome
 
 @fact("notification.received.v3")
 class NotificationReceived:
+    """What a gateway told of its own, verified and kept before it was answered."""
+
     gateway_id: str
     provider_event_id: str
     """The gateway's own id of it, or the digest of what it says."""
@@ -40,6 +42,8 @@ class NotificationDeferred:
 
 @fact("notification.matched.v2")
 class NotificationMatched:
+    """It is about one of our operations, and became its outcome."""
+
     target_kind: str
     target_id: str
     account_id: str

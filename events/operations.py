@@ -33,6 +33,8 @@ class ExceptionRaised:
 
 @fact("exception.resolved.v1")
 class ExceptionResolved:
+    """A person has dealt with it."""
+
     resolution: str
     note: str
 

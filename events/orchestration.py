@@ -42,6 +42,8 @@ class ReservedMoney:
 
 @fact("refund_orchestration.requested.v1")
 class RefundOrchestrationRequested:
+    """A credit memo's money is to go back to how its original invoice was paid."""
+
     orchestration_id: str
     credit_memo_id: str
     original_invoice_id: str
@@ -65,6 +67,8 @@ class RefundOrchestrationWaitingForPayment:
 
 @fact("refund_orchestration.plan_made.v1")
 class RefundPlanMade:
+    """Which payments are refunded, how much of each, and what is left as open credit."""
+
     attempt: int
     refund_target: Money
     """R: what is left of the memo after it has settled what was open (domain 3.5, step 1)."""
@@ -77,11 +81,15 @@ class RefundPlanMade:
 
 @fact("refund_orchestration.plan_executed.v1")
 class RefundPlanExecuted:
+    """The plan's legs were begun; so much of the memo settled what was still owed first."""
+
     credit_applied: Money
 
 
 @fact("refund_orchestration.leg_requested.v1")
 class RefundLegRequested:
+    """One refund of the plan was issued."""
+
     leg_no: int
     attempt_no: int
     refund_id: str
@@ -105,6 +113,8 @@ class RefundLegPending:
 
 @fact("refund_orchestration.leg_succeeded.v1")
 class RefundLegSucceeded:
+    """Its money went back."""
+
     leg_no: int
     refund_id: str
     amount: Money
@@ -130,6 +140,8 @@ class RefundLegFailed:
 
 @fact("refund_orchestration.leg_fell_back.v1")
 class RefundLegFellBack:
+    """It failed: its money is placed otherwise, or in part."""
+
     leg_no: int
     from_option: str
     to_option: str
@@ -145,6 +157,8 @@ class RefundLegFellBack:
 
 @fact("refund_orchestration.manual_action_requested.v1")
 class ManualActionRequested:
+    """Nothing automatic is left for a leg: a person must decide."""
+
     leg_no: int
     amount: Money
     reason: str
@@ -152,6 +166,8 @@ class ManualActionRequested:
 
 @fact("refund_orchestration.manual_action_resolved.v1")
 class ManualActionResolved:
+    """What a person did about a leg."""
+
     leg_no: int
     resolution: str
     note: str
@@ -160,6 +176,8 @@ class ManualActionResolved:
 
 @fact("refund_orchestration.completed.v1")
 class RefundOrchestrationCompleted:
+    """Every leg is at an end: what was refunded, and what is left as open credit."""
+
     status: str
     """COMPLETED, COMPLETED_WITH_OPEN_CREDIT or NO_REFUND_DUE."""
     refunded: Money
@@ -185,6 +203,8 @@ class RefundOrchestrationFailed:
 
 @fact("refund_orchestration.canceled.v1")
 class RefundOrchestrationCanceled:
+    """It was given up before money moved: the memo is open credit."""
+
     reason: str | None = None
 
 

@@ -78,12 +78,16 @@ class PaymentProcessed:
 
 @fact("payment.pending.v1")
 class PaymentPending:
+    """The gateway has it, and will say later what becomes of it; the money has not arrived."""
+
     gateway_ref: str | None
     source: str
 
 
 @fact("payment.action_required.v2")
 class PaymentActionRequired:
+    """The customer must do something first, such as confirm it at his bank."""
+
     gateway_ref: str | None
     source: str
     action: ActionRequired | None = None
@@ -91,6 +95,8 @@ class PaymentActionRequired:
 
 @fact("payment.held_for_review.v1")
 class PaymentHeldForReview:
+    """The gateway wants a person to look at it; the money has not arrived."""
+
     reason: str
     source: str
     gateway_ref: str | None = None
@@ -107,6 +113,8 @@ class PaymentOutcomeUnknown:
 
 @fact("payment.failed.v2")
 class PaymentFailed:
+    """No money arrived, and none will under this key."""
+
     result_code: str
     category: str
     raw_code: str | None
@@ -180,6 +188,8 @@ class ExternalPaymentDrafted:
 
 @fact("payment.draft_edited.v1")
 class DraftPaymentEdited:
+    """The whole draft as it is now."""
+
     amount: Money
     instrument: str
     reference: str
@@ -188,11 +198,15 @@ class DraftPaymentEdited:
 
 @fact("payment.draft_deleted.v1")
 class DraftPaymentDeleted:
+    """The draft will never be posted."""
+
     reason: str | None = None
 
 
 @fact("payment.applied.v1")
 class PaymentApplied:
+    """So much of it settles an invoice; the invoice's own `InvoicePaymentApplied` says the same."""
+
     payment_id: str
     invoice_id: str
     level: str
@@ -207,6 +221,8 @@ class PaymentApplied:
 
 @fact("payment.unapplied.v1")
 class PaymentUnapplied:
+    """It no longer settles that invoice, and so much more of it is unapplied."""
+
     payment_id: str
     invoice_id: str
     level: str
@@ -230,6 +246,8 @@ class PaymentApplicationFailed:
 
 @fact("payment.refund_reserved.v1")
 class RefundReservedOnPayment:
+    """So much of it will be given back, and can be used for nothing else meanwhile."""
+
     refund_id: str
     amount: Money
     orchestration_id: str | None = None
@@ -238,6 +256,8 @@ class RefundReservedOnPayment:
 
 @fact("payment.refund_reservation_released.v1")
 class RefundReservationReleased:
+    """The refund came to nothing: what was reserved for it is unapplied again."""
+
     refund_id: str
     amount: Money
     orchestration_id: str | None = None
@@ -273,6 +293,8 @@ class PaymentCancellationRequested:
 
 @fact("payment.cancellation_failed.v1")
 class PaymentCancellationFailed:
+    """The gateway would not let go of it: the payment goes on."""
+
     result_code: str
     raw_code: str | None
     raw_message: str | None
@@ -316,6 +338,8 @@ class PaymentOverdraftWrittenOff:
 
 @fact("payment.chargeback_opened.v1")
 class ChargebackOpened:
+    """The customer's bank disputes it: what is unapplied of it is held."""
+
     dispute_id: str
     held: Money
 
@@ -330,12 +354,16 @@ class ChargebackHoldRaised:
 
 @fact("payment.chargeback_won.v1")
 class ChargebackWon:
+    """What was held is unapplied again."""
+
     dispute_id: str
     released: Money
 
 
 @fact("payment.chargeback_lost.v1")
 class ChargebackLost:
+    """The money is gone; what was used of it already is overdrawn."""
+
     dispute_id: str
     lost: Money
     overdrawn: Money
@@ -370,6 +398,8 @@ class PaymentEnhancedDataRejected:
 
 @fact("payment.canceled.v1")
 class PaymentCanceled:
+    """It was voided at its gateway, or had been recorded by mistake: it counts no more."""
+
     amount: Money
     reason: str | None = None
 

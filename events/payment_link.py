@@ -10,6 +10,8 @@ from events.money import Money
 
 @fact("payment_link.created.v1")
 class PaymentLinkCreated:
+    """A page where a customer pays an invoice, or an amount, without signing in."""
+
     payment_link_id: str
     account_id: str
     """Whose invoice it is: every payment by the link is this account's, whoever pays."""
@@ -49,6 +51,8 @@ class PaymentLinkPaymentFailed:
 
 @fact("payment_link.paid.v1")
 class PaymentLinkPaid:
+    """A payment was made by it."""
+
     payment_id: str
     amount: Money
     """What arrived."""
@@ -61,6 +65,8 @@ class PaymentLinkPaid:
 
 @fact("payment_link.expired.v1")
 class PaymentLinkExpired:
+    """Nothing can be paid by it any more."""
+
     reason: str
     """TIME_OVER, or why somebody ended it."""
 

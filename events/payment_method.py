@@ -171,6 +171,8 @@ class PaymentMethodTokenized:
 
 @fact("payment_method.tokenization_failed.v1")
 class PaymentMethodTokenizationFailed:
+    """The gateway does not keep it: it can pay nothing."""
+
     result_code: str
     category: str | None
     raw_code: str | None
@@ -237,6 +239,8 @@ class MandateRecorded:
 
 @fact("payment_method.mandate_revoked.v1")
 class MandateRevoked:
+    """The customer no longer allows debits by it."""
+
     reference: str
     reason: str | None = None
 
@@ -271,6 +275,8 @@ class PaymentMethodDetailsUpdated:
 
 @fact("payment_method.expired.v1")
 class PaymentMethodExpired:
+    """Its last month is over; it can pay nothing."""
+
     expiry_month: int
     expiry_year: int
 
@@ -285,6 +291,8 @@ class PaymentMethodRevoked:
 
 @fact("payment_method.health_changed.v1")
 class PaymentMethodHealthChanged:
+    """How its latest payments went: what retries, and people who ask, go by."""
+
     consecutive_failures: int
     last_success_at: datetime | None = None
     last_category: str | None = None
@@ -293,6 +301,8 @@ class PaymentMethodHealthChanged:
 
 @fact("payment_method.deleted.v1")
 class PaymentMethodDeleted:
+    """It can pay nothing any more; what it has paid can still be refunded to it."""
+
     reason: str | None = None
 
 

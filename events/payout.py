@@ -55,6 +55,8 @@ class PayoutReported:
 
 @fact("payout.line_counted.v1")
 class PayoutLineCounted:
+    """A line of the report was counted into the payout's sums."""
+
     line_id: str
     net: Money
     lines: int
@@ -167,6 +169,8 @@ class BankLineReported:
 
 @fact("bank_line.matched.v1")
 class BankLineMatched:
+    """It is this payout, arrived at the bank."""
+
     payout_id: str
     by: str
     """REFERENCE, AMOUNT or OPERATOR."""
@@ -174,6 +178,8 @@ class BankLineMatched:
 
 @fact("bank_line.unmatched.v1")
 class BankLineUnmatched:
+    """No payout is known that it could be: a case for a person."""
+
     reason: str
 
 

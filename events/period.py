@@ -7,6 +7,8 @@ from events.catalog import fact
 
 @fact("accounting_period.opened.v1")
 class AccountingPeriodOpened:
+    """Money may be dated in this month."""
+
     legal_entity_id: str
     month: str
     """`2026-03`."""
@@ -23,6 +25,8 @@ class AccountingPeriodClosed:
 
 @fact("accounting_period.reopened.v1")
 class AccountingPeriodReopened:
+    """Money may be dated in this month again."""
+
     legal_entity_id: str
     month: str
     reason: str | None = None

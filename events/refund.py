@@ -12,6 +12,10 @@ from events.shapes import Corporate, Method
 
 @fact("refund.requested.v1")
 class RefundRequested:
+    """So much is to be given back: its money is reserved, and a gateway will be asked, or has to be
+    approved first.
+    """
+
     refund_id: str
     number: str
     type: str
@@ -55,6 +59,8 @@ class RefundApprovalRequested:
 
 @fact("refund.approved.v1")
 class RefundApproved:
+    """Somebody other than who asked for it agrees: the gateway is asked now."""
+
     by: str
 
 
@@ -68,12 +74,16 @@ class RefundRejected:
 
 @fact("refund.pending.v1")
 class RefundPending:
+    """The gateway has it, and will say later what becomes of it."""
+
     gateway_ref: str | None
     source: str
 
 
 @fact("refund.held_for_review.v1")
 class RefundHeldForReview:
+    """The gateway wants a person to look at it; nothing has gone back."""
+
     reason: str
     source: str
     gateway_ref: str | None = None
@@ -81,6 +91,8 @@ class RefundHeldForReview:
 
 @fact("refund.outcome_unknown.v1")
 class RefundOutcomeUnknown:
+    """No answer came: it is inquired about, and never simply sent again."""
+
     sent_at: datetime | None
     reason: str
     next_query_at: datetime
@@ -88,6 +100,8 @@ class RefundOutcomeUnknown:
 
 @fact("refund.processed.v2")
 class RefundProcessed:
+    """The money went back."""
+
     amount: Money
     type: str
     gateway_ref: str | None
@@ -99,6 +113,8 @@ class RefundProcessed:
 
 @fact("refund.failed.v1")
 class RefundFailed:
+    """No money went back: what was reserved for it is free again."""
+
     result_code: str
     category: str
     raw_code: str | None
@@ -155,6 +171,8 @@ class RefundReversed:
 
 @fact("refund.canceled.v1")
 class RefundCanceled:
+    """It was given up before the gateway was asked."""
+
     reason: str | None = None
 
 

@@ -90,7 +90,7 @@ class RetryRulesDefined:
 
 @fact("retry_rule_set.activated.v1")
 class RetryRuleSetActivated:
-    pass
+    """Failed collections may be tried again by it."""
 
 
 @fact("retry_rule_set.deactivated.v1")

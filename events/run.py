@@ -138,6 +138,8 @@ def counters(report: RunReport) -> dict[str, int]:
 
 @fact("payment_batch_run.created.v1")
 class PaymentBatchRunCreated:
+    """A run of collections: what it takes, and when it starts."""
+
     run_id: str
     number: str
     run_date: date
@@ -180,6 +182,8 @@ class PaymentBatchRunStopped:
 
 @fact("payment_batch_run.resumed.v1")
 class PaymentBatchRunResumed:
+    """It goes on where it was stopped."""
+
     turn: int
     by: str
 
@@ -203,6 +207,8 @@ class PaymentBatchRunCanceled:
 
 @fact("payment_batch_run.completed.v1")
 class PaymentBatchRunCompleted:
+    """Each of its items has a result."""
+
     report: RunReport
     started_at: datetime
     completed_at: datetime

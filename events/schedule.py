@@ -42,6 +42,8 @@ class ScheduleItem:
 
 @fact("payment_schedule.created.v1")
 class PaymentScheduleCreated:
+    """What is to be collected, of which invoices or for which order; its items say when."""
+
     payment_schedule_id: str
     number: str
     account_id: str
@@ -66,16 +68,20 @@ class PaymentScheduleCreated:
 
 @fact("payment_schedule.opened.v1")
 class PaymentScheduleOpened:
-    pass
+    """Its items are collected when their dates come."""
 
 
 @fact("payment_schedule.item_added.v1")
 class PaymentScheduleItemAdded:
+    """One amount, to be collected on one date."""
+
     item: ScheduleItem
 
 
 @fact("payment_schedule.item_changed.v1")
 class PaymentScheduleItemChanged:
+    """The whole item as it is now, and as it was."""
+
     item: ScheduleItem
     """As it is from now on."""
     previous: Money
@@ -96,6 +102,8 @@ class PaymentScheduleItemResized:
 
 @fact("payment_schedule.item_skipped.v1")
 class PaymentScheduleItemSkipped:
+    """It is left alone until the date, or until it is released."""
+
     item_id: str
     until: date
     """No run before this date takes it."""
@@ -104,6 +112,8 @@ class PaymentScheduleItemSkipped:
 
 @fact("payment_schedule.item_released.v1")
 class PaymentScheduleItemReleased:
+    """It may be collected again."""
+
     item_id: str
     reason: str | None = None
 
@@ -155,6 +165,8 @@ def _claimed_for_no_page(data: dict[str, Any]) -> dict[str, Any]:
 
 @fact("payment_schedule.item_outcome_unknown.v1")
 class PaymentScheduleItemOutcomeUnknown:
+    """Nobody knows yet whether its money moved: it is not tried again before that is known."""
+
     item_id: str
     payment_id: str
     reason: str
@@ -163,6 +175,8 @@ class PaymentScheduleItemOutcomeUnknown:
 
 @fact("payment_schedule.item_processed.v1")
 class PaymentScheduleItemProcessed:
+    """Its money arrived."""
+
     item_id: str
     payment_id: str
     amount: Money
@@ -172,6 +186,8 @@ class PaymentScheduleItemProcessed:
 
 @fact("payment_schedule.item_applied.v1")
 class PaymentScheduleItemApplied:
+    """What of its money settles its invoices, and what is left unapplied."""
+
     item_id: str
     payment_id: str
     applied: Money
@@ -196,6 +212,8 @@ def without_advice(fact: dict[str, Any]) -> dict[str, Any]:
 
 @fact("payment_schedule.item_payment_failed.v2")
 class PaymentScheduleItemPaymentFailed:
+    """Its money did not arrive, or was taken back; a retry may follow."""
+
     item_id: str
     payment_id: str
     attempt_no: int
@@ -218,6 +236,8 @@ class PaymentScheduleItemPaymentFailed:
 
 @fact("payment_schedule.item_canceled.v1")
 class PaymentScheduleItemCanceled:
+    """Nothing more is collected for it."""
+
     item_id: str
     canceled: Money
     """Requested, less processed."""
@@ -238,11 +258,15 @@ class PaymentScheduleItemPaymentCanceled:
 
 @fact("payment_schedule.canceled.v1")
 class PaymentScheduleCanceled:
+    """Nothing more is collected by it."""
+
     reason: str
 
 
 @fact("payment_schedule.completed.v1")
 class PaymentScheduleCompleted:
+    """Each of its items is at an end."""
+
     processed: Money
     applied: Money
     canceled: Money
@@ -262,17 +286,23 @@ class PromiseRecorded:
 
 @fact("promise.kept.v1")
 class PromiseKept:
+    """What was promised has been paid."""
+
     collected: Money
 
 
 @fact("promise.broken.v1")
 class PromiseBroken:
+    """A part of it did not come; one that comes later may still keep it."""
+
     item_id: str
     reason: str
 
 
 @fact("promise.canceled.v1")
 class PromiseCanceled:
+    """It counts no more."""
+
     reason: str
 
 

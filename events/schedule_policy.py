@@ -45,12 +45,16 @@ class Detail:
 
 @fact("schedule_policy.created.v1")
 class SchedulePolicyCreated:
+    """A draft of rules by which posted invoices get payment schedules."""
+
     policy_id: str
     name: str
 
 
 @fact("schedule_policy.treatment_added.v1")
 class TreatmentAdded:
+    """One way to treat invoices: what makes a schedule, and which invoices share one."""
+
     treatment_id: str
     name: str
     trigger: str = "INVOICE_POSTED"
@@ -63,12 +67,16 @@ class TreatmentAdded:
 
 @fact("schedule_policy.treatment_detail_added.v1")
 class TreatmentDetailAdded:
+    """Which part of the amount is collected how, within a treatment."""
+
     treatment_id: str
     detail: Detail
 
 
 @fact("schedule_policy.distribution_defined.v1")
 class DistributionDefined:
+    """Into how many items, of which amounts, on which dates a part is cut."""
+
     treatment_id: str
     detail_id: str
     distribution: Distribution
@@ -76,11 +84,15 @@ class DistributionDefined:
 
 @fact("schedule_policy.activated.v1")
 class SchedulePolicyActivated:
+    """Invoices may be cut by it."""
+
     default_treatment_id: str
 
 
 @fact("schedule_policy.deactivated.v1")
 class SchedulePolicyDeactivated:
+    """No further invoice is cut by it."""
+
     reason: str | None = None
 
 

@@ -69,6 +69,8 @@ class PaymentSchedulerUpdated:
 
 @fact("payment_scheduler.activated.v1")
 class PaymentSchedulerActivated:
+    """It fires at its next time."""
+
     next_run_at: datetime
     slot: int
     """Which of the tenant's places for active schedulers it has."""
@@ -92,6 +94,8 @@ class PaymentSchedulerCanceled:
 
 @fact("payment_scheduler.fired.v1")
 class PaymentSchedulerFired:
+    """Its time has come, and its run begins."""
+
     run_id: str
     """It follows from the scheduler and `planned_at`: a firing has one run, whoever starts it."""
     planned_at: datetime

@@ -8,6 +8,8 @@ from events.money import Money
 
 @fact("tenant_settings.changed.v1")
 class TenantSettingsChanged:
+    """Settings that differ now, and what they are."""
+
     changes: dict[
         str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Money | tuple[Money, ...] | None
     ]

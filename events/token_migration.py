@@ -23,6 +23,8 @@ class RowDecided:
 
 @fact("token_migration.created.v1")
 class TokenMigrationCreated:
+    """A job that takes over methods tokenized elsewhere, row by row."""
+
     job_id: str
     mode: str
     """INSERT_ONLY or UPSERT."""
@@ -56,6 +58,8 @@ class TokenMigrationValidated:
 
 @fact("token_migration.started.v1")
 class TokenMigrationStarted:
+    """Its rows become saved payment methods, one after another."""
+
     by: str
 
 
@@ -69,6 +73,8 @@ class TokenMigrationRowsDecided:
 
 @fact("token_migration.completed.v1")
 class TokenMigrationCompleted:
+    """Every row has a verdict."""
+
     imported: int
     updated: int
     skipped: int
@@ -79,6 +85,8 @@ class TokenMigrationCompleted:
 
 @fact("token_migration.canceled.v1")
 class TokenMigrationCanceled:
+    """No further row is taken over; those that were stay."""
+
     reason: str | None = None
 
 

@@ -126,6 +126,8 @@ class PaymentTransferReturned:
 
 @fact("payment.transfer_recall_refused.v1")
 class PaymentTransferRecallRefused:
+    """The other account could not give the money back, for the reason that is named."""
+
     transfer_id: str
     from_account_id: str
     amount: Money

@@ -80,6 +80,8 @@ class RevokeApiKey:
 
 @command("payments.api_key.record_use.v1")
 class RecordApiKeyUse:
+    """That somebody signed in by a key.  Tender's own."""
+
     key_id: Letters
     used_at: datetime
 

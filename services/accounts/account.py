@@ -118,6 +118,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
 
 @command("payments.account.register.v1")
 class RegisterAccount:
+    """Make a customer's account known."""
+
     name: FreeText
     currencies: tuple[Currency, ...] = ()
     parent_account_id: Id | None = None
@@ -145,22 +147,30 @@ class SuspendAccount:
 
 @command("payments.account.reactivate.v1")
 class ReactivateAccount:
+    """Let payments be made again for an account that was suspended."""
+
     reason: FreeText | None = None
 
 
 @command("payments.account.place_payment_hold.v1")
 class PlacePaymentHold:
+    """Collect nothing for an account, by itself or by hand, until it is released or `until` has come."""
+
     reason: FreeText
     until: datetime | None = None
 
 
 @command("payments.account.release_payment_hold.v1")
 class ReleasePaymentHold:
+    """Let money be collected for an account again."""
+
     reason: FreeText | None = None
 
 
 @command("payments.account.close.v1")
 class CloseAccount:
+    """End an account that owes nothing and is owed nothing; else `ACCOUNT_HAS_BALANCE`."""
+
     reason: FreeText | None = None
 
 

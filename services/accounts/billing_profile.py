@@ -40,6 +40,8 @@ class Exemption:
 
 @command("payments.account.define_billing_profile.v1")
 class DefineBillingProfile:
+    """Say how some of an account's invoices are to be paid, and to whom they go."""
+
     profile_id: Id
     name: FreeText
     bill_day_of_month: Day
@@ -72,6 +74,8 @@ class UpdateBillingProfile:
 
 @command("payments.account.set_automatic_payments.v1")
 class SetAutomaticPayments:
+    """Stop or resume collecting by itself for the invoices of a billing profile."""
+
     profile_id: Id
     skip: bool
 

@@ -22,11 +22,15 @@ IN_FLIGHT = (Payment, Authorization, Refund)
 
 @command("payments.account.set_default_payment_method.v1")
 class SetDefaultPaymentMethod:
+    """Pay with this method where nothing else is named."""
+
     method_id: Id
 
 
 @command("payments.account.clear_default_payment_method.v1")
 class ClearDefaultPaymentMethod:
+    """Pay with nothing where nothing else is named."""
+
     reason: Text = "asked for"
 
 
@@ -44,6 +48,8 @@ class PromoteBackupPaymentMethod:
 
 @command("payments.payment_method.delete.v1")
 class DeletePaymentMethod:
+    """Take a method away; one that is on its way with money is `METHOD_IN_USE`."""
+
     method_id: Id
     reason: FreeText | None = None
 

@@ -68,6 +68,8 @@ class RecordMandate:
 
 @command("payments.payment_method.revoke_mandate.v1")
 class RevokeMandate:
+    """The customer no longer allows debits by a method."""
+
     method_id: Id
     reason: FreeText | None = None
 

@@ -64,6 +64,8 @@ class Target:
 
 @command("payments.credit_memo.apply.v1")
 class ApplyCreditMemo:
+    """Settle invoices with a credit memo's open balance."""
+
     credit_memo_id: Id
     applications: tuple[Target, ...]
     effective_at: datetime | None = None
@@ -80,6 +82,8 @@ class LineTarget:
 
 @command("payments.credit_memo.apply_line.v1")
 class ApplyCreditMemoLine:
+    """Settle invoices with the open balance of one line of a credit memo."""
+
     credit_memo_id: Id
     memo_line_id: Id
     targets: tuple[LineTarget, ...]
@@ -89,6 +93,8 @@ class ApplyCreditMemoLine:
 
 @command("payments.credit_memo.unapply.v1")
 class UnapplyCreditMemo:
+    """Take one application of a credit memo back: the invoice owes it again."""
+
     credit_memo_id: Id
     application_id: Id
     effective_at: datetime | None = None

@@ -18,6 +18,8 @@ from services.errors import Rejected, exceeded, invalid_state
 
 @command("payments.authorization.reverse.v1")
 class ReverseAuthorization:
+    """Let go of what is held: all that is left, or an amount of it."""
+
     authorization_id: Id
     amount: Amount
 

@@ -118,6 +118,8 @@ def evolve(gateway: Gateway, event: GatewayEvent) -> None:
 
 @command("payments.gateway_provider.register.v1")
 class RegisterGatewayProvider:
+    """Make a kind of gateway known: which adapter speaks to it, and what it can do."""
+
     provider_id: Id
     name: FreeText
     adapter_key: Id
@@ -127,6 +129,8 @@ class RegisterGatewayProvider:
 
 @command("payments.gateway_provider.publish_raw_code_map.v1")
 class PublishRawCodeMap:
+    """Say what a provider's raw answer codes mean; answers from now on are read by it."""
+
     provider_id: Id
     codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
     """Raw code to (category, soft, hard, never again or asking the customer); before the built-in map."""
@@ -134,6 +138,10 @@ class PublishRawCodeMap:
 
 @command("payments.gateway.register.v1")
 class RegisterGateway:
+    """Make a contract with a provider known; its credential is named (`env:NAME`, `file:NAME`), never
+    sent.
+    """
+
     gateway_id: Id
     name: FreeText
     provider_id: Id
@@ -151,18 +159,24 @@ class RegisterGateway:
 
 @command("payments.gateway.activate.v1")
 class ActivateGateway:
+    """Let a gateway be asked for new payments."""
+
     gateway_id: Id
     reason: FreeText | None = None
 
 
 @command("payments.gateway.deactivate.v1")
 class DeactivateGateway:
+    """Ask a gateway for nothing new; what it has begun it ends."""
+
     gateway_id: Id
     reason: FreeText | None = None
 
 
 @command("payments.gateway.restrict.v1")
 class RestrictGateway:
+    """Note that the provider limits what a gateway does."""
+
     gateway_id: Id
     status: Literal["RESTRICTED_SOON", "RESTRICTED", "REJECTED"]
     reason: FreeText | None = None
@@ -170,6 +184,8 @@ class RestrictGateway:
 
 @command("payments.gateway.rotate_credential.v1")
 class RotateGatewayCredential:
+    """Use another credential from now on, by its name."""
+
     gateway_id: Id
     credential_ref: Text
 
@@ -185,6 +201,8 @@ class OpenCircuit:
 
 @command("payments.gateway.close_circuit.v1")
 class CloseCircuit:
+    """Send to a gateway again that was left alone because it gave no answers."""
+
     gateway_id: Id
     reason: FreeText | None = None
 

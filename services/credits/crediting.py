@@ -65,6 +65,8 @@ class CreateCreditMemo:
 
 @command("payments.credit_memo.post.v1")
 class PostCreditMemo:
+    """Post a draft: the customer is owed its total."""
+
     credit_memo_id: Id
 
 

@@ -32,6 +32,8 @@ class ReviseDraftInvoice(Content):
 
 @command("payments.invoice.post_draft.v1")
 class PostDraftInvoice:
+    """Post a draft as it stands."""
+
     invoice_id: Id
     posted_at: datetime | None = None
 

@@ -23,6 +23,8 @@ PERSON = "USER"
 
 @command("payments.invoice.exclude_from_payments.v1")
 class ExcludeInvoiceFromPayments:
+    """Collect nothing for an invoice by itself."""
+
     invoice_id: Id
     reason: FreeText
 

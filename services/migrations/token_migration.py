@@ -85,6 +85,8 @@ def evolve(job: TokenMigrationJob, event: TokenMigrationEvent) -> None:
 
 @command("payments.token_migration.create.v1")
 class CreateTokenMigration:
+    """Begin a job that takes over methods tokenized elsewhere."""
+
     job_id: Id
     rows: Count
     mode: Mode = "UPSERT"
@@ -97,6 +99,8 @@ class CreateTokenMigration:
 
 @command("payments.token_migration.validate.v1")
 class ValidateTokenMigration:
+    """Check all rows, and take over none."""
+
     job_id: Id
 
 
@@ -123,6 +127,8 @@ class ReportTokenMigration:
 
 @command("payments.token_migration.start.v1")
 class StartTokenMigration:
+    """Take the rows over, one after another."""
+
     job_id: Id
 
 

@@ -40,6 +40,8 @@ class EditDraftPayment:
 
 @command("payments.payment.delete_draft.v1")
 class DeleteDraftPayment:
+    """Give a draft up; one that was posted is not deleted."""
+
     payment_id: Id
     reason: FreeText | None = None
 

@@ -72,6 +72,8 @@ class PayByLink:
 
 @command("payments.payment_link.expire.v1")
 class ExpirePaymentLink:
+    """Let nothing more be paid by a link."""
+
     payment_link_id: Id
     reason: FreeText | None = None
     due: bool = False

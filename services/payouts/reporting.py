@@ -69,6 +69,8 @@ class OpenSettlementReport:
 
 @command("payments.settlement_report.close.v1")
 class CloseSettlementReport:
+    """Say that all rows of a report were told, and how many there were."""
+
     report_id: Id
     gateway_id: Id
     accepted: Count

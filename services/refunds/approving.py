@@ -32,6 +32,8 @@ class ApproveRefund:
 
 @command("payments.refund.reject.v1")
 class RejectRefund:
+    """Refuse a refund that awaits approval: its money is free again."""
+
     refund_id: Id
     reason: FreeText
 

@@ -55,6 +55,8 @@ class DefineRetryRules:
 
 @command("payments.retry_rule_set.activate.v1")
 class ActivateRetryRuleSet:
+    """Let failed collections be tried again by a rule set."""
+
     rule_set_id: Id
 
 
@@ -67,6 +69,8 @@ class SetDefaultRetryRuleSet:
 
 @command("payments.retry_rule_set.deactivate.v1")
 class DeactivateRetryRuleSet:
+    """Begin nothing more by a rule set; cycles that began by it end by it."""
+
     rule_set_id: Id
     reason: FreeText | None = None
 

@@ -42,6 +42,8 @@ class NewItem:
 
 @command("payments.payment_schedule.add_item.v1")
 class AddScheduleItem:
+    """Add an amount, to be collected on a date."""
+
     payment_schedule_id: Id
     item: NewItem
 
@@ -87,6 +89,8 @@ class SkipScheduleItem:
 
 @command("payments.payment_schedule.cancel_item.v1")
 class CancelScheduleItem:
+    """Collect nothing more for an item."""
+
     payment_schedule_id: Id
     item_id: Id
     reason: FreeText

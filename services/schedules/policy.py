@@ -119,12 +119,16 @@ class Cut:
 
 @command("payments.schedule_policy.create.v1")
 class CreateSchedulePolicy:
+    """Begin a policy, a draft until it is activated."""
+
     policy_id: Id
     name: FreeText
 
 
 @command("payments.schedule_policy.add_treatment.v1")
 class AddTreatment:
+    """Add one way to treat invoices to a draft policy."""
+
     policy_id: Id
     treatment_id: Id
     name: FreeText
@@ -137,6 +141,8 @@ class AddTreatment:
 
 @command("payments.schedule_policy.add_treatment_detail.v1")
 class AddTreatmentDetail:
+    """Say which part of the amount is collected how; the parts of a treatment make up all of it."""
+
     policy_id: Id
     treatment_id: Id
     detail_id: Id
@@ -151,6 +157,8 @@ class AddTreatmentDetail:
 
 @command("payments.schedule_policy.define_distribution.v1")
 class DefineDistribution:
+    """Say into which items a part is cut, and on which dates they fall."""
+
     policy_id: Id
     treatment_id: Id
     detail_id: Id
@@ -167,12 +175,16 @@ class ActivateSchedulePolicy:
 
 @command("payments.schedule_policy.deactivate.v1")
 class DeactivateSchedulePolicy:
+    """Cut no further invoice by it; schedules that exist go on."""
+
     policy_id: Id
     reason: FreeText | None = None
 
 
 @command("payments.schedule_policy.set_default.v1")
 class SetDefaultSchedulePolicy:
+    """Cut invoices by this policy where nothing names another."""
+
     policy_id: Id
 
 

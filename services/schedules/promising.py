@@ -45,6 +45,8 @@ class RecordPromise:
 
 @command("payments.promise.cancel.v1")
 class CancelPromise:
+    """Let a promise count no more."""
+
     promise_id: Id
     reason: FreeText
 

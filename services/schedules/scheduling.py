@@ -50,6 +50,8 @@ class CreatePaymentSchedule:
 
 @command("payments.payment_schedule.open.v1")
 class OpenPaymentSchedule:
+    """Collect a draft's items when their dates come."""
+
     payment_schedule_id: Id
 
 

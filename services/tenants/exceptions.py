@@ -69,6 +69,8 @@ def evolve(case: ExceptionCase, event: ExceptionRaised | ExceptionResolved) -> N
 
 @command("payments.exception.resolve.v1")
 class ResolveException:
+    """Say what was done about an exception."""
+
     exception_id: Id
     resolution: Text
     note: FreeText

@@ -77,6 +77,8 @@ class CloseAccountingPeriod:
 
 @command("payments.accounting_period.reopen.v1")
 class ReopenAccountingPeriod:
+    """Let money be dated in a closed month again."""
+
     month: Month
     legal_entity_id: Id = DEFAULT_ENTITY
     reason: FreeText | None = None

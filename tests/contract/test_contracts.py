@@ -29,6 +29,12 @@ def test_the_committed_contracts_are_those_of_the_code() -> None:
     assert stale == [], "run `tender contracts`"
 
 
+def test_every_command_and_every_event_says_what_it_is() -> None:
+    spoken = [*FACTS.values(), *(known.cls for known in COMMANDS.values())]
+    made_up = [cls.__name__ for cls in spoken if (cls.__doc__ or "").startswith(f"{cls.__name__}(")]
+    assert made_up == [], "a docstring is missing: what Python writes in its place says nothing"
+
+
 def test_asyncapi_names_every_command_and_every_event() -> None:
     channels = contracts.asyncapi()["channels"]
     assert set(channels["commands"]["messages"]) == set(COMMANDS)

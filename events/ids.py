@@ -58,6 +58,11 @@ def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprin
     return _derived(_NAMESPACE, f"{tenant}/spm/{account_id}/{merchant_account_id}/{fingerprint}")
 
 
+def card_id(tenant: str, merchant_account_id: str, fingerprint: str) -> str:
+    """A card is one at a merchant account, whoever has saved it."""
+    return _derived(_NAMESPACE, f"{tenant}/card/{merchant_account_id}/{fingerprint}")
+
+
 def run_id(tenant: str, scheduler_id: str, planned_at: datetime) -> str:
     """The run of a scheduler's firing: one, whichever machine fires it (domain 2.12)."""
     instant = planned_at.astimezone(UTC).isoformat()

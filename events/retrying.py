@@ -69,7 +69,8 @@ class ItemRetryScheduled:
 
 @fact("payment_schedule.item_retry_postponed.v1")
 class ItemRetryPostponed:
-    """It was due, and could not be made: the account or an invoice is held, or a gateway is silent."""
+    """It was due, and could not be made: the account or an invoice is held, a gateway is silent, or the card
+    was tried for something else meanwhile, as often as its network allows."""
 
     item_id: str
     attempt: int

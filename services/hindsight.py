@@ -5,29 +5,36 @@ It reads the log, account by account, and decides nothing that counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from events import ids
 from events.log import Log, Recorded, pages_of_home
 from events.mapper import decode
+from events.money import Money
 from projections import answering
 from projections.explain import told
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from projections.sight import EVERYTHING, Sight
+from services.accounts import card
+from services.accounts.card import Card
 from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
 from services.errors import Rejected, not_found
 from services.retries import precedence
+from services.retries.cards import cards_of
 from services.retries.drafting import Drafted
 from services.retries.precedence import About
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
 from services.retries.whatif import ASSUMPTIONS, Policy, Replay, Replayed
 from services.schedules.schedule import Item, PaymentSchedule
 from services.states import folded, state_of
+from services.store.protocol import Store
 from services.tenants.tenant_settings import TenantSettings
+
+T = TypeVar("T")
 
 PAGE = 5_000
 """Events of an account that are read at once."""
@@ -59,7 +66,7 @@ async def network_caps(log: Log, tenant: str) -> dict[str, Any]:
 
 
 async def why_next_attempt(
-    log: Log, rows: PostgresRows, tenant: str, item_id: str, now: datetime, sight: Sight = EVERYTHING
+    log: Store, rows: PostgresRows, tenant: str, item_id: str, now: datetime, sight: Sight = EVERYTHING
 ) -> dict[str, Any]:
     """What comes next for an item and why: the rule, the caps, the reasons, and every fact that led there.
 
@@ -84,7 +91,7 @@ async def why_next_attempt(
         "ended": item.retry.ended,
         "terms": dict(vars(item.retry.terms)) if item.retry.terms else None,
         "precedence": met,
-        "network_caps": await _caps(log, tenant, item, now),
+        "network_caps": await _caps(log, tenant, item, row["currency"], now),
         "steps": [told(event, sight) for event in events if _is_about(event, item_id)],
     }
 
@@ -114,16 +121,66 @@ async def _precedence(log: Log, tenant: str, item: Item) -> dict[str, Any] | Non
     return await match(log, tenant, rule.rule_set_id, about, rule.definition_version)
 
 
-async def _caps(log: Log, tenant: str, item: Item, now: datetime) -> list[dict[str, Any]]:
+async def _caps(store: Store, tenant: str, item: Item, currency: str, now: datetime) -> list[dict[str, Any]]:
     """Of the card that is next, or that failed."""
     planned, latest = item.retry.planned, item.retry.latest
     method_id = planned.method_id if planned else latest.method_id if latest else None
     if method_id is None:
         return []
-    method = await state_of(log, tenant, SavedMethod, method_id)
-    settings = await state_of(log, tenant, TenantSettings, tenant)
-    past = item.retry.tried_with(method_id, item.requested)
-    return precedence.caps_left(settings["card_network_caps"], method.network, past, now)
+    use = _Use(item, method_id, Money(item.requested, currency))
+    [told] = await _caps_left(store, tenant, [use], now)
+    return told
+
+
+class _Use(NamedTuple):
+    """What an item would be tried with."""
+
+    item: Item
+    method_id: str
+    amount: Money
+
+
+async def _caps_left(
+    store: Store, tenant: str, uses: Sequence[_Use], now: datetime
+) -> list[list[dict[str, Any]]]:
+    """What is left of the caps of each one's card: whatever was tried with it, for any item, counts."""
+    settings = await state_of(store, tenant, TenantSettings, tenant)
+    methods = await _states(store, tenant, SavedMethod, {use.method_id for use in uses})
+    card_ids = {id: card.id_of(method, tenant) for id, method in methods.items()}
+    cards = await _states(store, tenant, Card, set(filter(None, card_ids.values())))
+    told: list[list[dict[str, Any]]] = []
+    for use in uses:
+        own = use.item.retry.tried_with(use.method_id, use.amount.amount_minor)
+        of_card = cards.get(card_ids[use.method_id] or "", Card()).tried(use.amount)
+        past, network = sorted({**own, **of_card}.values()), methods[use.method_id].network
+        told.append(precedence.caps_left(settings["card_network_caps"], network, past, now))
+    return told
+
+
+async def queue_with_caps(
+    store: Store, tenant: str, rows: Sequence[dict[str, Any]], now: datetime
+) -> list[dict[str, Any]]:
+    """Rows of the retry queue, each with what its card's network allows, and what is left of that."""
+    schedules = await _states(store, tenant, PaymentSchedule, {row["payment_schedule_id"] for row in rows})
+    uses = [
+        _Use(
+            schedules[row["payment_schedule_id"]].items[row["item_id"]],
+            row["retry_method_id"],
+            Money(**row["requested"]),
+        )
+        for row in rows
+    ]
+    left = await _caps_left(store, tenant, uses, now)
+    return [{**row, "network_caps": caps} for row, caps in zip(rows, left, strict=True)]
+
+
+async def _states(store: Store, tenant: str, state: type[T], wanted: Collection[str]) -> dict[str, T]:
+    """States of one kind, by id, with one query."""
+    if not wanted:
+        return {}
+    kind: str = state.KIND  # type: ignore[attr-defined]
+    _, found = await store.load([ids.stream(tenant, kind, id) for id in wanted])
+    return {ids.parts(stream)[2]: folded(state, events) for stream, events in found.items()}
 
 
 def _is_about(event: Recorded, item_id: str) -> bool:
@@ -179,7 +236,8 @@ async def simulate(
     for account_id in taken:
         pages = pages_of_home(log, ids.home(tenant, account_id), PAGE)
         events = [event async for page in pages for event in page]
-        whole.add(Replay(tenant, account_id, references, policy).run(events))
+        cards = await _cards(log, tenant, events)
+        whole.add(Replay(tenant, account_id, [*references, *cards], policy).run(events))
     return {
         "accounts": len(taken),
         "all_considered": len(taken) == len(failed),
@@ -190,6 +248,12 @@ async def simulate(
         "simulated": whole.simulated.told(),
         "assumptions": list(ASSUMPTIONS),
     }
+
+
+async def _cards(log: Log, tenant: str, events: Iterable[Recorded]) -> list[Recorded]:
+    """What was tried with an account's cards, by whomever."""
+    streams = [ids.stream(tenant, Card.KIND, card_id) for card_id in cards_of(tenant, events)]
+    return [event for stream in streams for event in await log.read_stream(stream)]
 
 
 async def _references(log: Log, rows: PostgresRows, schema: str, tenant: str) -> list[Recorded]:

@@ -6,6 +6,7 @@ from services.access import api_key, denial
 from services.accounts import (
     account,
     billing_profile,
+    card,
     method_choice,
     method_details,
     payment_method,
@@ -74,6 +75,7 @@ SUBJECTS: tuple[Subject, ...] = (
         payment_method.evolve,
         (*payment_method.RULES, *tokenizing.RULES, *verifying.RULES, *method_details.RULES),
     ),
+    card.SUBJECT,
     Subject(
         token_migration.TokenMigrationJob,
         token_migration.evolve,

@@ -121,6 +121,7 @@ class SavedMethod:
     merchant_account_id: str = ""
     gateway_id: str = ""
     token_ref: str = ""
+    fingerprint: str = ""
     type: str = ""
     usage: str = "OFF_SESSION"
     gateway_reference: str | None = None
@@ -232,7 +233,7 @@ _Begun = PaymentMethodSaved | PaymentMethodImported | PaymentMethodTokenizationR
 def _begin(method: SavedMethod, event: _Begun, status: str) -> None:
     method.method_id, method.account_id, method.status = event.method_id, event.account_id, status
     method.gateway_id, method.merchant_account_id = event.gateway_id, event.merchant_account_id
-    method.type, method.sec_code = event.type, event.sec_code
+    method.type, method.sec_code, method.fingerprint = event.type, event.sec_code, event.fingerprint
     method.gateway_reference, method.network, method.last4 = (
         event.gateway_reference,
         event.network,

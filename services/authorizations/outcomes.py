@@ -21,7 +21,7 @@ from events.authorization import (
 from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
-from services.accounts import account, payment_method
+from services.accounts import account, card, payment_method
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import IN_FLIGHT, Authorization
 from services.authorizations.guards import of
@@ -63,6 +63,7 @@ def _outcome_needs(states: States, command: Report, context: Context) -> Needs:
         yield Need(Authorization, call.planned.target_id)
         if call.planned.method and call.planned.method.method_id:
             yield Need(SavedMethod, call.planned.method.method_id)
+            yield from card.needed(states, call.planned.method.method_id, context)
 
 
 def record_outcome(states: States, command: Report, context: Context) -> Changes:
@@ -92,6 +93,17 @@ def _by_another_key(auth: Authorization, settled: Settled, context: Context) -> 
     return [exceptions.raised(context, "LATE_SUCCESS", "auth", auth.authorization_id, message, amount)]
 
 
+def _of_instrument(
+    states: States, auth: Authorization, outcome: Outcome, succeeded: bool, context: Context
+) -> list[Change]:
+    """What it means for the saved method, and for the card."""
+    used = auth.method, auth.authorization_id, Money(auth.amount, auth.currency)
+    return [
+        *payment_method.after_use(states, auth.method, outcome, succeeded, context),
+        *card.after_outcome(states, *used, outcome, succeeded, context),
+    ]
+
+
 def _authorized(
     states: States, auth: Authorization, settled: Settled, report: Report, context: Context
 ) -> Changes:
@@ -110,10 +122,9 @@ def _authorized(
                 gateway_ref_details=outcome.reference_details,
                 corporate=rates.snapshot(states, Money(auth.amount, auth.currency), context.now, context),
             )
-            health = payment_method.after_use(states, auth.method, outcome, True, context)
             return [
                 Change(Authorization, id, fact),
-                *health,
+                *_of_instrument(states, auth, outcome, True, context),
                 *_doubts(auth, settled, Money(auth.amount, auth.currency), context),
             ]
         case "FAILED":
@@ -128,7 +139,7 @@ def _authorized(
             )
             return [
                 Change(Authorization, id, declined),
-                *payment_method.after_use(states, auth.method, outcome, False, context),
+                *_of_instrument(states, auth, outcome, False, context),
                 *exceptions.unmapped(context, "auth", id, outcome),
             ]
         case "UNKNOWN":

@@ -30,7 +30,7 @@ retry_policy = App(name="retry-policy", help="Which rule is met, and what anothe
 
 QUEUE = (
     "item_id", "account_id", "requested", "next_retry_at", "retry", "retries_max", "rule_number",
-    "match_level", "error_category", "error_code", "retry_method_id", "reason",
+    "match_level", "error_category", "error_code", "retry_method_id", "reason", "caps",
 )  # fmt: skip
 GIVEN_UP = (
     "item_id", "account_id", "requested", "retry_ended", "attempts", "error_category", "error_code",
@@ -63,9 +63,23 @@ def queue(
     asked = {"sort": [sort], "limit": [str(limit)], **({"account_id": [account]} if account else {})}
 
     async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
-        return await listed(rows, tenant, name, asked, data_dir)
+        found = await listed(rows, tenant, name, asked, data_dir)
+        if given_up:
+            return found
+        return await hindsight.queue_with_caps(store, tenant, found, clock_of(data_dir).now())
 
-    show(_ask(ask, data_dir), output, GIVEN_UP if given_up else QUEUE)
+    told = _ask(ask, data_dir)
+    if output == "json":
+        tell_json(told)
+    elif given_up:
+        show(told, output, GIVEN_UP)
+    else:
+        show([{**row, "caps": _caps_in_words(row["network_caps"])} for row in told], output, QUEUE)
+
+
+def _caps_in_words(caps: list[dict[str, Any]]) -> str:
+    """How much of each is used."""
+    return "; ".join(f"{cap['made']} made, {cap['words']}" for cap in caps)
 
 
 @retries.command

@@ -24,7 +24,7 @@ from services.http.migrations import Migrations
 from services.http.notifications import Notifications
 from services.http.operations import Cluster, Operations
 from services.http.problems import from_error, problem
-from services.http.reads import Endpoint, Reads
+from services.http.reads import Besides, Endpoint, Reads
 from services.http.retries import Retries
 from services.http.sending import Sending
 from services.store.postgres import PostgresStore, availability
@@ -48,6 +48,7 @@ def create_app(
 ) -> Starlette:
     reads, operations = Reads(store, rows, now, gate), Operations(rows, broker, now, clock)
     retries = Retries(store, rows, now)
+    besides: Mapping[str, Besides] = {"retry-queue": retries.with_caps}
     sending = Sending(door, dry_run, wait_seconds, gate)
     read_models: Mapping[str, tuple[str, Endpoint]] = {
         "/v1/{tenant}/invoices/{id}/why-balance": ("why-balance", reads.why_balance),
@@ -63,9 +64,12 @@ def create_app(
         "/v1/{tenant}/tenant-settings": ("tenant-settings", reads.settings),
         "/v1/{tenant}/accounts/{id}/statement": ("statement", reads.statement),
         "/v1/{tenant}/explain/{id:path}": ("explain", reads.explain),
-        **{f"/v1/{{tenant}}/{name}": (name, reads.page(query)) for name, query in QUERIES.items()},
         **{
-            f"/v1/{{tenant}}/{name}/{{id:path}}": (name, reads.one(query))
+            f"/v1/{{tenant}}/{name}": (name, reads.page(query, besides.get(name)))
+            for name, query in QUERIES.items()
+        },
+        **{
+            f"/v1/{{tenant}}/{name}/{{id:path}}": (name, reads.one(query, besides.get(name)))
             for name, query in QUERIES.items()
             if len(query.table.key) == 2
         },

@@ -415,9 +415,27 @@ def _row_schema(query: Query) -> dict[str, Any]:
     keys = {column.name for column in query.table.key}
     types = {name: _field(type, name in keys) for name, type in query.types.items() if name != "tenant_id"}
     types["position"] = {"type": "integer", "description": "Of the last event in it, in the log."}
+    if query.name == "retry-queue":
+        types["network_caps"] = _CAPS_LEFT
     if query.table.kind:
         types["stream"] = {"type": "string", "description": "Of the aggregate: {tenant}/{kind}-{id}."}
     return {"type": "object", "properties": types}
+
+
+_CAPS_LEFT = {
+    "type": "array",
+    "description": "What the network of the card that is next allows, and how much of it is used, for "
+    "whatever item; not with `fields`.",
+    "items": {
+        "type": "object",
+        "properties": {
+            "words": {"type": "string"},
+            "made": {"type": "integer"},
+            "left": {"type": "integer"},
+            "not_before": {"type": ["string", "null"], "format": "date-time"},
+        },
+    },
+}
 
 
 def _field(type: str, always: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -32,6 +32,10 @@ ACCOUNTS_MAX = 50
 """On one statement, besides its own account: each is folded from its own history."""
 
 
+Besides = Callable[[str, Sequence[dict[str, Any]]], Awaitable[list[dict[str, Any]]]]
+"""What whole rows of a tenant are told with that no read model keeps."""
+
+
 class Reads:
     """Each answers what the gate lets its asker see: `request.state.sight`."""
 
@@ -40,7 +44,7 @@ class Reads:
     ) -> None:
         self._store, self._rows, self._now, self._gate = store, rows, now, gate
 
-    def one(self, query: Query) -> Endpoint:
+    def one(self, query: Query, besides: Besides | None = None) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             tenant, id = request.path_params["tenant"], request.path_params["id"]
             asked, seen = await self._asked(request, {"fields", "as_of"}), _sight(request)
@@ -52,6 +56,8 @@ class Reads:
                 seen.check_row(found)
             if not seen.keeps(found):
                 raise _not_found_in(query, id)
+            if fields is None and besides is not None:
+                [found] = await besides(tenant, [found])
             kept = found if fields is None else {name: found[name] for name in fields}
             return answer_json(seen.shown(kept))
 
@@ -63,7 +69,7 @@ class Reads:
             return await as_of.one(self._store, query, tenant, id, at)
         return await answering.one(self._rows, query, tenant, id, now=self._now(), log=self._store)
 
-    def page(self, query: Query) -> Endpoint:
+    def page(self, query: Query, besides: Besides | None = None) -> Endpoint:
         async def endpoint(request: Request) -> Response:
             tenant, seen = request.path_params["tenant"], _sight(request)
             asked = seen.narrowed(query, await self._asked(request))
@@ -72,7 +78,10 @@ class Reads:
             fields = fields_of(query, asked)
             whole = {name: given for name, given in asked.items() if name != "fields" or seen.contact is None}
             found = await answering.page(self._rows, query, tenant, whole, now=self._now(), log=self._store)
-            return answer_json(seen.shown({**found, "items": _kept(seen, found["items"], fields)}))
+            kept = _kept(seen, found["items"], fields)
+            if fields is None and besides is not None:
+                kept = await besides(tenant, kept)
+            return answer_json(seen.shown({**found, "items": kept}))
 
         return endpoint
 

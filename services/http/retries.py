@@ -5,7 +5,7 @@ A rule set that is nowhere kept is asked about by POST: it changes nothing eithe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, get_args
 
@@ -55,6 +55,10 @@ class Retries:
         """The caps of card networks, as they are in effect."""
         _given(request, ())
         return answer_json(await hindsight.network_caps(self._store, request.path_params["tenant"]))
+
+    async def with_caps(self, tenant: str, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of the retry queue, with what their cards' networks still allow."""
+        return await hindsight.queue_with_caps(self._store, tenant, rows, self._now())
 
     async def why_next(self, request: Request) -> Response:
         _given(request, ())

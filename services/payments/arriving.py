@@ -22,7 +22,7 @@ from events.payment import (
     PaymentProcessed,
 )
 from events.shapes import Outcome
-from services.accounts import account, payment_method
+from services.accounts import account, card, payment_method
 from services.accounts.payment_method import SavedMethod
 from services.applications import guards
 from services.authorizations import authorization
@@ -81,6 +81,7 @@ def _target_needs(states: States, payment_id: str, outcome: Outcome | None, cont
         yield Need(Authorization, payment.authorization_id)
     if payment.method and payment.method.method_id:
         yield Need(SavedMethod, payment.method.method_id)
+        yield from card.needed(states, payment.method.method_id, context)
     for intended in payment.intended:
         yield Need(Invoice, intended.invoice_id)
     if payment.intended:
@@ -178,7 +179,7 @@ def _succeeded(
         held = states.get(Authorization, payment.authorization_id)
         facts = authorization.captured(held, payment.payment_id, processed.processed_amount)
         changes += [Change(Authorization, payment.authorization_id, fact) for fact in facts]
-    changes += payment_method.after_use(states, payment.method, outcome, True, context)
+    changes += _of_instrument(states, payment, outcome, True, context)
     if late:
         message = "it had been taken for failed: see whether the customer paid twice"
         changes.append(
@@ -198,6 +199,18 @@ def _succeeded(
         changes += apply_intended(states, payment, changes[0].fact, context)  # type: ignore[union-attr]
         return writing_off.with_small_balances(states, changes, context)
     return changes
+
+
+def _of_instrument(
+    states: States, payment: Payment, outcome: Outcome, succeeded: bool, context: Context
+) -> list[Change]:
+    """What it means for the saved method; and for the card, where it was asked for the money itself."""
+    of_method = list(payment_method.after_use(states, payment.method, outcome, succeeded, context))
+    if payment.authorization_id:
+        return of_method
+    amount = Money(payment.amount, payment.currency)
+    used = payment.method, payment.payment_id, amount
+    return [*of_method, *card.after_outcome(states, *used, outcome, succeeded, context)]
 
 
 def _is_collected(states: States, payment: Payment) -> bool:
@@ -224,7 +237,7 @@ def _failed(states: States, payment: Payment, outcome: Outcome, source: str, con
     if payment.authorization_id:
         back = AuthorizationCaptureFailed(payment.payment_id, Money(payment.amount, payment.currency))
         changes.append(Change(Authorization, payment.authorization_id, back))
-    changes += payment_method.after_use(states, payment.method, outcome, False, context)
+    changes += _of_instrument(states, payment, outcome, False, context)
     changes += exceptions.unmapped(context, "payment", payment.payment_id, outcome)
     return changes
 

@@ -8,7 +8,8 @@ https://support.checkout.com/hc/en-us/articles/25482040901394-When-can-I-retry-a
 https://www.payway.com/visa-excessive-reattempts-rule-fees and
 https://support.stripe.com/questions/payment-blocked-due-to-excessive-retries (15),
 https://developers.tabapay.com/docs/excessive-retry-rules (20; 10; 35).
-Here every attempt counts, the first too, and Visa's is the lower number, which no acquirer charges for.
+Here every attempt that failed counts, the first too, and Visa's is the lower number, which no acquirer
+charges for.  What counts is on the card (`services.accounts.card`), whatever item or payment it was for.
 """
 
 from __future__ import annotations

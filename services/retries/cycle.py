@@ -47,6 +47,7 @@ class Tried(NamedTuple):
     method_id: str
     amount: int
     at: datetime
+    payment_id: str
     wait: Wait | None = None
 
 
@@ -79,9 +80,10 @@ class Cycle:
         """The one attempt that a hard decline had left was made."""
         return self.carried_out is not None and self.carried_out.after_hard_decline
 
-    def tried_with(self, method_id: str, amount: int) -> tuple[datetime, ...]:
-        """When this amount was refused with a method, the latest last."""
-        return tuple(one.at for one in self.tried if (one.method_id, one.amount) == (method_id, amount))
+    def tried_with(self, method_id: str, amount: int) -> dict[str, datetime]:
+        """When this amount was refused with a method, by payment."""
+        mine = (one for one in self.tried if (one.method_id, one.amount) == (method_id, amount))
+        return {one.payment_id: one.at for one in mine}
 
     def wait_for(self, method_id: str) -> Wait | None:
         """The longest that somebody said to wait before this method is tried again."""
@@ -139,7 +141,7 @@ def _claimed(cycle: Cycle, event: PaymentScheduleItemClaimed) -> Cycle:
 
 
 def _failed(cycle: Cycle, event: PaymentScheduleItemPaymentFailed, requested: int) -> Cycle:
-    one = Tried(event.method_id, requested, event.failed_at, _wait(event))
+    one = Tried(event.method_id, requested, event.failed_at, event.payment_id, _wait(event))
     tried = (*cycle.tried, one)[-TRIED_MAX:]
     if not cycle.has_failed or event.taken_back:
         return Cycle(no=cycle.no + 1, first_failed_at=event.failed_at, latest=event, tried=tried)

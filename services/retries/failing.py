@@ -22,13 +22,14 @@ from events.retrying import (
     RetryTried,
 )
 from services.accounts.account import Account
+from services.accounts.payment_method import SavedMethod
 from services.decision import Changes, Context, Draft, Need, Needs, States
 from services.retries import wallet as wallets
 from services.retries.cycle import Cycle
 from services.retries.deciding import Failure, GiveUp, Next, Progress, RetryAt, Terms, decide_next
 from services.retries.resolving import Resolved
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets, sets_needed
-from services.retries.timing import hours_of
+from services.retries.timing import hours_of, moved_into
 from services.schedules.methods import method_id_of
 from services.schedules.schedule import Item, PaymentSchedule
 from services.tenants import tenant_settings
@@ -235,6 +236,17 @@ class Following:
 
     def pinned(self) -> Pinned | None:
         return self._terms(self.item.retry)
+
+    def network_allows_at(self) -> datetime | None:
+        """When what is planned may be made, where its card's network allows it later than now: what was
+        tried with the card for other items counts too."""
+        planned, pinned = self.item.retry.planned, self.pinned()
+        if planned is None or pinned is None:
+            return None
+        method = self._states.get(SavedMethod, planned.method_id)
+        amount = Money(self.item.requested, self.schedule.currency)
+        at, cap = wallets.allowed(self._states, method, self.item.retry, amount, self._context)
+        return moved_into(pinned.terms.hours, at) if cap else None
 
     def plan_rearmed(self, method_id: str, pinned: Pinned) -> None:
         """At once, with a method that the account has now, outside the cap (3.3, step 9)."""

@@ -10,8 +10,9 @@ from typing import Any, cast
 from events import ids
 from events.log import Recorded
 from events.mapper import decode
-from services.accounts import account, payment_method
+from services.accounts import account, card, payment_method
 from services.accounts.account import Account
+from services.accounts.card import Card
 from services.accounts.payment_method import SavedMethod
 from services.calls import gateway
 from services.calls.gateway import Gateway
@@ -28,6 +29,7 @@ from services.tenants.tenant_settings import TenantSettings
 FOLDED: Mapping[type[Any], Evolve] = {
     Account: account.evolve,
     SavedMethod: payment_method.evolve,
+    Card: card.evolve,
     Gateway: gateway.evolve,
     Invoice: invoice.evolve,
     PaymentSchedule: schedule.evolve,

@@ -19,7 +19,7 @@ from events.retrying import (
     ItemRetryScheduled,
     ItemRetrySkipped,
 )
-from services.accounts import account
+from services.accounts import account, card
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
@@ -31,6 +31,7 @@ from services.retries import failing, wallet
 from services.retries.cycle import Cycle
 from services.retries.deciding import GiveUp
 from services.retries.failing import Following
+from services.retries.tally import POSTPONED_BY_CAP
 from services.schedules import collecting, methods, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.collecting import EVOLVE, Attempt
@@ -112,6 +113,7 @@ def _needs(states: States, command: OfItem, context: Context) -> Needs:
     yield from failing.needed(states, command.payment_schedule_id, command.item_id, context)
     for method_id in _methods(states, command, context):
         yield Need(SavedMethod, method_id)
+        yield from card.needed(states, method_id, context)
         method = states.find(SavedMethod, method_id)
         if method and method.gateway_id:
             yield Need(Gateway, method.gateway_id)
@@ -144,7 +146,7 @@ def carry_out(states: States, command: CarryOutRetry, context: Context) -> Chang
     following = _following(draft, states, command, context)
     if following.pinned() is None:
         following.give_up("RETRIES_OFF")
-    elif kept := _kept_back(states, item, planned, context):
+    elif kept := _kept_back(states, following, item, planned, context):
         if kept != (item.retry.due_at, item.retry.kept_back):
             following.record(ItemRetryPostponed(command.item_id, planned.attempt, *kept))
     elif _unusable(states, schedule, planned, item, context):
@@ -156,7 +158,7 @@ def carry_out(states: States, command: CarryOutRetry, context: Context) -> Chang
 
 
 def _kept_back(
-    states: States, item: Item, planned: ItemRetryScheduled, context: Context
+    states: States, following: Following, item: Item, planned: ItemRetryScheduled, context: Context
 ) -> tuple[datetime | None, str] | None:
     """Until when it must wait, and for what."""
     now = context.now
@@ -172,7 +174,8 @@ def _kept_back(
     gateway = states.get(Gateway, states.get(SavedMethod, planned.method_id).gateway_id)
     if gateway.circuit_open_until and now < gateway.circuit_open_until:
         return max(gateway.circuit_open_until, again), "GATEWAY_CIRCUIT_OPEN"
-    return None
+    allowed = following.network_allows_at()
+    return (allowed, POSTPONED_BY_CAP) if allowed else None
 
 
 def _unusable(
@@ -207,7 +210,7 @@ def retry_now(states: States, command: RetryItemNow, context: Context) -> Change
     account.check_collectable(account.of(states, context), context, unasked=False)
     collecting.check_unlocked(states, item)
     method_id = command.method_id or collecting.method_for(states, schedule, item, context)
-    collecting.check_network(states, item, method_id, context)
+    collecting.check_network(states, schedule, item, method_id, context)
     draft = Draft(states, EVOLVE)
     if collecting.fits(draft, states, command.payment_schedule_id, command.item_id, context):
         attempt = Attempt(command.payment_schedule_id, command.item_id, method_id, "NOW")

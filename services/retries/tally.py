@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from events.money import Money
-from events.retrying import CollectionFailed, CollectionRecovered, ItemRetryScheduled
+from events.retrying import CollectionFailed, CollectionRecovered, ItemRetryPostponed, ItemRetryScheduled
 from events.schedule import PaymentScheduleItemClaimed, PaymentScheduleItemPaymentFailed
 from services.retries import caps
 
 BY_CAP = "not before"
 """What a plan says that a network's cap has moved."""
+POSTPONED_BY_CAP = "NETWORK_CAP"
+"""Why an attempt waits whose card was tried for something else meanwhile, as often as its network allows."""
 
 
 @dataclass
@@ -109,19 +112,38 @@ class _Cycle:
     retries: int = 0
 
 
+class Seen(NamedTuple):
+    """A method as a network sees it."""
+
+    card: str
+    network: str | None
+
+
+@dataclass
+class _Try:
+    at: datetime
+    refused_at: datetime | None = None
+
+
 class Tally:
     def __init__(self) -> None:
         self.by_currency: dict[str, Figures] = defaultdict(Figures)
-        self.cap_breaches = self.moved_by_caps = 0
+        self.moved_by_caps = 0
         self._cycles: dict[str, _Cycle] = {}
         self._asked: dict[str, Money] = {}
-        self._tries: dict[tuple[str, str, int], list[datetime]] = defaultdict(list)
+        self._tries: dict[tuple[Seen, Money], list[_Try]] = defaultdict(list)
+        self._latest: dict[str, _Try] = {}
 
-    def take(self, facts: Iterable[Any], network_of: Callable[[str], str | None], at: datetime) -> None:
+    @property
+    def cap_breaches(self) -> int:
+        """Attempts that were made with a card which was refused as often as its network allows."""
+        return sum(_breaches(seen.network, tries) for (seen, _), tries in self._tries.items())
+
+    def take(self, facts: Iterable[Any], seen: Callable[[str], Seen], at: datetime) -> None:
         for fact in facts:
             match fact:
                 case PaymentScheduleItemClaimed():
-                    self._claimed(fact, network_of(fact.method_id), at)
+                    self._claimed(fact, seen(fact.method_id), at)
                 case PaymentScheduleItemPaymentFailed():
                     self._failed(fact)
                 case CollectionRecovered():
@@ -130,6 +152,8 @@ class Tally:
                     self.by_currency[fact.amount.currency].given_up.add(fact.amount.amount_minor)
                 case ItemRetryScheduled():
                     self.moved_by_caps += any(BY_CAP in why for why in fact.why)
+                case ItemRetryPostponed():
+                    self.moved_by_caps += fact.reason == POSTPONED_BY_CAP
                 case _:
                     pass
 
@@ -137,10 +161,11 @@ class Tally:
         self.by_currency[amount.currency].undecided.add(amount.amount_minor)
 
     def add(self, other: Tally) -> None:
-        """What was counted elsewhere, of other items."""
+        """What was counted elsewhere, of other items: of the same cards, perhaps."""
         for currency, figures in other.by_currency.items():
             self.by_currency[currency].add(figures)
-        self.cap_breaches += other.cap_breaches
+        for of_card, tries in other._tries.items():
+            self._tries[of_card] += tries
         self.moved_by_caps += other.moved_by_caps
 
     def told(self) -> dict[str, Any]:
@@ -150,12 +175,10 @@ class Tally:
             "by_currency": {code: figures.told() for code, figures in sorted(self.by_currency.items())},
         }
 
-    def _claimed(self, fact: PaymentScheduleItemClaimed, network: str | None, at: datetime) -> None:
+    def _claimed(self, fact: PaymentScheduleItemClaimed, seen: Seen, at: datetime) -> None:
         self._asked[fact.item_id] = fact.amount
-        tries = self._tries[fact.item_id, fact.method_id, fact.amount.amount_minor]
-        _, broken = caps.earliest(at, tries, caps.of_network(caps.AS_NETWORKS_COUNT, network))
-        self.cap_breaches += broken is not None
-        tries.append(at)
+        made = self._latest[fact.item_id] = _Try(at)
+        self._tries[seen, fact.amount].append(made)
         cycle = self._cycles.get(fact.item_id)
         if fact.cause == "RETRY" and cycle:
             cycle.retries += 1
@@ -164,6 +187,8 @@ class Tally:
             figures.attempts_by_number[cycle.retries] += 1
 
     def _failed(self, fact: PaymentScheduleItemPaymentFailed) -> None:
+        if fact.item_id in self._latest:
+            self._latest[fact.item_id].refused_at = fact.failed_at
         asked = fact.taken_back or self._asked.get(fact.item_id)
         if asked is None or (fact.item_id in self._cycles and not fact.taken_back):
             return
@@ -182,3 +207,18 @@ class Tally:
             figures.recovered_by_number[cycle.retries] += 1
             figures.by_category[cycle.category]["recovered"].add(fact.amount.amount_minor)
             figures.seconds_to_recovery.append(int((at - cycle.began).total_seconds()))
+
+
+def _breaches(network: str | None, tries: Sequence[_Try]) -> int:
+    mine = caps.of_network(caps.AS_NETWORKS_COUNT, network)
+    if not mine:
+        return 0
+    refused = sorted(made.refused_at for made in tries if made.refused_at)
+    found = (caps.earliest(made.at, _before(made, refused), mine)[1] for made in tries)
+    return sum(broken is not None for broken in found)
+
+
+def _before(made: _Try, refused: Sequence[datetime]) -> Sequence[datetime]:
+    """Refusals that were known when it was made; its own may bear the same time."""
+    known = bisect_right(refused, made.at)
+    return refused[: known - (made.refused_at is not None and made.refused_at <= made.at)]

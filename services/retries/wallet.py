@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 
 from events.money import Money
 from events.payment_method import PaymentMethodHealthChanged, PaymentMethodRevoked
-from services.accounts import account
+from services.accounts import account, card
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod, check_chargeable
 from services.calls.gateway import Gateway, check_accepts
 from services.decision import Change, Changes, Context, Documents, Need, Needs, States
 from services.errors import Rejected
+from services.retries import caps
+from services.retries.caps import Cap
 from services.retries.cycle import Cycle
 from services.retries.deciding import Instrument, Wallet
+from services.tenants import tenant_settings
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 PASSING = frozenset({"GATEWAY_CIRCUIT_OPEN"})
@@ -26,6 +29,7 @@ def needed(states: States, context: Context) -> Needs:
     yield Documents(context.account_id)
     for method_id in states.find_documents(context.account_id, SavedMethod):
         yield Need(SavedMethod, method_id)
+        yield from card.needed(states, method_id, context)
         method = states.find(SavedMethod, method_id)
         if method and method.gateway_id:
             yield Need(Gateway, method.gateway_id)
@@ -54,13 +58,32 @@ def of(
             network=method.network,
             unusable="revoked" if method.method_id in revoked else why_not(states, method, amount, context),
             blocked=method.hard_blocked is not None or method.method_id in blocked,
-            attempts=cycle.tried_with(method.method_id, amount.amount_minor),
+            attempts=tries(states, method, cycle, amount, context),
             wait=cycle.wait_for(method.method_id),
         )
         for method in methods
     ]
     default = states.get(Account, context.account_id).default_method_id
     return Wallet(own, None if default in revoked else default, instruments)
+
+
+def tries(
+    states: States, method: SavedMethod, cycle: Cycle, amount: Money, context: Context
+) -> tuple[datetime, ...]:
+    """When this amount was tried with a method's card, the latest last: for any item, by any account.
+
+    An item's own failures are known of any method; those of other items where its network is.
+    """
+    own = cycle.tried_with(method.method_id, amount.amount_minor)
+    return tuple(sorted({**own, **card.tried_with(states, method, amount, context)}.values()))
+
+
+def allowed(
+    states: States, method: SavedMethod, cycle: Cycle, amount: Money, context: Context
+) -> tuple[datetime, Cap | None]:
+    """When a method may be charged this amount, from now on, and the cap that says later than now."""
+    mine = caps.of_network(tenant_settings.of(states, context)["card_network_caps"], method.network)
+    return caps.earliest(context.now, tries(states, method, cycle, amount, context), mine)
 
 
 def why_not(states: States, method: SavedMethod, amount: Money, context: Context) -> str | None:

@@ -30,6 +30,7 @@ from events.retrying import (
     ItemRetriesExhausted,
     ItemRetriesExtended,
     ItemRetriesStopped,
+    ItemRetryPostponed,
     ItemRetryScheduled,
     ItemRetrySkipped,
     RetryingEvent,
@@ -43,15 +44,17 @@ from events.schedule import (
     PaymentScheduleItemPaymentFailed,
     PaymentScheduleItemProcessed,
 )
+from services.accounts.card import Card
 from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
 from services.commands import Actor
 from services.decision import Change, Context, Draft, States
 from services.retries import failing
+from services.retries.cards import Cards
 from services.retries.failing import Following
 from services.retries.folding import KINDS, References, Streams
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
-from services.retries.tally import Tally
+from services.retries.tally import POSTPONED_BY_CAP, Seen, Tally
 from services.schedules import schedule as schedules
 from services.schedules.schedule import PaymentSchedule
 from services.tenants.tenant_settings import TenantSettings
@@ -64,11 +67,13 @@ ASSUMPTIONS = (
     "What a person had collected would have come all the same; retries have not recovered it.",
     "What people skipped, stopped or extended, and what holds, locks and silent gateways postponed, counts "
     "for as long as both policies plan the same.",
+    "What other accounts have tried with the same card counts as it was recorded.",
 )
 WHAT_IF = "what-if"
 NOBODY = UUID(int=0)
 
-_REFERENCES = frozenset({TenantSettings.KIND, RetryRuleSet.KIND, RetryRuleSets.KIND, Gateway.KIND})
+REFERENCES = frozenset({TenantSettings.KIND, RetryRuleSet.KIND, RetryRuleSets.KIND, Gateway.KIND, Card.KIND})
+"""Kinds of streams that decisions about an account's failures rest on, and that are not the account's."""
 
 _Attempted = (
     PaymentScheduleItemClaimed
@@ -139,7 +144,10 @@ UNLIKE_MAX = 20
 
 
 class Replay:
-    """One account's events, and the tenant's that they rest on, by position; `policy` None: as it was."""
+    """One account's events, and those of `REFERENCES` that they rest on, by position.
+
+    `policy` None: as it was.
+    """
 
     def __init__(
         self, tenant: str, account_id: str, references: Sequence[Recorded], policy: Policy | None
@@ -151,6 +159,7 @@ class Replay:
             tenant, self._streams, {f"{tenant}/{account_id}": {SavedMethod.KIND: self._documents}}
         )
         self._tracks: dict[tuple[str, str], _Track] = {}
+        self._cards = Cards(tenant, self._streams, self._states)
         self.replayed = Replayed()
 
     def run(self, events: Iterable[Recorded]) -> Replayed:
@@ -179,7 +188,7 @@ class Replay:
         ):
             self._schedule(id, [fact for _, fact, _ in of_schedule], just_now, group[0])
         for (_, kind, id), fact, event in facts:
-            if kind not in (PaymentSchedule.KIND, *_REFERENCES):
+            if kind not in (PaymentSchedule.KIND, *REFERENCES):
                 self._fold(event.stream, fact)
             if kind == SavedMethod.KIND:
                 (self._open if self._streams[event.stream].open else self._close)(id)
@@ -200,6 +209,7 @@ class Replay:
         self._streams |= self._references.at(group[0].position, versions)
         if self._policy is not None:
             self._put_policy(self._policy)
+            self._cards.put(self._documents)
 
     def _put_policy(self, policy: Policy) -> None:
         mine = RetryRuleSet(1, "ACTIVE", WHAT_IF, {1: policy.definition})
@@ -226,7 +236,8 @@ class Replay:
         self, id: str, item_id: str, facts: Sequence[Any], just_now: Sequence[Change], cause: Recorded
     ) -> None:
         track, item = self._track(id, item_id), self._schedules(id).items[item_id]
-        self.replayed.history.take(facts, self._network, cause.occurred_at)
+        self.replayed.history.take(facts, self._seen, cause.occurred_at)
+        self._wait_for_network(id, item_id, track, facts, cause.occurred_at)
         before, due = item.retry, item.retry.due_at
         for fact in facts:
             self._observe(track, fact, cause.occurred_at)
@@ -238,7 +249,7 @@ class Replay:
             self._by_hand(id, item_id, track, facts, cause.occurred_at)
             return
         self.replayed.simulated.take(
-            [f for f in facts if not isinstance(f, _Decided)], self._network, cause.occurred_at
+            [f for f in facts if not isinstance(f, _Decided)], self._seen, cause.occurred_at
         )
         recorded = [fact for fact in facts if isinstance(fact, _Decided)]
         if not recorded:
@@ -252,11 +263,9 @@ class Replay:
         same = decided == recorded if self._policy is None else _plan(decided) == _plan(recorded)
         for fact in decided:
             self._apply(id, fact)
-        self.replayed.simulated.take(decided, self._network, cause.occurred_at)
+        self.replayed.simulated.take(decided, self._seen, cause.occurred_at)
         if not same:
-            track.followed = False
-            self.replayed.diverged += 1
-            self.replayed.unlike = [*self.replayed.unlike, f"{id}/{item_id}"][:UNLIKE_MAX]
+            self._diverge(id, item_id, track)
             self._note_end(track, decided, cause.occurred_at)
 
     def _decide(
@@ -292,6 +301,8 @@ class Replay:
         match fact:
             case PaymentScheduleItemClaimed():
                 track.last_tried_at, track.amount = at, fact.amount
+                if not track.followed:
+                    self._cards.unmake(fact.payment_id)
             case PaymentScheduleItemPaymentFailed():
                 track.refused, track.succeeded = fact, False
             case PaymentScheduleItemProcessed():
@@ -308,7 +319,7 @@ class Replay:
                     processed = [f for f in facts if isinstance(f, PaymentScheduleItemProcessed)]
                     self._apply(id, processed[0])
                     track.given_up_at = None
-                    self.replayed.simulated.take([fact], self._network, at)
+                    self.replayed.simulated.take([fact], self._seen, at)
 
     # -- what would have been tried
 
@@ -331,15 +342,19 @@ class Replay:
         planned = item.retry.planned
         assert planned
         amount, at = Money(item.requested, schedule.currency), item.retry.due_at or planned.at
+        if postponed := self._postponed(id, item_id, at):
+            self._take(id, [postponed], at)
+            return
         gateway_id = self._states.get(SavedMethod, planned.method_id).gateway_id
+        payment_id = f"{WHAT_IF}:{item_id}:{item.attempts + 1}"
         claimed = PaymentScheduleItemClaimed(
-            item_id, WHAT_IF, item.attempts + 1, amount, planned.method_id, gateway_id, "RETRY"
+            item_id, payment_id, item.attempts + 1, amount, planned.method_id, gateway_id, "RETRY"
         )
         track.amount = amount
         self._take(id, [claimed], at)
         if track.succeeded:
             before = item.retry
-            processed = PaymentScheduleItemProcessed(item_id, WHAT_IF, amount, False)
+            processed = PaymentScheduleItemProcessed(item_id, payment_id, amount, False)
             draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
             draft.record(PaymentSchedule, id, processed)
             failing.after_success(draft, id, item_id, before, False)
@@ -348,20 +363,47 @@ class Replay:
         assert track.refused
         refused = track.refused
         failed = PaymentScheduleItemPaymentFailed(
-            item_id, WHAT_IF, claimed.attempt_no, refused.result_code, refused.category, refused.raw_code,
+            item_id, payment_id, claimed.attempt_no, refused.result_code, refused.category, refused.raw_code,
             refused.hard, refused.never_retry, planned.method_id, gateway_id, at,
             retry_after_seconds=refused.retry_after_seconds, network_advice=refused.network_advice,
         )  # fmt: skip
+        self._cards.refused(planned.method_id, payment_id, amount, at)
         draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
         draft.record(PaymentSchedule, id, failed)
         failing.after_failure(draft, self._states, id, item_id, (), self._context(at))
         self._take(id, _facts(draft), at)
         self._note_end(track, _facts(draft), at)
 
+    def _wait_for_network(
+        self, id: str, item_id: str, track: _Track, facts: Sequence[Any], at: datetime
+    ) -> None:
+        """A retry that was made, and would have had to wait: its card was tried otherwise meanwhile."""
+        if not track.followed or not self._cards.differ:
+            return
+        if not any(isinstance(fact, PaymentScheduleItemClaimed) and fact.cause == "RETRY" for fact in facts):
+            return
+        if postponed := self._postponed(id, item_id, at):
+            self._diverge(id, item_id, track)
+            self._take(id, [postponed], at)
+
+    def _postponed(self, id: str, item_id: str, at: datetime) -> ItemRetryPostponed | None:
+        """Of what is due: that it must wait for its card's network, now that other things were tried."""
+        planned = self._schedules(id).items[item_id].retry.planned
+        draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
+        until = Following(draft, self._states, id, item_id, self._context(at)).network_allows_at()
+        if planned is None or until is None:
+            return None
+        return ItemRetryPostponed(item_id, planned.attempt, until, POSTPONED_BY_CAP)
+
+    def _diverge(self, id: str, item_id: str, track: _Track) -> None:
+        track.followed = False
+        self.replayed.diverged += 1
+        self.replayed.unlike = [*self.replayed.unlike, f"{id}/{item_id}"][:UNLIKE_MAX]
+
     def _take(self, id: str, facts: Sequence[Any], at: datetime) -> None:
         for fact in facts:
             self._apply(id, fact)
-        self.replayed.simulated.take(facts, self._network, at)
+        self.replayed.simulated.take(facts, self._seen, at)
 
     def _note_end(self, track: _Track, facts: Sequence[Any], at: datetime) -> None:
         if any(isinstance(fact, CollectionFailed) for fact in facts):
@@ -378,8 +420,8 @@ class Replay:
     def _track(self, id: str, item_id: str) -> _Track:
         return self._tracks.setdefault((id, item_id), _Track())
 
-    def _network(self, method_id: str) -> str | None:
-        return self._states.get(SavedMethod, method_id).network
+    def _seen(self, method_id: str) -> Seen:
+        return Seen(self._cards.key(method_id), self._states.get(SavedMethod, method_id).network)
 
     def _context(self, now: datetime) -> Context:
         return Context(self._tenant, self._account_id, NOBODY, now, Actor("PROCESS", WHAT_IF, ()), _no_number)

@@ -20,7 +20,7 @@ from events.schedule import (
     PaymentScheduleItemQueued,
 )
 from events.shapes import ScheduleItemRef
-from services.accounts import account, payment_method
+from services.accounts import account, card, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.applications import application, guards, spreading
@@ -34,7 +34,7 @@ from services.payments import asking
 from services.payments import payment as payments
 from services.payments.asking import ApplyTo, Asked
 from services.payments.payment import Payment
-from services.retries import caps
+from services.retries import wallet
 from services.runs import batch_run
 from services.runs.batch_run import PaymentBatchRun
 from services.schedules import following, methods, outcomes
@@ -91,6 +91,7 @@ def _needs(states: States, command: CollectScheduleItem, context: Context) -> Ne
     method_id = planned.method_id if planned else methods.method_id_of(states, schedule, item, owner)
     if method_id:
         yield Need(SavedMethod, method_id)
+        yield from card.needed(states, method_id, context)
     method = states.find(SavedMethod, method_id) if method_id else None
     yield from asking.needed(states, method.gateway_id if method else None, _targets(item), context)
 
@@ -203,9 +204,10 @@ def _meant(
         cycle = item.retry
         if cycle.planned is None or cycle.due_at is None or context.now < cycle.due_at:
             raise Rejected("RETRY_NOT_POSSIBLE", "no attempt is due", until=cycle.due_at, ended=cycle.ended)
-        return cycle.planned.method_id, "RETRY"
-    method_id = method_for(states, schedule, item, context)
-    check_network(states, item, method_id, context)
+        method_id, cause = cycle.planned.method_id, "RETRY"
+    else:
+        method_id = method_for(states, schedule, item, context)
+    check_network(states, schedule, item, method_id, context)
     return method_id, cause
 
 
@@ -217,15 +219,16 @@ def method_for(states: States, schedule: PaymentSchedule, item: Item, context: C
     return method_id
 
 
-def check_network(states: States, item: Item, method_id: str, context: Context) -> None:
+def check_network(
+    states: States, schedule: PaymentSchedule, item: Item, method_id: str, context: Context
+) -> None:
     """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet, or says to wait."""
     wait = item.retry.wait_for(method_id)
     if wait is not None and context.now < wait.until:
         message = f"{wait}: not before {wait.until.isoformat()}"
         raise Rejected("RETRY_NOT_POSSIBLE", message, until=wait.until)
-    method = states.get(SavedMethod, method_id)
-    mine = caps.of_network(tenant_settings.of(states, context)["card_network_caps"], method.network)
-    allowed, cap = caps.earliest(context.now, item.retry.tried_with(method_id, item.requested), mine)
+    method, amount = states.get(SavedMethod, method_id), Money(item.requested, schedule.currency)
+    allowed, cap = wallet.allowed(states, method, item.retry, amount, context)
     if cap:
         raise Rejected("RETRY_NOT_POSSIBLE", f"{cap}: not before {allowed.isoformat()}", until=allowed)
 
@@ -297,6 +300,7 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
     )
     draft.record(PaymentSchedule, attempt.payment_schedule_id, claimed)
     draft.changes += asking.ask(states, asked, context)
+    draft.changes += card.begun(states, method, asked.payment_id, amount, context)
 
 
 def _reason(states: States, schedule: PaymentSchedule, item: Item) -> str:

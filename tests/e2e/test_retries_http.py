@@ -51,6 +51,7 @@ def test_a_failed_collection_is_queued_explained_and_recovered_by_hand(shop: Sho
     poor = _poor(shop)
     queued = _declined(shop)
     assert (queued["error_category"], queued["retry"], queued["retries_max"]) == ("CardLimit", 1, 5)
+    assert queued["network_caps"] == [], "nobody has said of which network the card is"
     assert (queued["match_level"], queued["retry_method_id"], queued["requested"]) == (4, poor, usd(24_000))
     why = shop.get(f"schedule-items/{queued['item_id']}/why-next-attempt")
     assert (why["next"]["at"], why["next"]["attempt"]) == (queued["next_retry_at"], 1)
@@ -87,7 +88,7 @@ def test_which_rule_which_caps_and_what_if(shop: Shop) -> None:  # noqa: F811
     usd_then = told["simulated"]["by_currency"]["USD"]
     assert (told["items_that_fare_differently"], usd_then["attempts"]) == (1, 3)
     assert usd_then["undecided"] == {"count": 1, "amount_minor": 24_000}
-    assert len(told["assumptions"]) == 5
+    assert len(told["assumptions"]) == 6
     drafted = _asked_about(shop, {"rule_set": DRAFT})
     assert (drafted.status_code, drafted.json()) == (200, told)
     bad = _asked_about(shop, {"rule_set": {**DRAFT, "rules": [{"category": "Cards"}]}})
@@ -127,6 +128,29 @@ def _refused(shop: Shop, *arguments: str) -> str:  # noqa: F811
 def _run(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:  # noqa: F811
     command = [sys.executable, "-m", "services.cli", *arguments, f"--tenant={shop.tenant}", "--output=json"]
     return subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120)
+
+
+def test_what_a_card_s_network_allows_is_in_the_queue(shop: Shop) -> None:  # noqa: F811
+    """Two items of one card, and a payment that somebody asked for: three refusals, of whatever it was."""
+    card = {"gateway_id": "gw", "token_ref": "tok_soft_funds", "type": "card", "network": "Visa"}
+    saved = shop.accepted("payment_method.save", {**card, "fingerprint": "fp-1"})
+    poor = next(iter(saved["streams"])).partition("spm-")[2]
+    shop.accepted("account.set_default_payment_method", {"method_id": poor})
+    _declined(shop, "INV-1")
+    _declined(shop, "INV-2")
+    shop.send("payment.process", {"payment_id": "P", "amount": usd(24_000), "method_id": poor})
+    deadline = time.monotonic() + 20
+    row = _row(shop, "retry-queue")
+    while row["network_caps"][0]["made"] < 3:
+        assert time.monotonic() < deadline, row
+        time.sleep(0.05)
+        row = _row(shop, "retry-queue")
+    [left] = row["network_caps"]
+    assert (left["words"], left["left"]) == ("visa allows 15 attempts in 30 days", 12)
+    assert shop.get(f"retry-queue/{row['item_id']}")["network_caps"] == [left]
+    assert shop.get(f"schedule-items/{row['item_id']}/why-next-attempt")["network_caps"] == [left]
+    assert [queued["network_caps"] for queued in _cli(shop, "retries", "queue")] == [[left], [left]]
+    assert "network_caps" not in shop.get("retry-queue", fields="item_id")["items"][0]
 
 
 def test_the_same_from_the_command_line(shop: Shop, tmp_path: Path) -> None:  # noqa: F811

@@ -34,22 +34,19 @@ from projections.ledger import BETWEEN, ledger_balances
 from projections.models import TABLES
 from services.access.denial import CODES as DENIALS
 from services.authorizations.authorization import Authorization
-from services.calls.gateway import Gateway
 from services.credits.credit_memo import CreditMemo
 from services.disputes.dispute import Dispute
 from services.invoices.invoice import Invoice
 from services.orchestrations.orchestration import ENDED, RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
-from services.retries.rule_set import RetryRuleSet, RetryRuleSets
-from services.retries.whatif import Replay
+from services.retries.whatif import REFERENCES, Replay
 from services.runs.page import page_id
 from services.runs.tally import RunTally, report
 from services.schedulers.recurrence import firings
 from services.schedulers.scheduler import PaymentScheduler
 from services.schedules.schedule import PaymentSchedule
 from services.store.memory import MemoryStore
-from services.tenants.tenant_settings import TenantSettings
 from tests.simulation.bank import Bank, key_of
 from tests.simulation.watch import Broken, Watch
 
@@ -308,9 +305,6 @@ def _flows_as_booked(measure: Rows) -> None:
     differ = {key for key in booked | flowed if booked[key] != flowed[key]}
     if differ:
         raise Broken(f"the ledger says {booked}, the cash flow {flowed}")
-
-
-REFERENCES = (TenantSettings.KIND, RetryRuleSet.KIND, RetryRuleSets.KIND, Gateway.KIND)
 
 
 def retries_decide_again_the_same(log: Sequence[Recorded]) -> None:

@@ -102,7 +102,10 @@ def preferences(users: Users, account: str) -> Said:
 @says(2)
 def settings(users: Users, account: str) -> Said:
     chosen = users.chosen
-    match chosen.randrange(5):
+    match chosen.randrange(6):
+        case 5:
+            caps = chosen.choice(((), ("visa 2/1h",), ("visa 3/2d", "visa 15/30d")))
+            return _of_settings(users, card_network_caps=caps)
         case 0:
             policy = chosen.choice(("SKIP_TO_ALTERNATE", "FOLLOW_RULES", "FAIL"))
             return _of_settings(users, hard_decline_policy=policy)

@@ -264,11 +264,17 @@ class Users:
         return max(1, amount // self.chosen.choice((1, 1, 2, 3)))
 
     def method(self, account: str) -> str:
-        name = f"card-{account}-{self.chosen.randrange(3)}"
-        return ids.method_id(TENANT, account, f"m-{MAIN}", name)
+        mark = fingerprint(account, self.chosen.randrange(3))
+        return ids.method_id(TENANT, account, f"m-{MAIN}", mark)
 
     def card(self, account: str, n: int, token: str, **more: Any) -> SavePaymentMethod:
-        return SavePaymentMethod(MAIN, token, "card", f"card-{account}-{n}", **more)
+        network = {"network": "Visa"} if n else {}
+        return SavePaymentMethod(MAIN, token, "card", fingerprint(account, n), **network, **more)
+
+
+def fingerprint(account: str, n: int) -> str:
+    """Of an account's cards the last one is that of a household, which other accounts have saved too."""
+    return f"card-{account}-{n}" if n < 2 else "card-of-the-household"
 
 
 def money(amount: int, currency: str) -> Money:

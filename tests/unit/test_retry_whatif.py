@@ -11,32 +11,29 @@ from events import ids
 from events.log import Recorded
 from events.retry import RetryDefinition
 from events.shapes import Outcome
-from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
+from services.accounts.account import PlacePaymentHold, RegisterAccount, ReleasePaymentHold
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
-from services.calls.gateway import Gateway
 from services.payments.returning import RecordPaymentReturn
 from services.retries.defining import DefineRetryRules
 from services.retries.making import Intervals, Making, NewRule
 from services.retries.retrying import ExtendItemRetries, RetryItemNow, SkipItemRetry, StopItemRetries
-from services.retries.rule_set import RetryRuleSet, RetryRuleSets
-from services.retries.whatif import Policy, Replay, Replayed
-from services.tenants.tenant_settings import ChangeTenantSettings, TenantSettings
+from services.retries.whatif import REFERENCES, Policy, Replay, Replayed
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import SUCCESS
 from tests.retrying import NO_FUNDS, STOLEN, Retrying, at, fixed
 
 T = at("03-02T09:00Z")
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
-REFERENCES = (TenantSettings.KIND, RetryRuleSet.KIND, RetryRuleSets.KIND, Gateway.KIND)
 
 
-def replayed(j: Retrying, policy: Policy | None = None) -> Replayed:
+def replayed(j: Retrying, policy: Policy | None = None, account: str = "A") -> Replayed:
     references: list[Recorded] = []
     own: list[Recorded] = []
     for event in j.events():
         of_tenant = ids.parts(event.stream)[1] in REFERENCES
         (references if of_tenant else own).append(event)
-    return Replay("t", "A", references, policy).run(own)
+    return Replay("t", account, references, policy).run(own)
 
 
 def policy(intervals: Intervals, *rules: NewRule, alternate: bool = False, **more: Any) -> Policy:
@@ -135,9 +132,27 @@ def taken_back() -> Retrying:
     return j.answered(SUCCESS)
 
 
+MASTERCARD = SavePaymentMethod("gw", "tok_m", "card", network="Mastercard", fingerprint="fp-m")
+
+
+def one_card() -> Retrying:
+    """Two items of one card, of which its network allows two refusals a month: the first one has to wait."""
+    j = retrying(fixed(1, "HOURS", 3), card_network_caps=("mastercard 2/30d",))
+    j.when(MASTERCARD).then_accepted()
+    card = j.last_id(SavedMethod)
+    declined(j, NO_FUNDS, method=card)
+    first = j.schedule_id, j.item_id
+    declined(j, NO_FUNDS, method=card, name="I2")
+    j.at(T + HOUR).run_due()
+    j.run_processes()
+    j.schedule_id, j.item_id = first
+    j.wait()
+    return j.answered(SUCCESS)
+
+
 @pytest.mark.parametrize(
     "history",
-    [soft, recovered, stolen, redefined, by_people, held, rearmed, switched_off, taken_back],
+    [soft, recovered, stolen, redefined, by_people, held, rearmed, switched_off, taken_back, one_card],
     ids=lambda history: history.__name__,
 )
 def test_the_policy_that_was_in_force_decides_again_exactly_what_was_recorded(history: Any) -> None:
@@ -199,3 +214,34 @@ def test_rules_that_leave_networks_out_of_account_are_told_what_they_break() -> 
     broken = replayed(j, often).simulated.cap_breaches
     kept = replayed(j, policy(fixed(1, "HOURS", 10))).simulated
     assert (broken, kept.cap_breaches, kept.moved_by_caps) == (1, 0, 1)
+
+
+def test_what_another_policy_tries_with_a_card_counts_for_its_other_items() -> None:
+    """Ten in a day is what Mastercard allows: two items of one card share them, whatever each has planned."""
+    j = retrying(fixed(2, "DAYS", 1))
+    j.when(MASTERCARD).then_accepted()
+    card = j.last_id(SavedMethod)
+    declined(j, NO_FUNDS, method=card)
+    declined(j, NO_FUNDS, NO_FUNDS, method=card, name="I2")
+    j.run_due()
+    hourly = fixed(1, "HOURS", 9)
+    free = replayed(j, policy(hourly, keeps_caps=False)).simulated
+    kept = replayed(j, policy(hourly)).simulated
+    assert (free.by_currency["USD"].attempts, kept.by_currency["USD"].attempts) == (18, 18)
+    assert free.cap_breaches == 10, "of twenty attempts in ten hours"
+    assert (kept.cap_breaches, kept.moved_by_caps > 0) == (0, True)
+
+
+def test_breaches_are_counted_over_the_accounts_that_share_a_card() -> None:
+    """Neither account alone tries it more often than ten times a day."""
+    whole = Replayed()
+    for account in ("A", "B"):
+        j = retrying(fixed(2, "DAYS", 1))
+        j.account = account
+        j.when(RegisterAccount("Bob")) if account == "B" else None
+        j.when(MASTERCARD).then_accepted()
+        declined(j, NO_FUNDS, NO_FUNDS, method=j.last_id(SavedMethod))
+        told = replayed(j, policy(fixed(1, "HOURS", 7), keeps_caps=False), account)
+        assert told.simulated.cap_breaches == 0
+        whole.add(told)
+    assert whole.simulated.cap_breaches == 6

@@ -1,0 +1,51 @@
+"""What is tried with a card (stream `card-{id}`): one stream, whichever accounts have saved the card.
+
+Networks count refusals of a card, not of a record of it.  The stream belongs to no account.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from events.catalog import fact
+from events.frozen import frozen
+from events.money import Money
+
+
+@frozen
+class CardAttempt:
+    """What was asked of the card, by whom."""
+
+    id: str
+    """Of the payment or the authorization."""
+    account_id: str
+    method_id: str
+    network: str
+    amount: Money
+
+
+@fact("card.attempt_begun.v1")
+class CardAttemptBegun:
+    """A card that was refused this amount of late is tried again: that counts until its outcome is known."""
+
+    attempt: CardAttempt
+    begun_at: datetime
+
+
+@fact("card.refused.v1")
+class CardRefused:
+    """An attempt with it failed: that counts, for as long as its network says."""
+
+    attempt: CardAttempt
+    refused_at: datetime
+    raw_code: str | None = None
+
+
+@fact("card.attempt_cleared.v1")
+class CardAttemptCleared:
+    """What had counted succeeded: it counts no longer."""
+
+    attempt_id: str
+
+
+CardEvent = CardAttemptBegun | CardRefused | CardAttemptCleared

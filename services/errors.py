@@ -136,6 +136,7 @@ STATUS: dict[str, int] = {
             ACCOUNT_HAS_BALANCE
             ACCOUNT_MISMATCH
             ACCOUNT_ON_HOLD
+            APPROVAL_REQUIRED
             AUTHORIZATION_EXPIRED
             CAPTURE_EXCEEDS_AUTHORIZATION
             CLOCK_BACKWARDS

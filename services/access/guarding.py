@@ -16,9 +16,8 @@ from services.commands import Actor, Command
 from services.decision import Context, Need, Needs, States
 from services.errors import Rejected
 from services.orchestrations.falling_back import ChooseRefundFallback
+from services.refunds.deciding_alone import APPROVING
 from services.tenants.tenant_settings import TenantSettings, needed, of
-
-APPROVING = "payments.refund.approve.v1"
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ MEANINGS: dict[str, str] = {
     "CREDIT_BALANCE_EXCEEDED": "More than is left of the memo; `details.available`",
     "REFUND_EXCEEDS_UNAPPLIED": "More than is unapplied of the payment; `REOPEN_INVOICES` takes it off them",
     "REFUND_EXCEEDS_REFUNDABLE": "More than can still be given back of the payment; `details.available`",
+    "APPROVAL_REQUIRED": "Above the tenant's threshold it is for somebody who may approve refunds",
     "REFUND_LIMIT_EXCEEDED": "As much, or as often, as may be paid out to other methods; `details.available`",
     "REFUND_BALANCE_EXCEEDED": "More than is left of the refund to be lined; `details.available`",
     "CAPTURE_EXCEEDS_AUTHORIZATION": "More than is still held; `details.available`",

@@ -26,7 +26,7 @@ from services.orchestrations import legs, refund_sources, replanning
 from services.orchestrations.orchestration import Leg, RefundOrchestration
 from services.orchestrations.planning import choose
 from services.payments.payment import Payment
-from services.refunds import payout_limits, requesting
+from services.refunds import deciding_alone, payout_limits, requesting
 from services.refunds.refund import Refund
 from services.tenants import rates, tenant_settings
 
@@ -160,7 +160,10 @@ def _pay_out(
         legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "the credit memo is used elsewhere by now")
         return
     settings = tenant_settings.of(states, context)
-    if settings["unreferenced_refund_approval"] and context.actor.type == "SYSTEM":
+    asks = settings["unreferenced_refund_approval"] or tenant_settings.threshold_below(
+        states, amount, context
+    )
+    if asks and context.actor.type == "SYSTEM":
         legs.fell_back(draft, ro, leg, "UNREFERENCED", 0, "a person must agree to it")
         return
     try:
@@ -219,6 +222,7 @@ def resolve_manual(states: States, command: ResolveManualAction, context: Contex
     if command.resolution == "OPEN_CREDIT":
         keep_as_credit(draft, ro, leg, tenant_settings.of(states, context)["application_level"], context)
     else:
+        deciding_alone.check(states, Money(leg.amount, ro.currency), context)
         refund_id = _paid_outside(draft, ro, leg, command, context)
     resolved = ManualActionResolved(leg.no, command.resolution, command.note, refund_id)
     draft.record(RefundOrchestration, ro.orchestration_id, resolved)

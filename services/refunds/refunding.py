@@ -27,7 +27,7 @@ from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.payments.payment import Payment
-from services.refunds import payout_limits, requesting
+from services.refunds import deciding_alone, payout_limits, requesting
 from services.refunds.refund import Refund
 from services.tenants import periods, rates, tenant_settings
 
@@ -297,6 +297,7 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         raise Rejected("MALFORMED_REQUEST", "a refund outside needs a reference", field="data.reference")
     if command.amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "a refund must be above 0", field="data.amount")
+    deciding_alone.check(states, command.amount, context)
     periods.check_open(states, _entity(states, command), command.paid_on, context)
     refund_id = command.refund_id or context.new_id("refund")
     draft = Draft(states, requesting.EVOLVE)

@@ -41,7 +41,18 @@ from services.schedules import following, methods, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
 from services.schedules.schedule import Errand, Item, PaymentSchedule
-from services.tenants import tenant_settings
+from services.tenants import exceptions, tenant_settings
+
+NO_WAY = frozenset(
+    {
+        "GATEWAY_CAPABILITY_MISSING",
+        "GATEWAY_CURRENCY_UNSUPPORTED",
+        "GATEWAY_INACTIVE",
+        "GATEWAY_NOT_FOUND",
+        "METHOD_TYPE_UNSUPPORTED",
+    }
+)
+"""Why a gateway takes an item neither now nor soon; a circuit that is open closes by itself."""
 
 EVOLVE = {**outcomes.EVOLVE, Payment: payments.evolve}
 
@@ -134,7 +145,17 @@ def _for_run(
             return [Change(PaymentSchedule, command.payment_schedule_id, queued)]
         return _collected(states, command, schedule, item, context)
     except Rejected as rejected:
-        return [_passed_over(command, rejected.code, rejected.message)]
+        passed = _passed_over(command, rejected.code, rejected.message)
+        return [passed, *_no_way(schedule, item, rejected, context)]
+
+
+def _no_way(schedule: PaymentSchedule, item: Item, rejected: Rejected, context: Context) -> Changes:
+    """A person hears once of an item that no gateway takes: no later run would fare better by itself."""
+    if rejected.code not in NO_WAY or item.passed_over == rejected.code:
+        return []
+    amount = Money(item.requested, schedule.currency)
+    message = f"runs cannot collect it: {rejected.message}"
+    return [exceptions.raised(context, "ROUTING_UNAVAILABLE", "psi", item.plan.item_id, message, amount)]
 
 
 def _passed_over(command: CollectScheduleItem, code: str, message: str | None = None) -> Change:

@@ -74,6 +74,8 @@ class Item:
     skipped_until: date | None = None
     retry: Cycle = NONE_BEGUN
     """What follows its failures."""
+    passed_over: str | None = None
+    """Why the last run did, if no attempt was made since."""
     queued: Errand | None = None
     """It waits for another item of its account."""
     errands: tuple[tuple[str, Errand], ...] = ()
@@ -188,14 +190,14 @@ def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
     match event:
         case PaymentScheduleItemClaimed():
             item.status, item.payment_id, item.attempts = "PROCESSING", event.payment_id, event.attempt_no
-            item.queued = None
+            item.queued = item.passed_over = None
             if event.run_id and event.run_page:
                 errand = Errand(event.run_id, event.run_page, event.attempt_no)
                 item.errands = (*item.errands, (event.payment_id, errand))
         case PaymentScheduleItemQueued():
             item.queued = Errand(event.run_id, event.run_page, event.attempt_no)
         case PaymentScheduleItemPassedOver():
-            item.queued = None
+            item.queued, item.passed_over = None, event.code
         case PaymentScheduleItemOutcomeUnknown():
             item.unknown = True
         case PaymentScheduleItemProcessed():

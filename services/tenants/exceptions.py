@@ -41,6 +41,7 @@ TYPES = frozenset(
         "SETTLEMENT_UNEXPECTED",
         "SETTLEMENT_MISSING",
         "REFUND_DUE",
+        "ROUTING_UNAVAILABLE",
     ]
 )
 

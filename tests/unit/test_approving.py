@@ -7,17 +7,22 @@ from typing import Any
 import pytest
 
 from events.invoice import Product
+from events.orchestration import RefundLegFellBack
 from events.refund import RefundApproved, RefundRequested
+from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import CreateCreditMemo, NewLine
 from services.disputes.disputing import RecordDisputeOpened
 from services.invoices.invoice import Invoice
+from services.orchestrations.falling_back import ChooseRefundFallback, ResolveManualAction
+from services.orchestrations.orchestration import RefundOrchestration
 from services.payments.payment import Payment
 from services.refunds.approving import ApproveRefund, CancelRefund, RejectRefund
 from services.refunds.refund import Refund
-from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenants.tenant_settings import ChangeTenantSettings
-from tests.journey import SUCCESS, Journey, line, money
+from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
+from tests.spec import NOW
 
 GRACE = {"type": "USER", "id": "grace"}
 
@@ -129,3 +134,56 @@ def test_a_rejected_payout_lets_go_of_its_memo(j: Journey) -> None:
     j.when(RejectRefund("R", "no"), actor=GRACE).then_accepted()
     memo = j.state(CreditMemo, "M")
     assert (memo.balance, memo.refund_reserved, memo.locked_by) == (70000, 0, None)
+
+
+# -- what has left already
+
+
+OPERATIONS = {"type": "USER", "id": "olga", "roles": ["PAYMENT_OPERATIONS"]}
+ADMIN = {"type": "USER", "id": "ada", "roles": ["PAYMENT_ADMIN"]}
+
+
+def cash(amount: str) -> RecordExternalRefund:
+    return RecordExternalRefund(money(amount), "CASH", "till", NOW.date(), "goodwill", "P", refund_id="R")
+
+
+def test_money_that_was_given_back_outside_needs_who_may_approve_it(j: Journey) -> None:
+    j.when(cash("500.01"), actor=OPERATIONS).then_rejected("APPROVAL_REQUIRED", threshold=50000)
+    assert money_of(j) == {"unapplied": 100000}
+    j.when(cash("500.01"), actor=ADMIN).then_accepted()
+    assert j.state(Refund, "R").status == "PROCESSED"
+
+
+def test_up_to_the_threshold_anybody_records_it_who_may(j: Journey) -> None:
+    j.when(cash("500.00"), actor=OPERATIONS).then_accepted()
+
+
+def failed_leg(j: Journey, fallback: tuple[str, ...]) -> str:
+    """A refund of 600.00 whose card is closed."""
+    settings = {"convert_negative_lines": True, "issue_refunds_and_settle_balances": True}
+    j.when(ChangeTenantSettings({**settings, "refund_failure_fallback": fallback})).then_accepted()
+    j.when(SetDefaultPaymentMethod(j.card_a)).then_accepted()
+    j.pay("Q", 1000, j.post("INV", line("1", 1000)), j.card_b)
+    j.post("NEG", line("1", -600, of=("INV", "1")), original="INV")
+    j.run_processes()
+    j.answer_refund(j.last_id(Refund), CARD_CLOSED)
+    j.run_processes()
+    return j.last_id(RefundOrchestration)
+
+
+def test_what_a_person_paid_out_for_a_leg_needs_it_too(j: Journey) -> None:
+    ro = failed_leg(j, ("MANUAL",))
+    paid = ResolveManualAction(ro, 1, "REFUNDED_EXTERNALLY", "by wire", "WIRE", "W-1")
+    clerk = {"type": "USER", "id": "carl", "roles": ["CREDIT_MEMO_OPERATIONS"]}
+    j.when(paid, actor=clerk).then_rejected("APPROVAL_REQUIRED")
+    j.when(paid, actor=ADMIN).then_accepted()
+
+
+def test_nothing_goes_to_another_method_unasked_above_the_threshold(j: Journey) -> None:
+    elsewhere = ChooseRefundFallback(failed_leg(j, ("MANUAL",)), 1, "UNREFERENCED")
+    j.when(elsewhere, actor={"type": "SYSTEM", "id": "process:refunding"}).then_accepted()
+    [told] = [fact for _, _, fact in j.facts() if isinstance(fact, RefundLegFellBack)]
+    assert (told.reason, told.amount) == ("a person must agree to it", money(0))
+    j.when(elsewhere, actor=ADMIN).then_accepted()
+    [told] = [fact for _, _, fact in j.facts() if isinstance(fact, RefundLegFellBack)]
+    assert (told.reason, told.amount) == ("paid out to a saved method", money(600))

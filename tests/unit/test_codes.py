@@ -361,6 +361,13 @@ WAYS: dict[str, Way] = {
     "REFUND_EXCEEDS_UNAPPLIED": lambda j: (paid(j), j.when(IssueRefund("P", ONE, "asked"))),
     "REFUND_EXCEEDS_REFUNDABLE": lambda j: j.when(IssueRefund(j.pay("P", 1), money(2), "asked")),
     "REFUND_BALANCE_EXCEEDED": external_refund,
+    "APPROVAL_REQUIRED": lambda j: (
+        j.when(ChangeTenantSettings({"refund_approval_threshold": money(1)})).then_accepted(),
+        j.when(
+            RecordExternalRefund(money(5), "CASH", "till", j.time.date(), "asked"),
+            actor={"type": "USER", "id": "olga", "roles": ["PAYMENT_OPERATIONS"]},
+        ),
+    ),
     "REFUND_LIMIT_EXCEEDED": lambda j: (
         j.when(ChangeTenantSettings({"unreferenced_refund_amount_max": (money(5),)})).then_accepted(),
         j.when(IssueUnreferencedRefund(memo(j), money(6), "asked", j.card_a)),

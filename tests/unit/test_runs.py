@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from events.criteria import Criteria, Criterion
 from events.money import Money
+from events.operations import ExceptionRaised
 from events.payment import PaymentRequested
 from events.run import (
     ItemResult,
@@ -26,6 +27,7 @@ from events.shapes import Outcome
 from services.accounts.account import PlacePaymentHold
 from services.accounts.method_choice import DeletePaymentMethod
 from services.applications.applying import UnapplyPayment
+from services.calls.gateway import ActivateGateway, DeactivateGateway, OpenCircuit
 from services.payments.arriving import RecordPaymentOutcome, ResolvePaymentOutcome
 from services.payments.payment import Payment
 from services.payments.taking_back import CancelPayment
@@ -265,6 +267,37 @@ def test_a_retry_run_takes_what_is_to_be_tried_again_by_now() -> None:
     assert charged(j) == ["A", "A"]
     assert j.counters("LATER") == {"filtered": 1, "processed": 1, "applied": 1}
     assert j.counters() == {"filtered": 1, "failed": 1}
+
+
+# -- what no gateway takes
+
+
+def unroutable(j: Collection) -> list[ExceptionRaised]:
+    return [fact for fact in j.all_facts() if isinstance(fact, ExceptionRaised)]
+
+
+def test_a_person_hears_once_of_what_no_gateway_takes() -> None:
+    j = Collection()
+    [schedule] = j.owes("A", "1.00")
+    item_id = next(iter(j.state_of(schedule).items))
+    for n, deed in enumerate((DeactivateGateway("gw"), None, ActivateGateway("gw"))):
+        if deed:
+            j.when(deed).then_accepted()
+        j.start(f"R{n}")
+        j.run_processes()
+    [case] = unroutable(j)
+    assert (case.type, case.subject_id, case.amount) == ("ROUTING_UNAVAILABLE", item_id, Money(100, "USD"))
+    assert "the gateway gw is INACTIVE" in case.message
+    assert charged(j) == ["A"]
+
+
+def test_a_gateway_that_does_not_answer_now_is_no_case_for_a_person() -> None:
+    j = Collection()
+    j.owes("A", "1.00")
+    j.when(OpenCircuit("gw", "it is down", 3_600)).then_accepted()
+    j.start()
+    j.run_processes()
+    assert unroutable(j) == []
 
 
 # -- stopped, resumed, canceled, failed

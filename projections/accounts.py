@@ -68,6 +68,7 @@ accounts = Table(
         Column("method_order", JSON),
         Column("hold_until", INSTANT),
         *text("suspended_reason"),
+        Column("currencies", JSON),
         Column("auto_collect", FLAG, True),
         *text("account_group", "time_zone", "calendar"),
         Column("pay_day", "int"),
@@ -102,6 +103,8 @@ payment_methods = Table(
         *text("processing_mode", "nickname", "last_category", "hard_blocked_reason"),
         *text("owner_type", "contact_id"),
         *text("mandate_reference", "awaits", "external_id", "job_id"),
+        *text("card_category", "bank_name", "bank_account_type", "sec_code", "extended_type"),
+        Column("last_success_at", INSTANT),
         Column("shared_within_account", FLAG, False),
         Column("expiry_month", "int"),
         Column("expiry_year", "int"),
@@ -117,7 +120,8 @@ payment_methods = Table(
 @accounts.on(facts.AccountRegistered)
 def registered(fact: facts.AccountRegistered, at: Place, own: Own) -> Iterable[Row]:
     known = {"name": fact.name, "status": "ACTIVE", "parent_account_id": fact.parent_account_id}
-    yield Row((at.tenant, at.id), {**known, "auto_collect": fact.auto_collect})
+    currencies = list(fact.currencies)
+    yield Row((at.tenant, at.id), {**known, "auto_collect": fact.auto_collect, "currencies": currencies})
 
 
 @accounts.on(facts.DefaultPaymentMethodSet, facts.DefaultPaymentMethodCleared)
@@ -404,6 +408,9 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
     )
     more = ("nickname", "expiry_month", "expiry_year", "owner_type", "contact_id", "mandate_reference")
     kept = {name: getattr(fact, name) for name in (*names, *more, "shared_within_account")}
+    more = ("nickname", "expiry_month", "expiry_year", "contact_id", "mandate_reference")
+    shown = ("card_category", "bank_name", "bank_account_type", "sec_code", "extended_type")
+    kept = {name: getattr(fact, name) for name in (*names, *more, *shown, "shared_within_account")}
     yield Row(
         (at.tenant, at.id),
         {
@@ -426,7 +433,8 @@ def method_updated(fact: methods.PaymentMethodDetailsUpdated, at: Place, own: Ow
 @payment_methods.on(methods.PaymentMethodHealthChanged)
 def method_health(fact: methods.PaymentMethodHealthChanged, at: Place, own: Own) -> Iterable[Row]:
     names = ("consecutive_failures", "last_category", "hard_blocked_reason")
-    yield Row((at.tenant, at.id), {n: getattr(fact, n) for n in names})
+    well = {"last_success_at": fact.last_success_at} if fact.last_success_at else {}
+    yield Row((at.tenant, at.id), {**{n: getattr(fact, n) for n in names}, **well})
 
 
 _METHOD_STATUS = {

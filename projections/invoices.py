@@ -80,6 +80,7 @@ invoices = Table(
         *text("payment_schedule_id", "schedule_skipped_reason"),
         *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
         *text("saved_payment_method_id"),
+        *text("payment_term", "saved_payment_method_id"),
         Column("locked_since", INSTANT),
         *CORPORATE,
         Column("is_negative", FLAG, False),
@@ -162,6 +163,7 @@ def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Itera
 def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
     names = ("original_invoice_id", "profile_id", "legal_entity_id", "reference_type", "reference_id")
     return {name: getattr(said, name) for name in (*names, "saved_payment_method_id")}
+    return {name: getattr(said, name) for name in (*names, "payment_term", "saved_payment_method_id")}
 
 
 def _exclusion(said: DraftContent | InvoicePosted) -> str | None:
@@ -198,7 +200,9 @@ def _line(line_no: int, line: InvoiceLine, owed: bool = True) -> dict[str, Any]:
         "line_no": line_no,
         "product": product.name or product.sku or product.id if product else None,
         "quantity": line.quantity,
+        "uom": line.uom,
         "unit_price": line.unit_price,
+        "type": line.type,
         "service_start": line.service_start.isoformat() if line.service_start else None,
         "service_end": line.service_end.isoformat() if line.service_end else None,
         "reference_item": line.reference_item,

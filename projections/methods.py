@@ -13,13 +13,16 @@ Own = Mapping[str, Any]
 
 _KEPT = (
     "account_id", "gateway_id", "merchant_account_id", "type", "network", "last4", "usage", "nickname",
-    "expiry_month", "expiry_year", "mandate_reference",
+    "expiry_month", "expiry_year", "mandate_reference", "card_category", "bank_name", "bank_account_type",
+    "sec_code", "extended_type",
 )  # fmt: skip
 
 
 def _begun(fact: Any, at: Place, **more: Any) -> Row:
     kept = {name: getattr(fact, name) for name in _KEPT}
     fresh = {"consecutive_failures": 0, "hard_blocked_reason": None, "saved_at": at.time}
+    kept = {name: getattr(fact, name, None) for name in _KEPT}
+    fresh = {"consecutive_failures": 0, "saved_at": at.time}
     return Row((at.tenant, at.id), {**kept, **fresh, **more})
 
 

@@ -17,7 +17,14 @@ gateways = Table(
     key=(TENANT, Column("gateway_id", TEXT)),
     columns=(
         *text("name", "provider_id", "adapter_key", "merchant_account_id", "mode", "status"),
+        *text("external_reference", "status_reason"),
         Column("operations", JSON),
+        Column("currencies", JSON),
+        Column("method_types", JSON),
+        Column("minor_unit_overrides", JSON),
+        Column("connect_timeout_ms", "int"),
+        Column("read_timeout_ms", "int"),
+        Column("rate_limit_per_second", "int"),
         Column("circuit_open_until", INSTANT),
         Column("circuit_reason", TEXT),
         Column("version", "int", 0),
@@ -73,19 +80,17 @@ exceptions = Table(
 @gateways.on(gw.GatewayRegistered)
 def registered(fact: gw.GatewayRegistered, at: Place, own: Own) -> Iterable[Row]:
     names = ("name", "provider_id", "adapter_key", "merchant_account_id", "mode")
-    kept = {name: getattr(fact, name) for name in names}
-    operations = list(fact.capabilities.operations)
-    yield Row(
-        (at.tenant, at.id),
-        {**kept, "status": "ACTIVE", "operations": operations},
-    )
+    limits = ("connect_timeout_ms", "read_timeout_ms", "rate_limit_per_second", "minor_unit_overrides")
+    kept = {name: getattr(fact, name) for name in (*names, *limits, "external_reference")}
+    can = {n: list(getattr(fact.capabilities, n)) for n in ("operations", "currencies", "method_types")}
+    yield Row((at.tenant, at.id), {**kept, **can, "status": "ACTIVE"})
 
 
 @gateways.on(gw.GatewayActivated, gw.GatewayDeactivated, gw.GatewayRestricted)
 def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     known: dict[type[Any], str] = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
     status: str = known.get(fact.__class__) or fact.status
-    yield Row((at.tenant, at.id), {"status": status})
+    yield Row((at.tenant, at.id), {"status": status, "status_reason": fact.reason})
 
 
 @gateways.on(gw.GatewayCircuitOpened)

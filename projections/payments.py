@@ -40,7 +40,21 @@ from events.payment import (
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
 from events.shapes import ActionRequired
 from projections.rates import CORPORATE, corporate
-from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
+from projections.table import (
+    DAY,
+    FLAG,
+    INSTANT,
+    JSON,
+    TENANT,
+    TEXT,
+    Add,
+    Column,
+    Place,
+    Row,
+    Table,
+    money,
+    text,
+)
 
 Own = Mapping[str, Any]
 
@@ -77,7 +91,10 @@ payments = Table(
         *text("action_type", "action_url", "client_context"),
         Column("parameters", JSON),
         Column("level_sent", "int"),
-        *text("network_advice"),
+        *text("network_advice", "auth_code", "network_transaction_id"),
+        Column("attempt_no", "int"),
+        Column("gateway_date", INSTANT),
+        Column("received_on", DAY),
         Column("retry_not_before", INSTANT),
         Column("version", "int", 0),
     ),
@@ -90,7 +107,8 @@ authorizations = Table(
     key=(TENANT, Column("authorization_id", TEXT)),
     columns=(
         *text("number", "account_id", "status", "currency", "gateway_id", "gateway_ref", "method_display"),
-        *text("payment_group_id"),
+        *text("payment_group_id", "method_id", "processing_mode", "auth_code", "network_transaction_id"),
+        Column("effective_at", INSTANT),
         *money("amount", "captured", "reversed", "in_flight", "balance"),
         Column("expires_at", INSTANT),
         Column("requested_at", INSTANT),
@@ -136,6 +154,7 @@ def requested(fact: PaymentRequested, at: Place, own: Own) -> Iterable[Row]:
             "intended": intended,
             "requested_at": fact.requested_at,
             "operation_key": fact.gateway_idempotency_key,
+            "attempt_no": fact.attempt_no,
             "legal_entity_id": fact.legal_entity_id,
             "payment_group_id": fact.payment_group_id,
             "initiation_source_id": fact.initiation_source_id,
@@ -171,6 +190,7 @@ def recorded(fact: ExternalPaymentRecorded, at: Place, own: Own) -> Iterable[Row
             "reference": fact.reference,
             "requested_at": fact.recorded_at,
             "processed_at": fact.recorded_at,
+            "received_on": fact.received_on,
             "legal_entity_id": fact.legal_entity_id,
             "payment_group_id": fact.payment_group_id,
             **corporate(fact.corporate),
@@ -186,6 +206,7 @@ def drafted(fact: ExternalPaymentDrafted | DraftPaymentEdited, at: Place, own: O
         "instrument": fact.instrument,
         "method_display": fact.instrument.lower(),
         "reference": fact.reference,
+        "received_on": fact.received_on,
     }
     if isinstance(fact, ExternalPaymentDrafted):
         said |= {"number": fact.number, "account_id": fact.account_id, "type": "EXTERNAL", "status": "DRAFT"}
@@ -210,6 +231,9 @@ def processed(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
             "unapplied": amount,
             "refundable": amount,
             "gateway_ref": fact.gateway_ref,
+            "gateway_date": fact.gateway_date,
+            "auth_code": fact.auth_code,
+            "network_transaction_id": fact.network_transaction_id,
             "result_code": "Success",
             "category": None,
             "raw_code": None,
@@ -404,6 +428,10 @@ def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "requested_at": at.time,
             "client_context": None if known else fact.client_context,
             "payment_group_id": fact.payment_group_id,
+            "method_id": fact.method.method_id,
+            "processing_mode": fact.processing_mode if known else "PLATFORM",
+            "auth_code": fact.gateway_auth_code if known else None,
+            "effective_at": fact.effective_at,
             "adjustments": [],
             **(corporate(fact.corporate) if known else {}),
         },
@@ -422,6 +450,8 @@ def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
             "avs_code": fact.avs_code,
             "cvc_code": fact.cvc_code,
             "gateway_ref_details": fact.gateway_ref_details,
+            "auth_code": fact.gateway_auth_code,
+            "network_transaction_id": fact.network_transaction_id,
             **corporate(fact.corporate),
             **_done(own),
         },

@@ -47,6 +47,8 @@ refunds = Table(
         *money("amount", "lined"),
         *text("gateway_id", "gateway_ref", "method_display", "orchestration_id", "instrument", "reference"),
         *text("requested_by", "approved_by", "method_type", "payout_id", "settlement_currency"),
+        *text("method_id", "notes"),
+        Column("lines", JSON),
         *money("settled", "settled_excess"),
         *money("gateway_fee", currency="settlement_currency"),
         Column("leg_no", "int"),
@@ -94,6 +96,8 @@ def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
             "amount": fact.amount.amount_minor,
             "method_display": display(fact.method),
             "method_type": fact.method.type,
+            "method_id": fact.method.method_id,
+            "notes": fact.notes,
             "operation_key": fact.gateway_idempotency_key,
         },
     )
@@ -105,7 +109,8 @@ def approval_requested(fact: RefundApprovalRequested, at: Place, own: Own) -> It
     yield Row(
         (at.tenant, at.id),
         {
-            **{name: getattr(fact, name) for name in (*names, "requested_by")},
+            **{name: getattr(fact, name) for name in (*names, "requested_by", "notes")},
+            "method_id": fact.payment_method_id,
             "status": "AWAITING_APPROVAL",
             "currency": fact.amount.currency,
             "amount": fact.amount.amount_minor,
@@ -191,7 +196,10 @@ def status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 
 @refunds.on(RefundApplied)
 def lined(fact: RefundApplied, at: Place, own: Own) -> Iterable[Row]:
-    yield Row((at.tenant, at.id), {"lined": Add(fact.amount.amount_minor)})
+    amount = fact.amount.amount_minor
+    one = {"target_kind": fact.target_kind, "target_id": fact.target_id, "amount_minor": amount}
+    known: list[dict[str, Any]] = own.get("lines") or []
+    yield Row((at.tenant, at.id), {"lined": Add(amount), "lines": [*known, one]})
 
 
 def _step(own: Own, at: Place, name: str, **more: Any) -> list[Any]:

@@ -79,7 +79,6 @@ invoices = Table(
         *text("locked_by", "exclusion_reason", "original_invoice_id"),
         *text("payment_schedule_id", "schedule_skipped_reason"),
         *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
-        *text("saved_payment_method_id"),
         *text("payment_term", "saved_payment_method_id"),
         Column("locked_since", INSTANT),
         *CORPORATE,
@@ -162,7 +161,6 @@ def drafted(fact: InvoiceDrafted | InvoiceRevised, at: Place, own: Own) -> Itera
 
 def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
     names = ("original_invoice_id", "profile_id", "legal_entity_id", "reference_type", "reference_id")
-    return {name: getattr(said, name) for name in (*names, "saved_payment_method_id")}
     return {name: getattr(said, name) for name in (*names, "payment_term", "saved_payment_method_id")}
 
 

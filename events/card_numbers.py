@@ -20,9 +20,11 @@ _SEPARATORS = " .\\-\u00a0\u2010-\u2015"
 _RUN = re.compile(rf"\d(?:[{_SEPARATORS}]{{0,3}}\d){{12,}}")
 _GROUP = re.compile(r"\d+")
 _HEX = frozenset("0123456789abcdefABCDEF")
-_UUID = re.compile(
-    r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?![0-9A-Za-z])"
+_WRITTEN_UUID = (
+    r"(?<![0-9A-Za-z])[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+    r"(?![0-9A-Za-z])"
 )
+_UUID, _RAW_UUID = re.compile(_WRITTEN_UUID), re.compile(_WRITTEN_UUID.encode())
 _DECIMAL = re.compile(r"-?\d{1,12}\.\d{1,6}")
 _TRACE = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -47,8 +49,15 @@ _LONG = b"0" * 13
 
 
 def may_hold(raw: bytes) -> bool:
-    """Whether a closer look is worth it: 13 digits in a row, or text whose digits may not be plain ones."""
-    return _LONG in raw.translate(_DIGITS, b" .-") or b"\\u" in raw or not raw.isascii()
+    """Whether a closer look is worth it: text whose digits may not be plain ones, or 13 digits in a row
+    that are not all in UUIDs, of which a record that tells of many items is full."""
+    if b"\\u" in raw or not raw.isascii():
+        return True
+    return _in_a_row(raw) and (b"-" not in raw or _in_a_row(_RAW_UUID.sub(b"u", raw)))
+
+
+def _in_a_row(raw: bytes) -> bool:
+    return _LONG in raw.translate(_DIGITS, b" .-")
 
 
 def found_in(text: str) -> bool:

@@ -110,6 +110,8 @@ class Handler:
 
         Nothing is recorded, and no id, claim or number is used up.
         """
+        if (denied := self._guard.denied(command.actor, command.type)) is not None:
+            raise denied
         async with self._one_at_a_time:
             await self.cache.catch_up()
             attempt = self._begin([command], (), ())
@@ -227,8 +229,6 @@ class Handler:
         if isinstance(command.data, Rejected):
             raise command.data
         assert rule is not None, f"nobody decides {type(command.data).__name__}"
-        if (denied := self._guard.denied(command.actor, command.type)) is not None:
-            raise denied
         self._check_envelope(item, rule)
         item.context.parked = attempt.parked
         while True:

@@ -379,8 +379,7 @@ def save_needs(states: States, command: SavePaymentMethod, context: Context) -> 
     if gateway is None:
         return
     merchant = gateway.merchant_account_id
-    if not command.fingerprint:
-        yield Names("method_token", [token_key(merchant, command.token_ref)])
+    yield Names("method_token", [token_key(merchant, command.token_ref)])
     yield Need(SavedMethod, _saved_id(states, command, merchant, context))
 
 

@@ -22,6 +22,7 @@ from events.retrying import (
     RetryTerms,
 )
 from events.schedule import (
+    PaymentScheduleItemApplied,
     PaymentScheduleItemCanceled,
     PaymentScheduleItemClaimed,
     PaymentScheduleItemPaymentFailed,
@@ -97,9 +98,19 @@ class Cycle:
 
 NONE_BEGUN = Cycle()
 
+_WITHOUT_FAILURE = (
+    PaymentScheduleItemClaimed,
+    PaymentScheduleItemProcessed,
+    PaymentScheduleItemApplied,
+    PaymentScheduleItemCanceled,
+)
+"""These begin none."""
+
 
 def evolve(cycle: Cycle, event: object, requested: int) -> Cycle:
     """The cycle of an item that asks for `requested`, after a fact of its stream."""
+    if cycle is NONE_BEGUN and isinstance(event, _WITHOUT_FAILURE):
+        return cycle
     match event:
         case PaymentScheduleItemClaimed():
             return _claimed(cycle, event)

@@ -65,14 +65,15 @@ class Folder:
 
         Rows that are only appended are made at once.
         """
-        later, versioned = Touched(), self._versioned
+        later, versioned, tables = Touched(), self._versioned, self._own
         for at in places:
-            event = at.event
-            fact, position = decode(event.topic, event.data), event.position
-            table, key = self._own.get(at.kind), (at.tenant, at.id)
+            event, kind = at.event, at.kind
+            position, handlers = event.position, self._handlers.get(event.topic)
+            fact = None if handlers == [] else decode(event.topic, event.data)
+            table, key = tables.get(kind), (at.tenant, at.id)
             own = rows[table][key] if table else {}
-            to_own: list[Mapping[str, Any]] = [{"version": event.version}] if at.kind in versioned else []
-            for changed, handler in self._handlers[event.topic]:
+            to_own = list[Mapping[str, Any]]()
+            for changed, handler in handlers or ():
                 for other, changes in handler(fact, at, own):
                     if changed is table and other == key:
                         to_own.append(changes)
@@ -81,9 +82,12 @@ class Folder:
                         touched[changed][other] = {}
                     else:
                         gather(later[changed].setdefault(other, {}), changes, position)
-            if table:
+            if table:  # only now: every handler sees the row as it was before the fact
                 columns = touched[table][key]
-                for changes in to_own:  # only now: every handler sees the row as it was before the fact
+                if kind in versioned:
+                    own["version"] = columns["version"] = event.version
+                    own["position"] = max(position, own["position"])
+                for changes in to_own:
                     fold(own, changes, position)
                     columns.update(changes)
         for table, others in later.items():
@@ -110,7 +114,6 @@ class Folder:
         places = self.places(events, touched)
         for table, keys in touched.items():
             held = rows.setdefault(table, {})
-            for key in keys.keys() - held.keys():
-                held[key] = table.fresh(key)
+            held.update((key, table.fresh(key)) for key in keys if key not in held)
         self.apply(self.changes(places, rows, touched), rows)
         return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import asyncpg
@@ -126,11 +126,7 @@ class ProjectionRunner:
 
     async def _know(self, schema: str, touched: Touched) -> None:
         """Have these rows in the cache: loaded, or fresh where they do not exist."""
-        missing = {
-            table: wanted
-            for table, keys in touched.items()
-            if (wanted := keys.keys() - self._cache.get(table, {}).keys())
-        }
+        missing = {table: wanted for table, keys in touched.items() if (wanted := self._unknown(table, keys))}
         if not missing:
             return
         found = await self._rows.load(schema, missing)
@@ -141,6 +137,11 @@ class ProjectionRunner:
             new = wanted - loaded.keys()
             held.update((key, table.fresh(key)) for key in new)
             self._new.setdefault(table, set()).update(new)
+
+    def _unknown(self, table: Table, keys: Iterable[RowKey]) -> set[RowKey]:
+        """Each looked up by itself: taking all that is known from them would walk the whole cache."""
+        held = self._cache.get(table, {})
+        return {key for key in keys if key not in held}
 
     def _trim(self) -> None:
         for table, held in self._cache.items():

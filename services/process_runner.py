@@ -50,7 +50,10 @@ async def reactions(given: Sequence[Reaction], cache: StateCache) -> list[list[S
                 else:
                     assert isinstance(need, Need), "what a reference means is decided at the door"
                     streams.add(ids.stream(trigger.tenant, need.state.KIND, need.id))
-        missing = streams - cache.streams.keys(), homes - cache.documents.keys()
+        missing = (
+            [stream for stream in streams if stream not in cache.streams],
+            [home for home in homes if home not in cache.documents],
+        )
         if not any(missing):
             return [list(process.react(states, trigger)) for process, trigger, states in ready]
         await cache.load(*missing)

@@ -10,7 +10,7 @@ from events.money import Money
 from events.shapes import ActionRequired, Corporate, FraudContext, Method
 
 
-@fact("authorization.requested.v2")
+@fact("authorization.requested.v3")
 class AuthorizationRequested:
     """An amount was asked to be held on an instrument; nothing is charged by that."""
 
@@ -28,6 +28,10 @@ class AuthorizationRequested:
     fraud_context: FraudContext | None = None
     client_context: str | None = None
     """What its client wants to hear again, in its own words."""
+    invoice_ids: tuple[str, ...] = ()
+    """What it is held for: what captures that name no invoices are for, in turn."""
+    level_requested: int | None = None
+    """2 or 3: how much enhanced data shall go with it."""
 
 
 @fact("authorization.recorded.v2")
@@ -90,6 +94,12 @@ def without_worth(fact: dict[str, Any]) -> dict[str, Any]:
     return fact
 
 
+@upcasts("authorization.requested.v2", to="authorization.requested.v3")
+def held_for_nothing(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 2 did not know what it was held for."""
+    return fact
+
+
 @upcasts("authorization.requested.v1", to="authorization.requested.v2")
 @upcasts("authorization.authorized.v1", to="authorization.authorized.v2")
 @upcasts("authorization.action_required.v1", to="authorization.action_required.v2")
@@ -127,6 +137,16 @@ class AuthorizationDeclined:
     hard: bool
     never_retry: bool
     source: str
+
+
+@fact("authorization.enhanced_data_reduced.v1")
+class AuthorizationEnhancedDataReduced:
+    """Less purchase detail goes with the authorization than was wished; it proceeds all the same."""
+
+    level: int
+    """2: without its lines; 0: nothing at all."""
+    reason: str
+    """One of those of `payment.enhanced_data_reduced`."""
 
 
 @fact("authorization.enhanced_data_rejected.v1")
@@ -232,6 +252,7 @@ AuthorizationEvent = (
     | AuthorizationHeldForReview
     | AuthorizationOutcomeUnknown
     | AuthorizationDeclined
+    | AuthorizationEnhancedDataReduced
     | AuthorizationEnhancedDataRejected
     | AuthorizationCaptureRequested
     | AuthorizationCaptureSucceeded

@@ -24,6 +24,16 @@ class EnhancedLine:
     tax_minor: int = 0
     tax_rate: str | None = None
 
+    @property
+    def discount_indicator(self) -> bool:
+        """Whether something was taken off, as some gateways ask besides how much."""
+        return self.discount_minor > 0
+
+    @property
+    def gross_net_indicator(self) -> str:
+        """N: the line's total is without its tax."""
+        return "N"
+
 
 @frozen
 class EnhancedData:

@@ -111,7 +111,7 @@ def _failed(what: str) -> Words:
     return words
 
 
-def _reduced(fact: pay.PaymentEnhancedDataReduced) -> str:
+def _reduced(fact: pay.PaymentEnhancedDataReduced | auth.AuthorizationEnhancedDataReduced) -> str:
     kept = "goes without its lines" if fact.level else "does not go with it"
     return f"The purchase detail {kept}: {_plain(fact.reason)}"
 
@@ -293,6 +293,7 @@ _SAID: dict[type[Any], Words] = {
     pay.PaymentFailed: _failed("Payment"),
     pay.PaymentEnhancedDataReduced: _reduced,
     pay.PaymentEnhancedDataRejected: _sent_without_data,
+    auth.AuthorizationEnhancedDataReduced: _reduced,
     auth.AuthorizationEnhancedDataRejected: _sent_without_data,
     pay.PaymentOutcomeUnknown: _unknown("payment"),
     pay.ExternalPaymentRecorded: _received,

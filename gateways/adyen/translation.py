@@ -6,6 +6,7 @@ carries it as its reference, which its notification gives back as `merchantRefer
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
 
@@ -134,28 +135,37 @@ def modification(planned: GatewayCallPlanned, merchant_account: str) -> dict[str
 
 
 def enhanced(told: EnhancedData, currency: str) -> dict[str, str]:
-    """Level 2 and 3, every value a text (https://docs.adyen.com/payment-methods/cards/enhanced-scheme-data)."""
+    """Level 2 and 3, every value a text (https://docs.adyen.com/payment-methods/cards/enhanced-scheme-data/l2-l3).
+
+    What Adyen cannot read it drops, a field or all of them: each is cut to its length, in ASCII.
+    """
     fields: dict[str, Any] = {
-        "customerReference": (told.customer_code or told.reference_id)[:25],
+        "customerReference": _plain(told.customer_code or told.reference_id, 25),
         "totalTaxAmount": UNITS.scaled(told.total_tax_minor, currency),
         "freightAmount": UNITS.scaled(told.shipping_minor, currency) or None,
         "dutyAmount": UNITS.scaled(told.duty_minor, currency) or None,
-        "destinationPostalCode": told.ship_to_postal_code,
-        "shipFromPostalCode": told.ship_from_postal_code,
+        "destinationPostalCode": _plain(told.ship_to_postal_code, 10),
+        "shipFromPostalCode": _plain(told.ship_from_postal_code, 10),
     }
     for number, line in enumerate(told.lines, 1):
         item = f"itemDetailLine{number}"
         fields |= {
-            f"{item}.productCode": line.product_code[:12],
-            f"{item}.description": line.description[:26],
-            f"{item}.commodityCode": line.commodity_code,
+            f"{item}.productCode": _plain(line.product_code, 12),
+            f"{item}.description": _plain(line.description, 26),
+            f"{item}.commodityCode": _plain(line.commodity_code, 12),
             f"{item}.quantity": line.quantity,
-            f"{item}.unitOfMeasure": line.unit_of_measure,
+            f"{item}.unitOfMeasure": _plain(line.unit_of_measure, 3),
             f"{item}.unitPrice": UNITS.scaled(line.unit_price_minor, currency),
             f"{item}.discountAmount": UNITS.scaled(line.discount_minor, currency) or None,
             f"{item}.totalAmount": UNITS.scaled(line.line_item_total_minor, currency),
         }
     return {f"{DATA}.{name}": str(value) for name, value in fields.items() if value is not None}
+
+
+def _plain(text: str | None, characters_max: int) -> str | None:
+    """A text in ASCII, as much of it as is taken; None where nothing is left."""
+    ascii_only = unicodedata.normalize("NFKD", text or "").encode("ascii", "ignore").decode()
+    return ascii_only.strip()[:characters_max] or None
 
 
 # -- answers

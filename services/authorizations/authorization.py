@@ -17,6 +17,7 @@ from events.authorization import (
     AuthorizationCaptureRequested,
     AuthorizationCaptureSucceeded,
     AuthorizationDeclined,
+    AuthorizationEnhancedDataReduced,
     AuthorizationEnhancedDataRejected,
     AuthorizationEvent,
     AuthorizationExpired,
@@ -70,6 +71,8 @@ class Authorization:
     gateway_id: str = ""
     gateway_ref: str | None = None
     method: Method | None = None
+    invoice_ids: tuple[str, ...] = ()
+    """What it is held for."""
     operation_key: str = ""
     expires_at: datetime | None = None
 
@@ -138,7 +141,7 @@ def evolve(auth: Authorization, event: AuthorizationEvent) -> None:
                 auth.status = "FULLY_REVERSED"
         case AuthorizationReversalFailed():
             auth.failed_reversals[event.adjustment_id] = auth.reversals.pop(event.adjustment_id)
-        case AuthorizationReversalPending():
+        case AuthorizationReversalPending() | AuthorizationEnhancedDataReduced():
             pass
         case _:
             auth.status = _STATUS_AFTER[type(event)]
@@ -155,6 +158,7 @@ def _begin(auth: Authorization, event: AuthorizationRequested | AuthorizationRec
     auth.payment_group_id = event.payment_group_id
     if isinstance(event, AuthorizationRequested):
         auth.status, auth.operation_key = "REQUESTED", event.gateway_idempotency_key
+        auth.invoice_ids = event.invoice_ids
     else:
         auth.status, auth.gateway_ref, auth.expires_at = "PROCESSED", event.gateway_ref, event.expires_at
 

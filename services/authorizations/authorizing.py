@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from events.authorization import (
+    AuthorizationEnhancedDataReduced,
     AuthorizationRecorded,
     AuthorizationRequested,
 )
@@ -13,15 +14,16 @@ from events.shapes import Method
 from services.accounts import account, payment_method
 from services.accounts.payment_method import MethodType, SavedMethod
 from services.authorizations.authorization import Authorization
-from services.authorizations.guards import check_positive
+from services.authorizations.guards import check_positive, meant_for
 from services.calls import calling
-from services.calls.accompanying import AdditionalData, Payer, accompanying, remembered
+from services.calls.accompanying import AdditionalData, Payer, PurchaseDetail, accompanying, remembered
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected
-from services.payments import payment_group
+from services.payments import enhancing, payment_group
 from services.payments.asking import OneTimeMethod
+from services.payments.enhancing import Purchase
 from services.payments.payment_group import NewGroup
 from services.tenants import rates, tenant_settings
 
@@ -43,6 +45,9 @@ class AuthorizePayment:
     """Kept and sent as it is; nothing here reads it."""
     comments: FreeText | None = None
     additional_data: AdditionalData | None = None
+    apply_to: tuple[Id, ...] = ()
+    """Invoices that it is held for, in turn: captures that name none are applied to them."""
+    enhanced_data: PurchaseDetail | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,7 @@ def _authorize_needs(states: States, command: AuthorizePayment, context: Context
     if command.method_id:
         yield Need(SavedMethod, command.method_id)
     yield Need(Gateway, command.gateway_id)
+    yield from enhancing.needed(states, command.apply_to, context)
     yield from payment_group.needed(command.payment_group_id, command.new_payment_group)
 
 
@@ -91,6 +97,10 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)
     besides = accompanying(command, owner)
     id, number = command.authorization_id or context.new_id("authorization"), context.number("PA")
+    purchase = Purchase(
+        command.amount, method.type, number, meant_for(command.apply_to), detail=command.enhanced_data
+    )
+    enhanced = enhancing.enhanced(states, purchase, gateway, context)
     key, planned = calling.plan(
         context,
         origin=id,
@@ -102,6 +112,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         amount=command.amount,
         merchant_reference=number,
         method=method,
+        enhanced=enhanced.sent,
         **besides,
     )
     group_id = (
@@ -119,9 +130,14 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         command.effective_at,
         context.now,
         group_id,
+        invoice_ids=command.apply_to,
+        level_requested=enhanced.level,
         **remembered(besides),
     )
-    return [*groups, Change(Authorization, id, requested, new=command.authorization_id is None), planned]
+    changes = [*groups, Change(Authorization, id, requested, new=command.authorization_id is None)]
+    if enhanced.reduced:
+        changes.append(Change(Authorization, id, AuthorizationEnhancedDataReduced(*enhanced.reduced)))
+    return [*changes, planned]
 
 
 def _method(states: States, command: AuthorizePayment, context: Context) -> Method:

@@ -9,19 +9,23 @@ from events.authorization import (
     AuthorizationCaptureRequested,
 )
 from events.money import Money
-from events.payment import PaymentRequested
-from events.shapes import Intended
+from events.payment import PaymentEnhancedDataReduced, PaymentRequested
+from services.accounts import account
+from services.accounts.account import Account
 from services.authorizations.authorization import Authorization
-from services.authorizations.guards import check_amount, usable
+from services.authorizations.guards import check_amount, meant_for, usable
 from services.calls import calling
+from services.calls.accompanying import PurchaseDetail
+from services.calls.calling import GatewayCall
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, Id, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, exceeded
 from services.invoices.invoice import Invoice
-from services.payments import asking
+from services.payments import asking, enhancing
 from services.payments import payment as payments
 from services.payments.asking import ApplyTo
+from services.payments.enhancing import Purchase
 from services.payments.payment import Payment
 
 
@@ -34,18 +38,25 @@ class CapturePayment:
     payment_id: Id | None = None
     final: bool = False
     apply_to: tuple[Id, ...] = ()
-    """Invoices that the money is for, in turn."""
+    """Invoices that the money is for, in turn; without any, those that the authorization is held for."""
+    enhanced_data: PurchaseDetail | None = None
+    """Without it, what was said of the purchase when it was authorized."""
 
 
 def _capture_needs(states: States, command: CapturePayment, context: Context) -> Needs:
     yield Need(Authorization, command.authorization_id)
     if command.payment_id:
         yield Need(Payment, command.payment_id)
+    yield account.needed(context)
     auth = states.find(Authorization, command.authorization_id)
     if auth and auth.gateway_id:
         yield Need(Gateway, auth.gateway_id)
-    for invoice_id in command.apply_to[:1]:
+    if auth and auth.operation_key:
+        yield Need(GatewayCall, auth.operation_key)
+    invoice_ids = command.apply_to or (auth.invoice_ids if auth else ())
+    for invoice_id in invoice_ids[:1]:
         yield Need(Invoice, invoice_id)
+    yield from enhancing.needed(states, invoice_ids, context)
 
 
 def capture(states: States, command: CapturePayment, context: Context) -> Changes:
@@ -74,7 +85,12 @@ def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int
 
 def _captured(states: States, auth: Authorization, command: CapturePayment, context: Context) -> Changes:
     payment_id, number = command.payment_id or context.new_id("payment"), context.number("PAY")
-    begun_for = command.apply_to[0] if command.apply_to else None
+    invoice_ids = command.apply_to or auth.invoice_ids
+    begun_for = invoice_ids[0] if invoice_ids else None
+    assert auth.method is not None
+    targets, detail = meant_for(invoice_ids), _detail(states, auth, command)
+    purchase = Purchase(command.amount, auth.method.type, number, targets, detail=detail)
+    enhanced = enhancing.enhanced(states, purchase, states.get(Gateway, auth.gateway_id), context)
     key, planned = calling.plan(
         context,
         origin=payment_id,
@@ -89,8 +105,8 @@ def _captured(states: States, auth: Authorization, command: CapturePayment, cont
         authorization_ref=auth.gateway_ref,
         final_capture=command.final,
         initiation_source_id=begun_for,
+        enhanced=enhanced.sent,
     )
-    assert auth.method is not None
     requested = PaymentRequested(
         payment_id=payment_id,
         number=number,
@@ -103,18 +119,37 @@ def _captured(states: States, auth: Authorization, command: CapturePayment, cont
         attempt_no=1,
         gateway_idempotency_key=key,
         requested_at=context.now,
-        intended_applications=tuple(Intended(invoice_id) for invoice_id in command.apply_to),
+        intended_applications=targets,
         authorization_id=auth.authorization_id,
         payment_group_id=auth.payment_group_id,
-        legal_entity_id=asking.entity_of(states, [ApplyTo(id) for id in command.apply_to], context),
+        legal_entity_id=asking.entity_of(states, [ApplyTo(id) for id in invoice_ids], context),
         initiation_source_id=begun_for,
+        level_requested=enhanced.level,
     )
     in_flight = AuthorizationCaptureRequested(payment_id, command.amount, command.final)
-    return [
+    changes = [
         Change(Authorization, auth.authorization_id, in_flight),
         Change(Payment, payment_id, requested, new=command.payment_id is None),
-        planned,
     ]
+    if enhanced.reduced:
+        changes.append(Change(Payment, payment_id, PaymentEnhancedDataReduced(*enhanced.reduced)))
+    return [*changes, planned]
+
+
+def _detail(states: States, auth: Authorization, command: CapturePayment) -> PurchaseDetail | None:
+    """What is said of the purchase now, else what was said, and sent, when it was authorized."""
+    held = states.get(GatewayCall, auth.operation_key).planned if auth.operation_key else None
+    if command.enhanced_data or held is None or held.enhanced is None:
+        return command.enhanced_data
+    told = held.enhanced
+    own_number, erased = told.reference_id == auth.number, states.get(Account, auth.account_id).erased
+    return PurchaseDetail(
+        customer_code=told.customer_code,
+        reference_id=None if own_number else told.reference_id,
+        ship_from_postal_code=told.ship_from_postal_code,
+        ship_to_postal_code=None if erased else told.ship_to_postal_code,
+        ship_to_country=told.ship_to_country,
+    )
 
 
 RULES = (Rule(CapturePayment, _capture_needs, capture),)

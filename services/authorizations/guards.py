@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from events.money import Money
+from events.shapes import Intended
 from services.authorizations.authorization import Authorization
 from services.decision import Context, States
 from services.errors import Rejected, currency_mismatch, invalid_state, not_found
@@ -11,6 +14,11 @@ from services.errors import Rejected, currency_mismatch, invalid_state, not_foun
 def check_positive(amount: Money) -> None:
     if amount.amount_minor <= 0:
         raise Rejected("AMOUNT_NOT_POSITIVE", "an amount must be above 0", field="data.amount")
+
+
+def meant_for(invoice_ids: Iterable[str]) -> tuple[Intended, ...]:
+    """Money goes to these in turn, to each as much as it owes."""
+    return tuple(Intended(invoice_id) for invoice_id in invoice_ids)
 
 
 def of(states: States, id: str, context: Context) -> Authorization:

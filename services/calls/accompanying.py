@@ -13,7 +13,7 @@ from events.frozen import frozen
 from events.shapes import FraudContext
 from services.accounts import account
 from services.accounts.account import Account
-from services.commands import FreeText, Text
+from services.commands import Amount, FreeText, Text
 
 
 def _address(text: str) -> str:
@@ -27,6 +27,10 @@ Email = Annotated[str, StringConstraints(pattern=r"^[^@\s]+@[^@\s]+$", max_lengt
 IpAddress = Annotated[str, AfterValidator(_address)]
 MacAddress = Annotated[str, StringConstraints(pattern=r"^[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}$")]
 Phone = Annotated[str, StringConstraints(pattern=r"^\+?[0-9 ()./-]{3,40}$")]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=64, strip_whitespace=True)]
+PostalCode = Annotated[str, StringConstraints(min_length=1, max_length=20, strip_whitespace=True)]
+Country = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+"""ISO 3166-1 alpha-2."""
 AdditionalData = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=40)],
@@ -46,6 +50,23 @@ class Payer:
     mac_address: MacAddress | None = None
     phone: Phone | None = None
     device_fingerprint: Text | None = None
+
+
+@frozen
+class PurchaseDetail:
+    """What a client says of a purchase, for Level 2 data; what it leaves out is taken from what is paid."""
+
+    customer_code: Code | None = None
+    """What the buyer knows it by, such as a purchase order or a cost centre; else the account's id."""
+    reference_id: Code | None = None
+    """Else the payment's, or the authorization's, number."""
+    tax: Amount | None = None
+    """The tax in it, where no invoice is named; else it is the invoices'."""
+    ship_from_postal_code: PostalCode | None = None
+    """Else that of the legal entity, by the setting `ship_from_postal_codes`."""
+    ship_to_postal_code: PostalCode | None = None
+    """Else that of the billing profile's address."""
+    ship_to_country: Country | None = None
 
 
 class Accompanied(Protocol):

@@ -11,20 +11,18 @@ from typing import Any
 
 from events.frozen import frozen
 from events.money import Money
-from events.payment import PaymentRequested
+from events.payment import PaymentEnhancedDataReduced, PaymentRequested
 from events.shapes import Intended, Method, ScheduleItemRef
-from services.accounts.account import Account
 from services.accounts.payment_method import MethodType
 from services.calls import calling
-from services.calls.accompanying import remembered
+from services.calls.accompanying import PurchaseDetail, remembered
 from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, Id, Text, Token
 from services.decision import Change, Context, Need, Needs, States
 from services.invoices.invoice import Invoice
 from services.payments import enhancing
+from services.payments.enhancing import Purchase
 from services.payments.payment import Payment
-from services.tenants import tenant_settings
-from services.tenants.tenant_settings import TenantSettings
 
 CUSTOMERS = ("PORTAL", "PAY_LINK", "CHECKOUT")
 """Where a payment was begun by its customer; else the merchant began it."""
@@ -75,6 +73,8 @@ class Asked:
     """Why the merchant charges a stored credential, if not unscheduled."""
     is_first: bool = False
     """Whether its instrument is one that the networks do not yet know as kept."""
+    detail: PurchaseDetail | None = None
+    """What its client says of the purchase."""
     besides: Mapping[str, Any] | None = None
     """What goes to the gateway with it, as `GatewayCallPlanned` has it."""
 
@@ -93,11 +93,9 @@ class Asked:
 def needed(states: States, gateway_id: str | None, apply_to: Sequence[ApplyTo], context: Context) -> Needs:
     if gateway_id:
         yield Need(Gateway, gateway_id)
-    yield tenant_settings.needed(context)
-    settings = states.find(TenantSettings, context.tenant)
-    shown = settings and settings["level2_level3_data"]
-    for target in apply_to if shown else apply_to[:1]:
+    for target in apply_to[:1]:
         yield Need(Invoice, target.invoice_id)
+    yield from enhancing.needed(states, (target.invoice_id for target in apply_to), context)
 
 
 def entity_of(states: States, apply_to: Sequence[ApplyTo], context: Context) -> str | None:
@@ -111,8 +109,10 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
     method, amount = asked.method, asked.amount
     gateway = states.get(Gateway, method.gateway_id)
     check_accepts(gateway, method.gateway_id, "SALE", amount, method.type, context.now)
-    number = context.number("PAY")
-    enhanced = _enhanced(states, asked, gateway, number, context)
+    number, targets = context.number("PAY"), intended(asked.apply_to)
+    entity = asked.legal_entity_id or entity_of(states, asked.apply_to, context)
+    purchase = Purchase(amount, method.type, number, targets, asked.profile_id, entity, asked.detail)
+    enhanced = enhancing.enhanced(states, purchase, gateway, context)
     key, planned = calling.plan(
         context,
         origin=asked.origin,
@@ -141,17 +141,18 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         attempt_no=asked.attempt_no,
         gateway_idempotency_key=key,
         requested_at=context.now,
-        intended_applications=intended(asked.apply_to),
+        intended_applications=targets,
         payment_group_id=asked.payment_group_id,
         schedule_item=asked.item,
-        legal_entity_id=asked.legal_entity_id or entity_of(states, asked.apply_to, context),
+        legal_entity_id=entity,
         initiation_source_id=asked.begun_for,
-        level_requested=(3 if enhanced.sent.lines else 2) if enhanced.sent else None,
+        level_requested=enhanced.level,
         **remembered(asked.besides or {}),
     )
     changes = [Change(Payment, asked.payment_id, requested, new=asked.new)]
     if enhanced.reduced:
-        changes.append(Change(Payment, asked.payment_id, enhanced.reduced))
+        reduced = PaymentEnhancedDataReduced(*enhanced.reduced)
+        changes.append(Change(Payment, asked.payment_id, reduced))
     return [*changes, planned]
 
 
@@ -164,20 +165,3 @@ def _stored(asked: Asked) -> dict[str, Any]:
 
 def intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:
     return tuple(Intended(target.invoice_id, target.amount, target.line_id) for target in targets)
-
-
-def _enhanced(
-    states: States, asked: Asked, gateway: Gateway, number: str, context: Context
-) -> enhancing.Enhanced:
-    """What a corporate card's owner will see, from the invoices that the money is meant for."""
-    wanted = tenant_settings.of(states, context)["level2_level3_data"]
-    if not wanted or not asked.apply_to or not enhancing.takes(gateway.capabilities, asked.method.type):
-        return enhancing.NOTHING
-    parts = [
-        enhancing.Part(states.get(Invoice, target.invoice_id), target.amount, target.line_id)
-        for target in asked.apply_to
-    ]
-    owner = states.get(Account, context.account_id)
-    profile_id = asked.profile_id or owner.default_profile_id
-    buyer = enhancing.Buyer(context.account_id, number, owner.addresses.get(profile_id or ""))
-    return enhancing.enhance(parts, asked.amount, gateway.capabilities, buyer)

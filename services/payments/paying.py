@@ -11,7 +11,7 @@ from events.shapes import Method
 from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
-from services.calls.accompanying import AdditionalData, Payer, accompanying
+from services.calls.accompanying import AdditionalData, Payer, PurchaseDetail, accompanying
 from services.commands import Amount, FreeText, Id, command
 from services.decision import Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected
@@ -50,6 +50,7 @@ class ProcessPayment:
     """Without one: that of the invoice that it is first meant for."""
     initiation_source_id: Id | None = None
     """What it is begun for, such as an order: told to the gateway.  Without one: its first invoice."""
+    enhanced_data: PurchaseDetail | None = None
 
 
 def _method_id(states: States, command: ProcessPayment, context: Context) -> str | None:
@@ -113,6 +114,7 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
         legal_entity_id=command.legal_entity_id,
         source_id=command.initiation_source_id,
         is_first=_is_first(states, command, context),
+        detail=command.enhanced_data,
         besides=accompanying(command, owner),
     )
     groups = payment_group.joined(states, command.payment_group_id, command.new_payment_group, context)

@@ -59,6 +59,7 @@ DEFAULTS: dict[str, Any] = {
     "auto_promote_backup": False,
     "allow_cross_account": False,
     "level2_level3_data": False,
+    "ship_from_postal_codes": (),
     "share_payment_data_by_account": False,
     "retry_failed_payments": False,
     "stagger_basis": "FIRST_FAILURE",
@@ -78,7 +79,8 @@ active at once.  To methods that the money did not come from, an account is paid
 `unreferenced_refund_count_max` times, and for each currency named at most `unreferenced_refund_amount_max`,
 in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each.  What
 arrives, leaves and is invoiced says what it is worth in `corporate_currency`, at the rates that `rate_source`
-has published (`payments.exchange_rates.publish.v1`)."""
+has published (`payments.exchange_rates.publish.v1`).  Level 2 data say whence goods are shipped: by legal
+entity in `ship_from_postal_codes`, written `emea=1017 AB`; `default` is of invoices that name none."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -162,6 +164,15 @@ def _are_caps(value: Any) -> bool:
     )
 
 
+def _are_postal_codes(value: Any) -> bool:
+    given = _listed(value)
+    if given is None or len(given) > 100 or not all(isinstance(text, str) for text in given):
+        return False
+    pairs = [tuple(text.partition("=")[::2]) for text in given]
+    whole = all(_is_id(entity) and 0 < len(code.strip()) <= 20 for entity, code in pairs)
+    return whole and len({entity for entity, _ in pairs}) == len(pairs)
+
+
 def _is_note(value: Any) -> bool:
     """Who allows what networks forbid says why, in words that can be read at an audit."""
     return value is None or (isinstance(value, str) and 10 <= len(value.strip()) <= 1000)
@@ -195,6 +206,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "hard_decline_policy": _one_of(*get_args(HardDeclinePolicy)),
     "never_retry_override": _is_note,
     "card_network_caps": _are_caps,
+    "ship_from_postal_codes": _are_postal_codes,
 }
 assert _VALID.keys() == DEFAULTS.keys()
 
@@ -245,6 +257,13 @@ def needed(context: Context) -> Need:
 
 def of(states: States, context: Context) -> TenantSettings:
     return states.get(TenantSettings, context.tenant)
+
+
+def ship_from(settings: TenantSettings, legal_entity_id: str | None) -> str | None:
+    """Whence a legal entity ships its goods."""
+    known = dict(text.partition("=")[::2] for text in settings["ship_from_postal_codes"])
+    code = known.get(legal_entity_id or "default")
+    return code and code.strip()
 
 
 def threshold_below(states: States, amount: Money, context: Context) -> Money | None:

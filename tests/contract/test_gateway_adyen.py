@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from Adyen.util import generate_notification_sig
 
 from events.money import Money
+from gateways.adyen import translation as words
 from gateways.adyen.adapter import AdyenAdapter
 from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
@@ -200,6 +202,17 @@ async def test_level_3_goes_with_its_lines(adapter: AdyenAdapter, adyen: FakeAdy
         "itemDetailLine1.unitPrice": "1600",
         "itemDetailLine1.totalAmount": "3500",
     }
+
+
+def test_texts_of_the_purchase_detail_are_as_adyen_reads_them() -> None:
+    line = replace(LEVEL3.lines[0], description="  Ärmelschoner für Büros aller Art", unit_of_measure="PIECE")
+    told = words.enhanced(replace(LEVEL3, ship_to_postal_code="1017 AB 12345", lines=(line,)), "EUR")
+    prefix = "enhancedSchemeData."
+    assert told[f"{prefix}itemDetailLine1.description"] == "Armelschoner fur Buros all"
+    assert told[f"{prefix}itemDetailLine1.unitOfMeasure"] == "PIE"
+    assert told[f"{prefix}destinationPostalCode"] == "1017 AB 12"
+    nothing = words.enhanced(replace(LEVEL3, lines=(replace(line, unit_of_measure="個"),)), "EUR")
+    assert f"{prefix}itemDetailLine1.unitOfMeasure" not in nothing
 
 
 async def test_a_field_of_the_purchase_detail_that_is_not_read_is_told_apart(adapter: AdyenAdapter) -> None:

@@ -114,7 +114,7 @@ class Bank:
         self.simulator = (Heedless if heedless else Simulator)(seed, tell=tell)
         self.heedless, self.weather, self._clock = heedless, weather, clock
         self.capabilities = {
-            MAIN: replace(CAPABILITIES, idempotency=not heedless, level3_max_lines=2),
+            MAIN: replace(CAPABILITIES, idempotency=not heedless, level3_max_lines=9 if seed % 2 == 0 else 2),
             STRICT: replace(
                 STRICT_CAPABILITIES, idempotency=not heedless, query_by_reference=heedless or seed % 2 == 0
             ),

@@ -17,7 +17,7 @@ import orjson
 
 from events import ids
 from events.invoice import Product
-from events.money import Money
+from events.money import Money, major
 from services.access import api_key
 from services.access.api_key import CreateApiKey, RecordApiKeyUse, RevokeApiKey
 from services.accounts.account import (
@@ -189,12 +189,13 @@ def setup(bank: Bank) -> Iterator[Said]:
         ),
     ]
     for gateway_id, steps in ((MAIN, None), (STRICT, {"GBP": 5})):
-        can = bank.capabilities[gateway_id]
+        can, prorates = bank.capabilities[gateway_id], bank.simulator.seed % 2 == 0
         commands += [
             RegisterGatewayProvider(gateway_id, gateway_id, "simulator", can),
             RegisterGateway(
                 gateway_id, gateway_id, gateway_id, "env:NONE", f"m-{gateway_id}", "TEST",
                 external_reference=f"ref-{gateway_id}", minor_unit_overrides=steps,
+                settings={"prorate_lines": "true"} if prorates else None,
             ),
         ]  # fmt: skip
     for n, command in enumerate(commands):
@@ -296,14 +297,25 @@ def post(users: Users, account: str) -> Said:
     lines = tuple(
         Line(
             str(n),
-            money(chosen.randint(0, 5000), currency),
+            money(charge := chosen.randint(0, 5000), currency),
             (TaxLine(money(chosen.randint(0, 300), currency)),),
+            **_pieces(number, charge, currency),
         )
         for n in range(chosen.randint(1, 4))
     )
     if chosen.random() < 0.08:
         lines += (Line("off", money(-chosen.randint(1, 900), currency)),)
     return Said(PostInvoice(f"inv-{number}", currency, lines), account, f"post {number}")
+
+
+def _pieces(number: int, charge: int, currency: str) -> dict[str, Any]:
+    """Of every third invoice, how many, and at what price: now and then what comes to more is a discount."""
+    if number % 3:
+        return {}
+    quantity = 2 + number % 2
+    unit_price = major(-(-charge // quantity), currency)
+    bolt = Product(sku="BOLT-M8", name="Bolt", commodity_code="31161600")
+    return {"quantity": str(quantity), "uom": "EA", "unit_price": f"{unit_price:f}", "product": bolt}
 
 
 def chosen_currency(users: Users) -> str:
@@ -787,6 +799,8 @@ def refund_outside(users: Users, account: str) -> Said | None:
 def authorize(users: Users, account: str) -> Said:
     number, currency = users.number, chosen_currency(users)
     amount, id = money(5000, currency), f"H{number}"
+    meant = users.pick("invoice", unpaid(account, currency)) if number % 2 else None
+    apply_to = (meant.invoice_id,) if meant else ()
     ref = f"x{number}"
     match users.chosen.randrange(6):
         case 0:
@@ -797,10 +811,13 @@ def authorize(users: Users, account: str) -> Said:
             users.bank.hold(ref, amount)
             known = RecordExternalAuthorization(amount, MAIN, "card", "tok_ok", ref, START, id)
         case 2:
-            once = OneTimeMethod("card", users.chosen.choice(TOKENS))
-            known = AuthorizePayment(amount, MAIN, START, method=once, authorization_id=id)
+            token = users.chosen.choice(TOKENS)
+            once = OneTimeMethod("card", "tok_data_rejected" if meant else token)
+            known = AuthorizePayment(amount, MAIN, START, method=once, authorization_id=id, apply_to=apply_to)
         case _:
-            known = AuthorizePayment(amount, MAIN, START, users.method(account), authorization_id=id)
+            known = AuthorizePayment(
+                amount, MAIN, START, users.method(account), authorization_id=id, apply_to=apply_to
+            )
     return Said(known, account, f"authorize {number}")
 
 
@@ -819,7 +836,7 @@ def capture(users: Users, account: str) -> Said | None:
     if held is None:
         return None
     invoice = users.pick("invoice", unpaid(held.account_id, held.currency))
-    targets = (invoice.invoice_id,) if invoice else ()
+    targets = (invoice.invoice_id,) if invoice and not (held.invoice_ids and users.number % 2) else ()
     amount = money(users.chosen.choice((1000, 3000, held.balance)), held.currency)
     final, id = users.chosen.random() < 0.3, f"P{users.number}"
     return of(users, held, lambda a: CapturePayment(a.authorization_id, amount, id, final, targets))

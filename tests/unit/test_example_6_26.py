@@ -66,6 +66,10 @@ def test_6_26_a_whole_invoice_goes_with_its_lines() -> None:
         EnhancedLine("1", "BOLT", "Bolt", "10", 2000, 19000, "31161600", "EA", 1000, 1568, "8.25"),
         EnhancedLine("2", "2", "2", "1", 4999, 4999, tax_minor=412, tax_rate="8.25"),
     )
+    assert [(one.discount_indicator, one.gross_net_indicator) for one in data.lines] == [
+        (True, "N"),
+        (False, "N"),
+    ]
 
 
 def test_6_26_a_part_payment_goes_with_its_share_of_the_tax_alone() -> None:

@@ -62,6 +62,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "auto_promote_backup": False,
         "allow_cross_account": False,
         "level2_level3_data": False,
+        "ship_from_postal_codes": (),
         "share_payment_data_by_account": False,
         "retry_failed_payments": False,
         "stagger_basis": "FIRST_FAILURE",
@@ -119,6 +120,10 @@ def test_an_unknown_setting_is_an_unknown_field() -> None:
         ("never_retry_override", "yes"),
         ("card_network_caps", ("visa 15 in 30 days",)),
         ("card_network_caps", "visa 15/30d"),
+        ("ship_from_postal_codes", ("94107",)),
+        ("ship_from_postal_codes", ("default=",)),
+        ("ship_from_postal_codes", ("a=1", "a=2")),
+        ("ship_from_postal_codes", "default=94107"),
     ],
 )
 def test_a_value_of_the_wrong_kind_is_malformed(name: str, value: Value) -> None:

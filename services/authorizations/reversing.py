@@ -18,7 +18,7 @@ from services.errors import Rejected, exceeded, invalid_state
 
 @command("payments.authorization.reverse.v1")
 class ReverseAuthorization:
-    """Let go of what is held: all that is left, or an amount of it."""
+    """Let go of some or all of what is held."""
 
     authorization_id: Id
     amount: Amount

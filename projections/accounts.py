@@ -407,8 +407,6 @@ def method_saved(fact: methods.PaymentMethodSaved, at: Place, own: Own) -> Itera
         "processing_mode",
     )
     more = ("nickname", "expiry_month", "expiry_year", "owner_type", "contact_id", "mandate_reference")
-    kept = {name: getattr(fact, name) for name in (*names, *more, "shared_within_account")}
-    more = ("nickname", "expiry_month", "expiry_year", "contact_id", "mandate_reference")
     shown = ("card_category", "bank_name", "bank_account_type", "sec_code", "extended_type")
     kept = {name: getattr(fact, name) for name in (*names, *more, *shown, "shared_within_account")}
     yield Row(

@@ -19,10 +19,8 @@ _KEPT = (
 
 
 def _begun(fact: Any, at: Place, **more: Any) -> Row:
-    kept = {name: getattr(fact, name) for name in _KEPT}
-    fresh = {"consecutive_failures": 0, "hard_blocked_reason": None, "saved_at": at.time}
     kept = {name: getattr(fact, name, None) for name in _KEPT}
-    fresh = {"consecutive_failures": 0, "saved_at": at.time}
+    fresh = {"consecutive_failures": 0, "hard_blocked_reason": None, "saved_at": at.time}
     return Row((at.tenant, at.id), {**kept, **fresh, **more})
 
 

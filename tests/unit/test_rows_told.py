@@ -3,6 +3,7 @@ of the rest what a person looks for."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from events.invoice import Product
@@ -18,6 +19,7 @@ from projections.refunds import refunds
 from projections.table import Table
 from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.accounts.tokenizing import Bank, TokenizePaymentMethod
 from services.applications.applying import ApplyCreditMemo, Target, UnapplyCreditMemo
 from services.authorizations.authorization import Authorization
 from services.authorizations.authorizing import AuthorizePayment, RecordExternalAuthorization
@@ -30,7 +32,7 @@ from services.payments.external import RecordExternalPayment
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import RecordRefundOutcome
 from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
-from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
+from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 
 TWO = (
     NewLine("1", money(60), Product(name="Chair")),
@@ -168,3 +170,18 @@ def test_documents_methods_accounts_and_gateways_tell_their_terms() -> None:
     gateway = rows(j, gateways)["g2"]
     assert (gateway["external_reference"], gateway["rate_limit_per_second"]) == ("acct_9", 7)
     assert (gateway["status"], gateway["status_reason"]) == ("INACTIVE", "it is sold")
+
+
+def test_methods_tell_whose_they_are_however_they_came() -> None:
+    operations = (*EVERYTHING.operations, "TOKENIZE")
+    j = Journey(capabilities=replace(EVERYTHING, operations=operations))
+    contacts = SavePaymentMethod("gw", "tok_c", "card", owner_type="CONTACT", contact_id="C1")
+    j.when(contacts).then_accepted()
+    saved = j.last_id(SavedMethod)
+    bank = Bank("hdl_ok", "us_bank_account", "110000000", last4="6789", bank_name="First")
+    j.when(TokenizePaymentMethod("gw", "Ada L", bank=bank)).then_accepted()
+    asked = j.last_id(SavedMethod)
+    told = rows(j, payment_methods)
+    shown = ("owner_type", "contact_id", "bank_name", "status")
+    assert [told[saved][name] for name in shown] == ["CONTACT", "C1", None, "ACTIVE"]
+    assert [told[asked][name] for name in shown] == ["ACCOUNT", None, "First", "AWAITING"]

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from events.catalog import fact, upcasts
+from events.custom import CustomFields
 from events.frozen import frozen
 from events.money import Money
 from events.personal import Personal
@@ -209,8 +210,15 @@ class PersonalDataErased:
     reason: str | None = None
 
 
+@fact("account.custom_fields_set.v1")
+class AccountCustomFieldsSet:
+    custom_fields: CustomFields
+    """All of them, from now on."""
+
+
 AccountEvent = (
     AccountRegistered
+    | AccountCustomFieldsSet
     | BillingProfileDefined
     | BillingProfileUpdated
     | DefaultPaymentMethodSet

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import NamedTuple
 
+from events.custom import CustomFields
 from events.frozen import frozen
 
 
@@ -13,10 +14,11 @@ class Criterion:
     """One test of an item."""
 
     field: str
-    """MATCHING_VALUE, ITEM, SCHEDULE, ACCOUNT, INVOICE, METHOD, METHOD_TYPE, GATEWAY, CURRENCY, AMOUNT or
-    DUE_DATE."""
+    """MATCHING_VALUE, ITEM, SCHEDULE, ACCOUNT, INVOICE, METHOD, METHOD_TYPE, GATEWAY, CURRENCY, AMOUNT,
+    DUE_DATE, or CUSTOM_FIELD.{name}: as the item has it, else its schedule, its invoice, its account."""
     op: str
-    """EQUALS, NOT_EQUALS, IN_LIST, NOT_IN_LIST; of amounts and dates also AT_LEAST, AT_MOST, BETWEEN."""
+    """EQUALS, NOT_EQUALS, IN_LIST, NOT_IN_LIST; of amounts, dates and custom fields also AT_LEAST, AT_MOST,
+    BETWEEN."""
     values: tuple[str, ...]
     """One; of a list as many as it has; of BETWEEN the first and the last.  An amount is in minor units."""
 
@@ -56,3 +58,5 @@ class Due(NamedTuple):
     gateway_id: str | None = None
     invoice_ids: tuple[str, ...] | None = None
     """None where nobody has asked for them."""
+    custom_fields: CustomFields | None = None
+    """As criteria mean them; None where nobody has asked for them."""

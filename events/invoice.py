@@ -6,6 +6,7 @@ from datetime import date, datetime
 from typing import Any
 
 from events.catalog import fact, upcasts
+from events.custom import CustomFields
 from events.frozen import frozen
 from events.money import Money
 from events.shapes import Applied, Corporate
@@ -389,8 +390,15 @@ class InvoiceScheduledBalanceChanged:
     balance: Money
 
 
+@fact("invoice.custom_fields_set.v1")
+class InvoiceCustomFieldsSet:
+    custom_fields: CustomFields
+    """All of them, from now on."""
+
+
 InvoiceEvent = (
     InvoiceDrafted
+    | InvoiceCustomFieldsSet
     | InvoiceRevised
     | InvoiceDraftCanceled
     | InvoicePosted

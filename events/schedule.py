@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import Any
 
 from events.catalog import fact, upcasts
+from events.custom import CustomFields
 from events.frozen import frozen
 from events.money import Money
 
@@ -256,6 +257,19 @@ class PaymentScheduleItemPaymentCanceled:
     """All that it asked for."""
 
 
+@fact("payment_schedule.custom_fields_set.v1")
+class PaymentScheduleCustomFieldsSet:
+    custom_fields: CustomFields
+    """All of them, from now on."""
+
+
+@fact("payment_schedule.item_custom_fields_set.v1")
+class PaymentScheduleItemCustomFieldsSet:
+    item_id: str
+    custom_fields: CustomFields
+    """All of them, from now on."""
+
+
 @fact("payment_schedule.canceled.v1")
 class PaymentScheduleCanceled:
     """Nothing more is collected by it."""
@@ -326,6 +340,8 @@ PaymentScheduleEvent = (
     | PaymentScheduleItemPaymentFailed
     | PaymentScheduleItemCanceled
     | PaymentScheduleItemPaymentCanceled
+    | PaymentScheduleCustomFieldsSet
+    | PaymentScheduleItemCustomFieldsSet
     | PaymentScheduleCanceled
     | PaymentScheduleCompleted
 )

@@ -72,6 +72,7 @@ accounts = Table(
         Column("auto_collect", FLAG, True),
         *text("account_group", "time_zone", "calendar"),
         Column("pay_day", "int"),
+        Column("custom_fields", JSON),
         Column("version", "int", 0),
     ),
     kind="account",
@@ -209,6 +210,11 @@ def hold(fact: Any, at: Place, own: Own) -> Iterable[Row]:
 @accounts.on(facts.CollectionPreferencesSet)
 def preferred(fact: facts.CollectionPreferencesSet, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), dict(vars(fact)))
+
+
+@accounts.on(facts.AccountCustomFieldsSet)
+def described(fact: facts.AccountCustomFieldsSet, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"custom_fields": fact.custom_fields})
 
 
 @accounts.on(facts.AccountClosed)

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
 from events.criteria import Due
+from events.custom import CustomFields
 from projections.accounts import accounts, payment_methods
 from projections.folding import Rows
 from projections.invoices import invoices
@@ -54,13 +55,15 @@ class Wanted(NamedTuple):
     retried_by: datetime | None = None
     invoices: bool = False
     """With the ids of their invoices."""
+    custom: bool = False
+    """With their custom fields."""
 
 
 BEGINNING = Cursor(date.min, -(2**62), "")
 
 _PAGE = """
 select i.item_id, i.payment_schedule_id, i.account_id, i.number, i.target_processing_date, i.requested,
-    i.currency, i.attempts, i.matching_value, m.method_id, m.type, m.gateway_id, {shares}
+    i.currency, i.attempts, i.matching_value, m.method_id, m.type, m.gateway_id, {shares}, {custom}
 from {s}.schedule_items i
 join {s}.payment_schedules s
     on s.tenant_id = i.tenant_id and s.payment_schedule_id = i.payment_schedule_id and s.status = 'OPEN'
@@ -70,6 +73,7 @@ left join lateral (
     where coalesce({planned}i.method_id, s.default_method_id) is null
         and v.tenant_id = i.tenant_id and v.invoice_id = i.shares -> 0 ->> 'invoice_id'
 ) v on true
+{described}
 left join {s}.payment_methods m on m.tenant_id = i.tenant_id and m.method_id = coalesce(
     {planned}i.method_id,
     s.default_method_id,
@@ -96,6 +100,16 @@ _PROFILE = """case when {id} is not null then (
         select p ->> 'saved_payment_method_id' from json_array_elements(a.billing_profiles) p
         where p ->> 'profile_id' = {id}
     ) end"""
+
+_CUSTOM = (
+    "("
+    + " || ".join(f"coalesce({of}.custom_fields, '{{}}')::jsonb" for of in ("a", "d", "s", "i"))
+    + ")::json"
+)
+"""The item's come before its schedule's, these before its invoice's, and these before its account's."""
+
+_DESCRIBED = """left join {s}.invoices d
+    on d.tenant_id = i.tenant_id and d.invoice_id = i.shares -> 0 ->> 'invoice_id'"""
 
 BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit")
 """They are charged by a mandate only."""
@@ -128,12 +142,14 @@ class StoredDue:
         sql, values = _page(await self._rows.active(), wanted, after, limit)
         found = await self._rows.pool.fetch(sql, *values)
         if wanted.invoices:
-            return [Due._make((*row[:-1], _invoices(row[-1] or ()))) for row in map(tuple, found)]
+            return [Due._make((*row[:-2], _invoices(row[-2] or ()), row[-1])) for row in map(tuple, found)]
         return [Due._make(row) for row in map(tuple, found)]
 
 
 def _page(schema: str, wanted: Wanted, after: Cursor, limit: int) -> tuple[str, list[Any]]:
     parts = {
+        "{described}": _DESCRIBED if wanted.custom else "",
+        "{custom}": _CUSTOM if wanted.custom else "null",
         "{s}": schema,
         "{shares}": "i.shares" if wanted.invoices else "null as shares",
         "{ready}": _TO_BE_RETRIED if wanted.retried_by else _READY,
@@ -203,14 +219,27 @@ def _due(rows: Rows, wanted: Wanted, item: Mapping[str, Any]) -> Due:
     names = "item_id payment_schedule_id account_id number target_processing_date requested currency attempts"
     known = (item[name] for name in (*names.split(), "matching_value"))
     used = (method.get(name) for name in ("method_id", "type", "gateway_id"))
-    return Due._make((*known, *used, _invoices(item["shares"] or ())))
+    custom = _described(rows, schedule, item, owner) if wanted.custom else None
+    return Due._make((*known, *used, _invoices(item["shares"] or ()), custom))
+
+
+def _described(
+    rows: Rows, schedule: Mapping[str, Any], item: Mapping[str, Any], owner: Mapping[str, Any]
+) -> CustomFields:
+    told = (owner, _invoice(rows, item), schedule, item)
+    return {name: value for each in told for name, value in (each.get("custom_fields") or {}).items()}
+
+
+def _invoice(rows: Rows, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The first that it is for, if there is one."""
+    key = (item["tenant_id"], item["shares"][0]["invoice_id"]) if item["shares"] else None
+    return rows.get(invoices, {}).get(key, {}) if key else {}
 
 
 def _unnamed(
     rows: Rows, schedule: Mapping[str, Any], item: Mapping[str, Any], owner: Mapping[str, Any]
 ) -> str | None:
-    tenant, shares = item["tenant_id"], item["shares"]
-    invoice = rows.get(invoices, {}).get((tenant, shares[0]["invoice_id"]), {}) if shares else {}
+    tenant, invoice = item["tenant_id"], _invoice(rows, item)
     meant = invoice.get("saved_payment_method_id") or _of_profile(owner, invoice.get("profile_id"))
     newest = _newest(rows, tenant, item["account_id"]) if schedule["origin"] == "MANUAL" else None
     by_default = _of_profile(owner, owner.get("default_profile_id")) or owner.get("default_method_id")

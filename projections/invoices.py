@@ -9,6 +9,7 @@ from events.invoice import (
     DraftContent,
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
+    InvoiceCustomFieldsSet,
     InvoiceDisputed,
     InvoiceDisputeEnded,
     InvoiceDraftCanceled,
@@ -80,6 +81,8 @@ invoices = Table(
         *text("payment_schedule_id", "schedule_skipped_reason"),
         *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
         *text("payment_term", "saved_payment_method_id"),
+        *text("saved_payment_method_id"),
+        Column("custom_fields", JSON),
         Column("locked_since", INSTANT),
         *CORPORATE,
         Column("is_negative", FLAG, False),
@@ -166,6 +169,11 @@ def _references(said: DraftContent | InvoicePosted) -> dict[str, Any]:
 
 def _exclusion(said: DraftContent | InvoicePosted) -> str | None:
     return (said.payment_exclusion_reason or "as it was posted") if said.exclude_from_payments else None
+
+
+@invoices.on(InvoiceCustomFieldsSet)
+def described(fact: InvoiceCustomFieldsSet, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"custom_fields": fact.custom_fields})
 
 
 @invoices.on(InvoiceDraftCanceled)

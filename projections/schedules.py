@@ -11,12 +11,14 @@ from events.schedule import (
     PaymentScheduleCanceled,
     PaymentScheduleCompleted,
     PaymentScheduleCreated,
+    PaymentScheduleCustomFieldsSet,
     PaymentScheduleItemAdded,
     PaymentScheduleItemApplied,
     PaymentScheduleItemApplyFailed,
     PaymentScheduleItemCanceled,
     PaymentScheduleItemChanged,
     PaymentScheduleItemClaimed,
+    PaymentScheduleItemCustomFieldsSet,
     PaymentScheduleItemOutcomeUnknown,
     PaymentScheduleItemPassedOver,
     PaymentScheduleItemPaymentCanceled,
@@ -68,6 +70,7 @@ payment_schedules = Table(
         *text("number", "account_id", "currency", "status", "origin", "reference_type", "reference_id"),
         *text("default_method_id", "usage_type", "policy_id", "treatment_id", "comments"),
         Column("policy_version", "int"),
+        Column("custom_fields", JSON),
         Column("invoice_ids", JSON),
         *money("total_requested", "total_item_amount", "total_processed", "total_applied", "total_canceled"),
         *money("remaining_to_process", "available_requested"),
@@ -90,6 +93,7 @@ schedule_items = Table(
         Column("attempts", "int", 0),
         Column("outcome_unknown", FLAG, False),
         Column("skipped_until", DAY),
+        Column("custom_fields", JSON),
         *text("error_category", "error_code", "processing_message", "reason"),
         *RETRY_COLUMNS,
     ),
@@ -156,6 +160,11 @@ def went_on(
     fact: PaymentScheduleOpened | PaymentScheduleCanceled | PaymentScheduleCompleted, at: Place, own: Own
 ) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
+
+
+@payment_schedules.on(PaymentScheduleCustomFieldsSet)
+def described(fact: PaymentScheduleCustomFieldsSet, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"custom_fields": fact.custom_fields})
 
 
 def _totals(at: Place, planned: int = 0, processed: int = 0, applied: int = 0, canceled: int = 0) -> Row:
@@ -253,6 +262,11 @@ def _shares(shares: Sequence[InvoiceShare]) -> list[dict[str, Any]]:
 def item_resized(fact: PaymentScheduleItemResized, at: Place, own: Own) -> Iterable[Row]:
     changes = {"requested": fact.requested.amount_minor, "shares": _shares(fact.shares)}
     yield Row((at.tenant, fact.item_id), {**changes, "reason": fact.reason})
+
+
+@schedule_items.on(PaymentScheduleItemCustomFieldsSet)
+def item_described(fact: PaymentScheduleItemCustomFieldsSet, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, fact.item_id), {"custom_fields": fact.custom_fields})
 
 
 @schedule_items.on(PaymentScheduleItemSkipped)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from events import access as acc
+from events import account, retry, retrying
 from events import authorization as auth
 from events import credit_memo as cm
 from events import debit_memo as dm
@@ -19,7 +20,6 @@ from events import payment_link as link
 from events import payout as po
 from events import period as per
 from events import refund as ref
-from events import retry, retrying
 from events import schedule as ps
 from events import scheduler as sch
 from events import transfer as tra
@@ -148,6 +148,11 @@ def _asked_back(fact: ref.RefundRequested) -> str:
     source = fact.payment_id and f" of payment {fact.payment_id}"
     why = _plain(fact.reason_code)
     return f"Refund {fact.number} of {fact.amount}{source or ''} asked of {fact.gateway_id}: {why}"
+
+
+def _described(fact: Any) -> str:
+    told = ", ".join(f"{name} {value}" for name, value in sorted(fact.custom_fields.items()))
+    return f"Custom fields: {told or 'none any more'}"
 
 
 def _planned(fact: ro.RefundPlanMade) -> str:
@@ -389,6 +394,10 @@ _SAID: dict[type[Any], Words] = {
     ps.PaymentScheduleItemPaymentCanceled: lambda f: (
         f"{f.taken_back} that was collected was given up by hand: {f.canceled} is not collected"
     ),
+    account.AccountCustomFieldsSet: _described,
+    inv.InvoiceCustomFieldsSet: _described,
+    ps.PaymentScheduleCustomFieldsSet: _described,
+    ps.PaymentScheduleItemCustomFieldsSet: _described,
     ps.PaymentScheduleItemSkipped: lambda f: f"Left out until {f.until}: {f.reason}",
     sch.PaymentSchedulerCreated: lambda f: f"Scheduler {f.name} made: {in_words(f.timing)}",
     sch.PaymentSchedulerUpdated: lambda f: f"Scheduler {f.name} changed: {in_words(f.timing)}",

@@ -21,7 +21,7 @@ from projections.asking import Asked, BadQuery, one_of, value
 from projections.due import BEGINNING, Cursor, StoredDue, Wanted
 from projections.rows import PostgresRows
 from projections.sight import EVERYTHING, Sight
-from services.runs.criteria import matching
+from services.runs.criteria import CUSTOM, asks_for, matching
 from services.schedulers import preview
 from services.store.queries import load
 
@@ -66,6 +66,8 @@ class Runs(NamedTuple):
     takes: Callable[[Due], bool]
     days: Sequence[date]
     """Of each run, in order."""
+    custom: bool
+    """Whether it asks for custom fields."""
 
     def first(self, due: Due, day: date) -> date | None:
         """The first run that takes an item which may be collected from a day on."""
@@ -88,7 +90,8 @@ async def forecast(
         seen = sight.accounts is None or account in sight.accounts
         return seen and currency in (None, of) and account_id in (None, account)
 
-    async for due in _due(rows, tenant, until):
+    custom = any(runs.custom for runs in schedulers)
+    async for due in _due(rows, tenant, until, custom):
         if wanted(due.account_id, due.currency):
             day = max(due.target_date, skipped.get(due.item_id, date.min), now.astimezone(UTC).date())
             what = _placed(due, day, schedulers, held, until)
@@ -148,7 +151,8 @@ def _placed(
 
 async def _schedulers(rows: PostgresRows, tenant: str, now: datetime, until: date) -> list[Runs]:
     found = await _fetched(rows, "schedulers", tenant)
-    return [Runs(matching(_criteria(row["criteria"])), _days(row, now, until)) for row in found]
+    known = [(row, _criteria(row["criteria"])) for row in found]
+    return [Runs(matching(said), _days(row, now, until), asks_for(said, CUSTOM)) for row, said in known]
 
 
 def _criteria(kept: Any) -> Criteria:
@@ -162,8 +166,9 @@ def _days(row: Mapping[str, Any], now: datetime, until: date) -> list[date]:
     return sorted(set(takewhile(lambda day: day <= last, local)))
 
 
-async def _due(rows: PostgresRows, tenant: str, until: date) -> AsyncIterator[Due]:
-    reading, cursor, wanted = StoredDue(rows), BEGINNING, Wanted(tenant, until, invoices=True)
+async def _due(rows: PostgresRows, tenant: str, until: date, custom: bool) -> AsyncIterator[Due]:
+    wanted = Wanted(tenant, until, invoices=True, custom=custom)
+    reading, cursor = StoredDue(rows), BEGINNING
     while page := await reading.page(wanted, cursor, PAGE):
         for due in page:
             yield due

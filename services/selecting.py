@@ -28,7 +28,7 @@ from services.lease import Lease
 from services.outbox import outbox_command
 from services.process_runner import GATHER_SECONDS
 from services.runs.batch_run import GOING, FailPaymentBatchRun, PaymentBatchRun, home_of
-from services.runs.criteria import matching
+from services.runs.criteria import CUSTOM, asks_for, matching
 from services.runs.page import ITEMS_MAX
 from services.runs.selecting import SelectRunItems
 from services.runs.tally import RunTally
@@ -62,10 +62,9 @@ async def pages(
 ) -> AsyncIterator[Page]:
     """What a run takes, behind an item and so many that it took before; the last page may be empty."""
     test = matching(run.criteria)
-    invoices = any(
-        each.field == "INVOICE" for group in (run.criteria, *run.criteria.groups) for each in group.criteria
-    )
-    wanted = Wanted(tenant, run.run_date, run.created_at if run.is_retry else None, invoices)
+    retried_by = run.created_at if run.is_retry else None
+    more = (asks_for(run.criteria, field) for field in ("INVOICE", CUSTOM))
+    wanted = Wanted(tenant, run.run_date, retried_by, *more)
     left = run.max_items - taken if run.max_items else None
     held, read, begin = list[Due](), after, after
     ended = left is not None and left <= 0

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from events.account import (
     AccountClosed,
+    AccountCustomFieldsSet,
     AccountEvent,
     AccountReactivated,
     AccountRegistered,
@@ -30,9 +31,12 @@ from events.account import (
     PersonalDataErased,
     UnreferencedRefundCounted,
 )
+from events.custom import CustomFields
 from events.money import Money
 from events.shapes import Address
+from services import custom_fields
 from services.commands import Currency, FreeText, Id, command
+from services.custom_fields import FieldChanges, GivenFields
 from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 
@@ -61,6 +65,7 @@ class Account:
     method_order: tuple[str, ...] = ()
     hold: PaymentHoldPlaced | None = None
     preferences: CollectionPreferencesSet = NO_PREFERENCES
+    custom_fields: CustomFields = field(default_factory=CustomFields)
     erased: bool = False
     """Its personal data is gone for good, and no more is taken."""
     paid_out: list[tuple[datetime, Money]] = field(default_factory=list[tuple[datetime, Money]])
@@ -94,6 +99,8 @@ def evolve(account: Account, event: AccountEvent) -> None:
             account.profiles[event.profile_id] = True
         case AutomaticPaymentsResumed():
             account.profiles[event.profile_id] = False
+        case AccountCustomFieldsSet():
+            account.custom_fields = event.custom_fields
         case AutoCollectSwitched():
             account.auto_collect = event.auto_collect
         case AccountSuspended():
@@ -125,6 +132,14 @@ class RegisterAccount:
     parent_account_id: Id | None = None
     auto_collect: bool = True
     """Whether what it owes is collected unasked."""
+    custom_fields: GivenFields | None = None
+
+
+@command("payments.account.set_custom_fields.v1")
+class SetAccountCustomFields:
+    """What is null is taken away, what is not named stays."""
+
+    custom_fields: FieldChanges
 
 
 @command("payments.account.set_auto_collect.v1")
@@ -260,7 +275,13 @@ def register(states: States, command: RegisterAccount, context: Context) -> Chan
         command.parent_account_id,
         command.auto_collect,
     )
-    return [changed(context, fact)]
+    more = custom_fields.facts(AccountCustomFieldsSet, command.custom_fields)
+    return [changed(context, each) for each in (fact, *more)]
+
+
+def set_custom_fields(states: States, command: SetAccountCustomFields, context: Context) -> Changes:
+    after = custom_fields.changed(of(states, context).custom_fields, command.custom_fields)
+    return [] if after is None else [changed(context, AccountCustomFieldsSet(after))]
 
 
 def set_auto_collect(states: States, command: SetAutoCollect, context: Context) -> Changes:
@@ -317,6 +338,7 @@ SUBJECT = Subject(
     evolve,
     (
         Rule(RegisterAccount, _own, register),
+        Rule(SetAccountCustomFields, _own, set_custom_fields),
         Rule(SetAutoCollect, _own, set_auto_collect),
         Rule(SuspendAccount, _own, suspend),
         Rule(ReactivateAccount, _own, reactivate),

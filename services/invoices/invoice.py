@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar
 
+from events.custom import CustomFields
 from events.invoice import (
     DraftContent,
     InvoiceCreditApplied,
     InvoiceCreditUnapplied,
+    InvoiceCustomFieldsSet,
     InvoiceDisputed,
     InvoiceDisputeEnded,
     InvoiceDraftCanceled,
@@ -127,6 +129,7 @@ class Invoice:
     """Credit memo to what it has written off and still does."""
     locked_by: str | None = None
     excluded: bool = False
+    custom_fields: CustomFields = field(default_factory=CustomFields)
     disputes: dict[str, int] = field(default_factory=dict[str, int])
     """Open dispute's id to what it has reopened of this invoice: not to be collected meanwhile."""
     saved_payment_method_id: str | None = None
@@ -175,6 +178,8 @@ def evolve(invoice: Invoice, event: InvoiceEvent) -> None:
             invoice.locked_by = None
         case InvoiceExcludedFromPayments():
             invoice.excluded = True
+        case InvoiceCustomFieldsSet():
+            invoice.custom_fields = event.custom_fields
         case InvoiceDisputed():
             invoice.disputes[event.dispute_id] = event.amount.amount_minor
         case InvoiceDisputeEnded():

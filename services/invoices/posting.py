@@ -16,6 +16,7 @@ from events import ids
 from events.frozen import frozen
 from events.invoice import (
     DraftContent,
+    InvoiceCustomFieldsSet,
     InvoiceLine,
     InvoicePosted,
     LineReference,
@@ -23,11 +24,13 @@ from events.invoice import (
     Tax,
 )
 from events.money import Money
+from services import custom_fields
 from services.accounts import account
 from services.applications import auto_applying
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.credits import debit_memo, writing_off
 from services.credits.debit_memo import DebitMemo
+from services.custom_fields import GivenFields
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch
 from services.invoices import subscription
@@ -114,6 +117,8 @@ class Content:
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
     payment_exclusion_reason: FreeText | None = None
+    custom_fields: GivenFields | None = None
+    """Without: as they are, of an invoice that is there."""
 
 
 @command("payments.invoice.post.v1")
@@ -171,7 +176,14 @@ def post_carrying(states: States, memo: DebitMemo | None, command: PostInvoice, 
     check_lines(command)
     at = command.posted_at or context.now
     posted = _posted(invoice_id, command.external_id, context.account_id, at, **_said(command, at, context))
-    return carry_out(states, posted, context, memo)
+    return [*carry_out(states, posted, context, memo), *with_fields(command, context)]
+
+
+def with_fields(command: Content, context: Context) -> list[Change]:
+    """The custom fields that it was given with."""
+    id = ids.invoice_id(context.tenant, command.external_id)
+    given = custom_fields.facts(InvoiceCustomFieldsSet, command.custom_fields)
+    return [Change(Invoice, id, fact) for fact in given]
 
 
 def carry_out(

@@ -60,7 +60,7 @@ def draft(states: States, command: DraftInvoice, context: Context) -> Changes:
     written = InvoiceDrafted(
         invoice_id, command.external_id, context.account_id, content, command.invoice_date
     )
-    return [Change(Invoice, invoice_id, written)]
+    return [Change(Invoice, invoice_id, written), *posting.with_fields(command, context)]
 
 
 def revise(states: States, command: ReviseDraftInvoice, context: Context) -> Changes:
@@ -69,9 +69,10 @@ def revise(states: States, command: ReviseDraftInvoice, context: Context) -> Cha
     invoice = _draft_of(states, invoice_id, context)
     posting.check_lines(command)
     content = posting.drafted(command, context)
-    if (content, command.invoice_date) == (invoice.draft, invoice.invoice_date):
-        return []
-    return [Change(Invoice, invoice_id, InvoiceRevised(content, command.invoice_date))]
+    same = (content, command.invoice_date) == (invoice.draft, invoice.invoice_date)
+    revised = InvoiceRevised(content, command.invoice_date)
+    fields = [] if command.custom_fields == invoice.custom_fields else posting.with_fields(command, context)
+    return [*([] if same else [Change(Invoice, invoice_id, revised)]), *fields]
 
 
 def _draft_of(states: States, invoice_id: str, context: Context) -> Invoice:

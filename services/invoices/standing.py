@@ -5,13 +5,16 @@ from __future__ import annotations
 from datetime import date
 
 from events.invoice import (
+    InvoiceCustomFieldsSet,
     InvoiceDueDateExtended,
     InvoiceExcludedFromPayments,
     InvoiceLocked,
     InvoiceUnlocked,
 )
+from services import custom_fields
 from services.applications import guards
 from services.commands import FreeText, Id, command
+from services.custom_fields import FieldChanges
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
@@ -27,6 +30,14 @@ class ExcludeInvoiceFromPayments:
 
     invoice_id: Id
     reason: FreeText
+
+
+@command("payments.invoice.set_custom_fields.v1")
+class SetInvoiceCustomFields:
+    """What is null is taken away, what is not named stays."""
+
+    invoice_id: Id
+    custom_fields: FieldChanges
 
 
 @command("payments.invoice.extend_due_date.v1")
@@ -54,7 +65,7 @@ class UnlockInvoice:
 
 def _needs(
     states: States,
-    command: ExcludeInvoiceFromPayments | LockInvoice | UnlockInvoice,
+    command: ExcludeInvoiceFromPayments | SetInvoiceCustomFields | LockInvoice | UnlockInvoice,
     context: Context,
 ) -> Needs:
     yield Need(Invoice, command.invoice_id)
@@ -72,6 +83,13 @@ def posted(states: States, invoice_id: str, context: Context) -> Invoice:
     if invoice.status != "POSTED":
         raise invalid_state("invoice", invoice.status, ["POSTED"])
     return invoice
+
+
+def set_custom_fields(states: States, command: SetInvoiceCustomFields, context: Context) -> Changes:
+    invoice = states.get(Invoice, command.invoice_id)
+    guards.check_invoice(invoice, command.invoice_id, context)
+    after = custom_fields.changed(invoice.custom_fields, command.custom_fields)
+    return [] if after is None else [Change(Invoice, command.invoice_id, InvoiceCustomFieldsSet(after))]
 
 
 def exclude(states: States, command: ExcludeInvoiceFromPayments, context: Context) -> Changes:
@@ -119,6 +137,7 @@ def _check_process(context: Context) -> None:
 
 RULES = (
     Rule(ExcludeInvoiceFromPayments, _needs, exclude),
+    Rule(SetInvoiceCustomFields, _needs, set_custom_fields),
     Rule(ExtendDueDate, _extend_needs, extend),
     Rule(LockInvoice, _needs, lock),
     Rule(UnlockInvoice, _needs, unlock),

@@ -7,8 +7,10 @@ in equals nothing, so only the negative tests of it are true.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator
@@ -16,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from events.criteria import Criteria, CriteriaGroup, Criterion, Due
 from events.money import EXPONENTS
+from services.custom_fields import NAME_PATTERN
 
 CRITERIA_MAX, VALUES_MAX, VALUE_LENGTH_MAX = 50, 1_000, 200
 
@@ -63,6 +66,11 @@ FIELDS: dict[str, _Field] = {
     "DUE_DATE": _Field(operator.attrgetter("target_date"), date.fromisoformat, ordered=True),
 }
 
+CUSTOM = "CUSTOM_FIELD."
+"""How a criterion's field begins that is about a custom field; its name follows."""
+_NUMBER = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,16})?")
+_CUSTOM_NAME = re.compile(NAME_PATTERN)
+
 _LISTS = frozenset({"IN_LIST", "NOT_IN_LIST"})
 _ORDERED = frozenset({"AT_LEAST", "AT_MOST", "BETWEEN"})
 _OPS = frozenset({"EQUALS", "NOT_EQUALS"}) | _LISTS | _ORDERED
@@ -82,6 +90,12 @@ def matching(criteria: Criteria) -> Test:
     return _joined(criteria.match_type, tests) if tests else _always
 
 
+def asks_for(criteria: Criteria, begins: str) -> bool:
+    """Whether a field that begins so is tested."""
+    groups = (criteria, *criteria.groups)
+    return any(each.field.startswith(begins) for group in groups for each in group.criteria)
+
+
 def _always(due: Due) -> bool:
     return True
 
@@ -94,6 +108,8 @@ def _joined(match_type: str, tests: Sequence[Test]) -> Test:
 
 
 def _test(criterion: Criterion) -> Test:
+    if criterion.field.startswith(CUSTOM):
+        return _custom_test(criterion)
     field = FIELDS[criterion.field]
     of, values = field.of, [field.read(value) for value in criterion.values]
     match criterion.op:
@@ -108,6 +124,42 @@ def _test(criterion: Criterion) -> Test:
             if field.many:
                 return lambda due: wanted.isdisjoint(of(due)) is not positive
             return lambda due: (of(due) in wanted) is positive
+
+
+def _custom_test(criterion: Criterion) -> Test:
+    """Numbers are compared as numbers, texts as texts; one of the other kind, or none, equals nothing."""
+    name = criterion.field.removeprefix(CUSTOM)
+    wanted = [_comparable(text) for text in criterion.values]
+
+    def of(due: Due) -> Comparable:
+        value = (due.custom_fields or {}).get(name)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return Decimal(str(value)) if isinstance(value, int | float) else value
+
+    match criterion.op:
+        case "AT_LEAST":
+            return lambda due: _not_after(wanted[0], of(due))
+        case "AT_MOST":
+            return lambda due: _not_after(of(due), wanted[0])
+        case "BETWEEN":
+            return lambda due: _not_after(wanted[0], of(due)) and _not_after(of(due), wanted[1])
+        case op:
+            known, positive = frozenset[Comparable]((*wanted, *criterion.values)), not op.startswith("NOT")
+            return lambda due: (of(due) in known) is positive
+
+
+Comparable = Decimal | str | None
+
+
+def _comparable(text: str) -> Decimal | str:
+    return Decimal(text) if _NUMBER.fullmatch(text) else text
+
+
+def _not_after(a: Comparable, b: Comparable) -> bool:
+    if isinstance(a, Decimal):
+        return isinstance(b, Decimal) and a <= b
+    return isinstance(a, str) and isinstance(b, str) and a <= b
 
 
 def _checked(criteria: Criteria) -> Criteria:
@@ -126,22 +178,27 @@ def _checked(criteria: Criteria) -> Criteria:
 
 def _check(criterion: Criterion) -> None:
     field, op, values = FIELDS.get(criterion.field), criterion.op, criterion.values
-    if field is None:
-        raise _invalid(f"a criterion is about one of {', '.join(FIELDS)}")
+    if field is None and not _is_custom(criterion.field):
+        raise _invalid(f"a criterion is about one of {', '.join(FIELDS)} or {CUSTOM}{{name}}")
     if op not in _OPS:
         raise _invalid(f"a criterion compares by one of {', '.join(sorted(_OPS))}")
-    if op in _ORDERED and not field.ordered:
+    if op in _ORDERED and field is not None and not field.ordered:
         raise _invalid(f"{criterion.field} has no order: {op} says nothing of it")
     wanted = 2 if op == "BETWEEN" else 1
     if len(values) != wanted and op not in _LISTS:
         raise _invalid(f"{op} takes {wanted} value{'s' if wanted > 1 else ''}")
     if not 0 < len(values) <= VALUES_MAX or any(len(value) > VALUE_LENGTH_MAX for value in values):
         raise _invalid(f"a list has 1 to {VALUES_MAX} values of at most {VALUE_LENGTH_MAX} characters")
+    read = field.read if field else str
     try:
         for value in values:
-            field.read(value)
+            read(value)
     except ValueError as error:
         raise _invalid(f"{criterion.field}: {error}") from error
+
+
+def _is_custom(field: str) -> bool:
+    return field.startswith(CUSTOM) and _CUSTOM_NAME.fullmatch(field.removeprefix(CUSTOM)) is not None
 
 
 def _invalid(message: str) -> PydanticCustomError:
@@ -171,6 +228,7 @@ def _told_of(match_type: str, parts: Iterable[str]) -> str:
 
 
 def _told(criterion: Criterion) -> str:
-    name = criterion.field.lower().replace("_", " ")
+    start, _, custom = criterion.field.partition(".")
+    name = " ".join(filter(None, (start.lower().replace("_", " "), custom)))
     joined = " and ".join(criterion.values) if criterion.op == "BETWEEN" else ", ".join(criterion.values)
     return f"{name} {_SIGNS[criterion.op]} {joined}"

@@ -15,14 +15,17 @@ from events.schedule import (
     PaymentScheduleItemAdded,
     PaymentScheduleItemCanceled,
     PaymentScheduleItemChanged,
+    PaymentScheduleItemCustomFieldsSet,
     PaymentScheduleItemReleased,
     PaymentScheduleItemSkipped,
     ScheduleItem,
 )
+from services import custom_fields
 from services.accounts import payment_method
 from services.accounts.payment_method import SavedMethod
 from services.commands import Amount, FreeText, Id, command
-from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.custom_fields import FieldChanges, GivenFields
+from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
 from services.schedules import outcomes
 from services.schedules import schedule as schedules
@@ -38,6 +41,7 @@ class NewItem:
     matching_value: Id | None = None
     draft: bool = False
     """Not to be collected before it is released."""
+    custom_fields: GivenFields | None = None
 
 
 @command("payments.payment_schedule.add_item.v1")
@@ -59,6 +63,15 @@ class ChangeScheduleItem:
     method_id: Id | None = None
     matching_value: Id | None = None
     reason: FreeText | None = None
+
+
+@command("payments.payment_schedule.set_item_custom_fields.v1")
+class SetItemCustomFields:
+    """What is null is taken away, what is not named stays."""
+
+    payment_schedule_id: Id
+    item_id: Id
+    custom_fields: FieldChanges
 
 
 @command("payments.payment_schedule.release_item.v1")
@@ -157,6 +170,19 @@ def add(draft: Draft, payment_schedule_id: str, new: NewItem, context: Context) 
         matching_value=new.matching_value,
     )
     draft.record(PaymentSchedule, payment_schedule_id, PaymentScheduleItemAdded(item))
+    if new.custom_fields:
+        fields = PaymentScheduleItemCustomFieldsSet(item.item_id, dict(new.custom_fields))
+        draft.record(PaymentSchedule, payment_schedule_id, fields)
+
+
+def set_custom_fields(states: States, command: SetItemCustomFields, context: Context) -> Changes:
+    schedule = schedules.of(states, command.payment_schedule_id, context)
+    item = schedules.item_of(schedule, command.item_id)
+    after = custom_fields.changed(item.custom_fields, command.custom_fields)
+    if after is None:
+        return []
+    fact = PaymentScheduleItemCustomFieldsSet(command.item_id, after)
+    return [Change(PaymentSchedule, command.payment_schedule_id, fact)]
 
 
 def _shares(schedule: PaymentSchedule, amount: Money) -> tuple[InvoiceShare, ...]:
@@ -273,6 +299,7 @@ def cancel(draft: Draft, payment_schedule_id: str, item_id: str, reason: str) ->
 RULES = (
     Rule(AddScheduleItem, _item_needs, add_item),
     Rule(ChangeScheduleItem, _item_needs, change_item),
+    Rule(SetItemCustomFields, needs_of_one, set_custom_fields),
     Rule(ReleaseScheduleItem, needs_of_one, release_item),
     Rule(ReleaseWaitingItems, needs_of_one, release_waiting),
     Rule(SkipScheduleItem, needs_of_one, skip_item),

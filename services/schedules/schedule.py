@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import ClassVar, NamedTuple
 
+from events.custom import CustomFields
 from events.money import Money
 from events.retrying import RetryingEvent
 from events.schedule import (
@@ -18,6 +19,7 @@ from events.schedule import (
     PaymentScheduleCanceled,
     PaymentScheduleCompleted,
     PaymentScheduleCreated,
+    PaymentScheduleCustomFieldsSet,
     PaymentScheduleEvent,
     PaymentScheduleItemAdded,
     PaymentScheduleItemApplied,
@@ -25,6 +27,7 @@ from events.schedule import (
     PaymentScheduleItemCanceled,
     PaymentScheduleItemChanged,
     PaymentScheduleItemClaimed,
+    PaymentScheduleItemCustomFieldsSet,
     PaymentScheduleItemOutcomeUnknown,
     PaymentScheduleItemPassedOver,
     PaymentScheduleItemPaymentCanceled,
@@ -72,6 +75,7 @@ class Item:
     unknown: bool = False
     """Its outcome is not known: it is PROCESSING until it is."""
     skipped_until: date | None = None
+    custom_fields: CustomFields = field(default_factory=CustomFields)
     retry: Cycle = NONE_BEGUN
     """What follows its failures."""
     passed_over: str | None = None
@@ -118,6 +122,7 @@ class PaymentSchedule:
     invoice_ids: tuple[str, ...] = ()
     default_method_id: str | None = None
     origin: str = ""
+    custom_fields: CustomFields = field(default_factory=CustomFields)
     items: dict[str, Item] = field(default_factory=dict[str, Item])
 
     @property
@@ -150,6 +155,10 @@ def evolve(schedule: PaymentSchedule, event: PaymentScheduleEvent | RetryingEven
             schedule.status = "CANCELED"
         case PaymentScheduleCompleted():
             schedule.status = "COMPLETED"
+        case PaymentScheduleCustomFieldsSet():
+            schedule.custom_fields = event.custom_fields
+        case PaymentScheduleItemCustomFieldsSet():
+            schedule.items[event.item_id].custom_fields = event.custom_fields
         case PaymentScheduleItemChanged():
             _evolve_plan(schedule.items[event.item.item_id], event)
         case PaymentScheduleItemResized() | PaymentScheduleItemSkipped() | PaymentScheduleItemReleased():

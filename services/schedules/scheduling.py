@@ -13,13 +13,16 @@ from events.money import Money
 from events.schedule import (
     PaymentScheduleCanceled,
     PaymentScheduleCreated,
+    PaymentScheduleCustomFieldsSet,
     PaymentScheduleOpened,
 )
+from services import custom_fields
 from services.accounts import account, payment_method
 from services.accounts.payment_method import SavedMethod
 from services.applications import guards
 from services.commands import Amount, FreeText, Id, command
-from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
+from services.custom_fields import FieldChanges, GivenFields
+from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, invalid_state
 from services.invoices.invoice import Invoice
 from services.schedules import items, outcomes
@@ -46,6 +49,7 @@ class CreatePaymentSchedule:
     draft: bool = False
     """It is made as a draft: nothing is collected before it is opened."""
     comments: FreeText | None = None
+    custom_fields: GivenFields | None = None
 
 
 @command("payments.payment_schedule.open.v1")
@@ -53,6 +57,14 @@ class OpenPaymentSchedule:
     """Collect a draft's items when their dates come."""
 
     payment_schedule_id: Id
+
+
+@command("payments.payment_schedule.set_custom_fields.v1")
+class SetScheduleCustomFields:
+    """What is null is taken away, what is not named stays."""
+
+    payment_schedule_id: Id
+    custom_fields: FieldChanges
 
 
 @command("payments.payment_schedule.cancel.v1")
@@ -108,7 +120,9 @@ def create(states: States, command: CreatePaymentSchedule, context: Context) -> 
         default_method_id=command.default_method_id,
         comments=command.comments,
     )
-    return created_with(states, created, command.items, context, new=command.payment_schedule_id is None)
+    made = created_with(states, created, command.items, context, new=command.payment_schedule_id is None)
+    fields = custom_fields.facts(PaymentScheduleCustomFieldsSet, command.custom_fields)
+    return [*made, *(Change(PaymentSchedule, id, fact) for fact in fields)]
 
 
 def created_with(
@@ -161,6 +175,14 @@ def open_schedule(states: States, command: OpenPaymentSchedule, context: Context
     return draft.changes
 
 
+def set_custom_fields(states: States, command: SetScheduleCustomFields, context: Context) -> Changes:
+    schedule = schedules.of(states, command.payment_schedule_id, context)
+    after = custom_fields.changed(schedule.custom_fields, command.custom_fields)
+    if after is None:
+        return []
+    return [Change(PaymentSchedule, command.payment_schedule_id, PaymentScheduleCustomFieldsSet(after))]
+
+
 def cancel_schedule(states: States, command: CancelPaymentSchedule, context: Context) -> Changes:
     schedule = items.open_of(states, command.payment_schedule_id, context)
     draft = Draft(states, EVOLVE)
@@ -176,6 +198,7 @@ def cancel_schedule(states: States, command: CancelPaymentSchedule, context: Con
 
 RULES = (
     Rule(CreatePaymentSchedule, _create_needs, create),
+    Rule(SetScheduleCustomFields, items.needs_of_one, set_custom_fields),
     Rule(OpenPaymentSchedule, items.needs_of_one, open_schedule),
     Rule(CancelPaymentSchedule, items.needs_of_one, cancel_schedule),
     *items.RULES,

@@ -24,10 +24,11 @@ def _said(users: Users, command: Any) -> Said:
 
 @says(5)
 def start_run(users: Users, account: str) -> Said:
-    """Of everything that is due, or of one currency; the one before may still be going."""
+    """Of everything that is due, of one currency, or of a region; the one before may still be going."""
     chosen, number = users.chosen, users.number
     pounds = Criteria(criteria=(Criterion("CURRENCY", "EQUALS", ("GBP",)),))
-    criteria = chosen.choice((Criteria(), Criteria(), pounds))
+    north = Criteria("MATCH_NONE", (Criterion("CUSTOM_FIELD.region", "EQUALS", ("north",)),))
+    criteria = chosen.choice((Criteria(), Criteria(), pounds, north))
     run_date = DAY + timedelta(days=chosen.randint(0, 90))
     limit, again = chosen.choice((None, None, 2)), chosen.random() < 0.2
     run = StartPaymentBatchRun(f"B{number}", run_date, criteria, max_items=limit, is_retry=again)

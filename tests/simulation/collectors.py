@@ -7,8 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from events.money import Money
+from services.accounts.account import SetAccountCustomFields
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.applications.applying import ApplyPayment, UnapplyPayment
+from services.invoices.standing import SetInvoiceCustomFields
 from services.payments.taking_back import CancelPayment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
 from services.schedules.cutting import CutSchedules
@@ -18,6 +20,7 @@ from services.schedules.items import (
     ChangeScheduleItem,
     NewItem,
     ReleaseScheduleItem,
+    SetItemCustomFields,
     SkipScheduleItem,
 )
 from services.schedules.policy import (
@@ -32,7 +35,12 @@ from services.schedules.policy import (
 )
 from services.schedules.promising import CancelPromise, Part, RecordPromise
 from services.schedules.schedule import Item, PaymentSchedule
-from services.schedules.scheduling import CancelPaymentSchedule, CreatePaymentSchedule, OpenPaymentSchedule
+from services.schedules.scheduling import (
+    CancelPaymentSchedule,
+    CreatePaymentSchedule,
+    OpenPaymentSchedule,
+    SetScheduleCustomFields,
+)
 from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.simulation.mistakes import POUND, provokes
 from tests.simulation.workload import DAY, Said, Users, home_of, money, of, says, unpaid
@@ -183,6 +191,28 @@ def apply_again(users: Users, account: str) -> Said | None:
         lambda item: item.status == "APPLY_FAILED",
         lambda s, id: RetryApplication(s.payment_schedule_id, id),
     )
+
+
+@says(3)
+def describe(users: Users, account: str) -> object | None:
+    """Custom fields of an account, an invoice, a schedule or an item; some are taken away again."""
+    chosen = users.chosen
+    fields = {"region": chosen.choice(("north", "south", None)), "tier": chosen.randint(1, 3)}
+    match chosen.randrange(4):
+        case 0:
+            return SetAccountCustomFields(fields)
+        case 1:
+            invoice = users.pick("invoice")
+            return of(users, invoice, lambda i: SetInvoiceCustomFields(i.invoice_id, fields))
+        case 2:
+            schedule = users.pick("ps")
+            return of(users, schedule, lambda s: SetScheduleCustomFields(s.payment_schedule_id, fields))
+        case _:
+            return _about(
+                users,
+                lambda item: True,
+                lambda s, id: SetItemCustomFields(s.payment_schedule_id, id, fields),
+            )
 
 
 @says(1)

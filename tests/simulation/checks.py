@@ -144,7 +144,8 @@ def _as_items_are(watch: Watch, run_id: str, known: RunTally, told: Mapping[str,
             charged = [payment_id for payment_id, errand in mine.errands if errand.run_id == run_id]
             if len(charged) > 1:
                 raise Broken(f"the run {run_id} has charged the item {item_id} twice: {charged}")
-            if bool(charged) != (outcome in CHARGED):
+            taken_back = bool(charged) and outcome == mine.status == "CANCELED"
+            if bool(charged) != (outcome in CHARGED or taken_back):
                 raise Broken(f"the run {run_id} takes the item {item_id} for {outcome}: {mine}")
             if charged and charged[0] == mine.payment_id and outcome != mine.status:
                 raise Broken(f"the run {run_id} takes the item {item_id} for {outcome}: {mine}")

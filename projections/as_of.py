@@ -24,6 +24,9 @@ async def page(log: Log, query: Query, tenant: str, asked: Asked) -> dict[str, A
     """`{items, has_more, next_cursor}` of one account, as of the instant asked for.  Raises `BadQuery`."""
     asks = question(query, asked)
     assert asks.as_of is not None
+    if not query.timed_lists:
+        message = f"as_of tells one of {query.name}: ask for it by its id"
+        raise BadQuery("as_of", message, "AS_OF_SCOPE_REQUIRED")
     account_id = asks.only("account_id")
     if account_id is None:
         raise BadQuery("account_id", "as_of tells one account: name it", "AS_OF_SCOPE_REQUIRED")

@@ -64,6 +64,11 @@ class Query:
         return self.table.key[-1].name
 
     @property
+    def timed_lists(self) -> bool:
+        """Whether a list can be: it is replayed from one account's events, others only from one id's."""
+        return self.timed and "account_id" in self.filters
+
+    @property
     def derived(self) -> Mapping[str, Derived]:
         return DERIVED.get(self.table.name, {})
 

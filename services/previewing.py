@@ -26,7 +26,7 @@ from services.schedules.collecting import CollectScheduleItem
 from services.selecting import pages
 
 PLANNED_MAX = 200
-"""Items that are decided, each by itself; of the others it is told that they are selected."""
+"""Items that are decided at a time, each by itself; of the others it is told how many are selected."""
 
 DryRun = Callable[[Command], Awaitable[dict[str, Any]]]
 
@@ -37,17 +37,23 @@ _CANCELED = f"payments.{TOPICS[PaymentScheduleItemCanceled]}"
 class Preview:
     """`dry_run` of everything: of a run's start, with the plan of the run."""
 
-    def __init__(self, due: DueItems, dry_run: DryRun, clock: Clock) -> None:
+    def __init__(
+        self, due: DueItems, dry_run: DryRun, clock: Clock, items_at_a_time: int = PLANNED_MAX
+    ) -> None:
         self._due, self._dry_run, self._clock = due, dry_run, clock
+        self._at_a_time = items_at_a_time
 
-    async def dry_run(self, command: Command) -> dict[str, Any]:
-        """`{position, events}`; of a run's start also its `plan`.  Raises `Rejected`."""
+    async def dry_run(self, command: Command, plan_after: int = 0) -> dict[str, Any]:
+        """`{position, events}`; of a run's start also its `plan`.  Raises `Rejected`.
+
+        `plan_after` is the place behind which items are decided: where the page before has ended.
+        """
         answer = await self._dry_run(command)
         if isinstance(command.data, StartPaymentBatchRun):
-            return {**answer, "plan": await self._plan(command, command.data)}
+            return {**answer, "plan": await self._plan(command, command.data, plan_after)}
         return answer
 
-    async def _plan(self, command: Command, start: StartPaymentBatchRun) -> dict[str, Any]:
+    async def _plan(self, command: Command, start: StartPaymentBatchRun, after: int) -> dict[str, Any]:
         run = PaymentBatchRunCreated(number="", created_at=self._clock.now(), **vars(start))
         selected, requested = 0, Counter[str]()
         items: list[dict[str, Any]] = []
@@ -55,7 +61,7 @@ class Preview:
             for due in page.items:
                 selected += 1
                 requested[due.currency] += due.amount
-                if selected <= PLANNED_MAX:
+                if after < selected <= after + self._at_a_time:
                     items.append({"place": selected, **_told(due), **await self._becomes(command, due)})
         outcomes = Counter(item["outcome"] for item in items)
         charged = Counter[str]()
@@ -67,6 +73,8 @@ class Preview:
             "selected": selected,
             "requested": [Money(amount, currency) for currency, amount in sorted(requested.items())],
             "planned": len(items),
+            "undecided": selected - len(items),
+            "next_after": items[-1]["place"] if items and items[-1]["place"] < selected else None,
             "charge": outcomes["CHARGE"],
             "charged": [Money(amount, currency) for currency, amount in sorted(charged.items())],
             "skip": outcomes["SKIP"],

@@ -44,6 +44,7 @@ Whole = Annotated[
 ]
 Retry = Annotated[bool, Parameter(help="What failed, and is to be tried again by now.", negative="")]
 Most = Annotated[int | None, Parameter(help="No more items than this.")]
+After = Annotated[int, Parameter(help="Decide the items behind this place.")]
 Comments = Annotated[str | None, Parameter(help="Why, for who looks at it later.")]
 
 
@@ -91,20 +92,33 @@ def preview(
     criteria: Whole = None,
     retry: Retry = False,
     max_items: Most = None,
+    after: After = 0,
     url: Url = None,
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
     """What a run would select, charge, skip and cancel now; nothing happens.
 
+    So many items are decided at a time; `--after` tells of the next.
+
     Examples:
 
         tender runs preview --label 1
         tender runs preview --date 2026-04-06 --currency USD --max-items 100
+        tender runs preview --after 200
     """
     day = due or _today(data_dir)
     data = _data("preview", day, criteria, label, currency, retry, max_items, None)
-    answer = posted("payment_batch_run.start", data, home_of("preview"), tenant, url, data_dir, dry_run=True)
+    answer = posted(
+        "payment_batch_run.start",
+        data,
+        home_of("preview"),
+        tenant,
+        url,
+        data_dir,
+        dry_run=True,
+        params={"plan_after": after},
+    )
     if not answer.is_success:
         told(answer, output)
         raise SystemExit(1)
@@ -113,11 +127,14 @@ def preview(
         tell_json(plan)
         return
     console.print(
-        f"{plan['selected']} selected ({plan['criteria']}); of the first {plan['planned']}: "
+        f"{plan['selected']} selected ({plan['criteria']}); of {plan['planned']} of them: "
         f"{plan['charge']} charged, {plan['skip']} skipped, {plan['cancel']} canceled",
         highlight=False,
     )
     show(plan["items"], output, PLANNED)
+    if plan["undecided"]:
+        more = f": --after {plan['next_after']} tells of the next" if plan["next_after"] else ""
+        console.print(f"{plan['undecided']} were not decided here{more}", highlight=False)
 
 
 def _today(data_dir: Path | None) -> date:

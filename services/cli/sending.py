@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -72,6 +73,7 @@ def posted(
     key: str | None = None,
     wait: int = 0,
     dry_run: bool = False,
+    params: Mapping[str, Any] | None = None,
 ) -> httpx.Response:
     """What HTTP answers to one command; who cannot reach it, or is not let in, is told so."""
     name = type_named(type)
@@ -86,6 +88,7 @@ def posted(
     try:
         answer = httpx.post(
             f"{where}/v1/commands/{name}",
+            params=params,
             content=orjson.dumps(command),
             headers=headers,
             timeout=SEND_SECONDS,

@@ -36,7 +36,7 @@ def create_app(
     store: PostgresStore,
     rows: PostgresRows,
     door: Door,
-    dry_run: Callable[[Command], Any],
+    dry_run: Callable[[Command, int], Any],
     notifications: Notifications,
     migrations: Migrations,
     *,

@@ -8,10 +8,11 @@ from typing import Any
 from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
 from projections.statement import DOCUMENTS
-from services.commands import COMMANDS
+from services.commands import COMMANDS, TYPES
 from services.documents.schemas import of_command
 from services.http.retries import BASES, CATEGORIES, HARD
 from services.retries.drafting import DRAFTED
+from services.runs.batch_run import StartPaymentBatchRun
 from services.schedulers.preview import COUNT_MAX
 from services.subjects import RULES
 
@@ -204,6 +205,7 @@ def _command_path(type: str, about: str) -> dict[str, Any]:
                 {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
                 {"name": "Prefer", "in": "header", "description": "wait=N", "schema": {"type": "string"}},
                 {"name": "dry_run", "in": "query", "schema": {"type": "boolean"}},
+                *([_PLAN_AFTER] if type == TYPES[StartPaymentBatchRun] else []),
             ],
             "requestBody": {
                 "required": True,
@@ -238,7 +240,7 @@ def _list_path(query: Query) -> dict[str, Any]:
     if sorts:
         about = f"Joined with commas: {', '.join(sorts)}. Ties are broken by the id."
         parameters.append(_parameter("sort", {"type": "string"}, about))
-    parameters += [_fields(query), *([_AS_OF_LIST] if query.timed else [])]
+    parameters += [_fields(query), *([_AS_OF_LIST] if query.timed_lists else [])]
     return _listing(query.about, parameters, {"$ref": f"#/components/schemas/{query.name}"})
 
 
@@ -276,6 +278,12 @@ def _parameter(name: str, schema: dict[str, Any], about: str, **more: Any) -> di
     return {"name": name, "in": "query", "description": about, "schema": schema, **more}
 
 
+_PLAN_AFTER = _parameter(
+    "plan_after",
+    {"type": "integer", "minimum": 0, "default": 0},
+    "Of a dry run: decide the items behind this place. `plan.next_after` is where the next begin, "
+    "`plan.undecided` how many of the selected were not decided here.",
+)
 _AS_OF = _parameter("as_of", {"type": "string", "format": "date-time"}, "As it stood at this instant.")
 _AS_OF_LIST = {
     **_AS_OF,

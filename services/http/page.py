@@ -126,7 +126,8 @@ def _read_model(tenant: str, query: Query) -> str:
         "filters": query.parameters,
         "sorts": query.sorts,
         "fields": query.fields,
-        "also": ("as_of",) if query.timed else (),
+        "also": ("as_of",) if query.timed_lists else (),
+        "by its id also": ("as_of",) if query.timed and not query.timed_lists else (),
     }
     told = "".join(
         f"<p><small>{name}</small> <code>{escape(', '.join(names))}</code></p>"

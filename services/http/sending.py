@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from events.log import Recorded
+from projections.asking import BadQuery, value
 from services.accounts.tokenizing import TokenizePaymentMethod
 from services.accounts.verifying import VerifyMicroDeposits
 from services.commands import COMMAND_BYTES_MAX, COMMANDS, TYPES, Command, decode
@@ -23,7 +24,7 @@ from services.subjects import RULES
 
 WAIT_SECONDS_MAX = 30.0
 
-DryRun = Callable[[Command], Any]
+DryRun = Callable[[Command, int], Any]
 
 
 class Sending:
@@ -42,13 +43,13 @@ class Sending:
             body["account_id"] = home
         if body.get("dry_run") is True or request.query_params.get("dry_run") == "true":
             body["dry_run"] = True
-            return _json(await self._tried(decode(type, _encoded(body))))
+            return _json(await self._tried(decode(type, _encoded(body)), _plan_after(request)))
         reply = await self._door.send(type, _encoded(body), self._wait_seconds, _preferred(request))
         return answer(reply)
 
-    async def _tried(self, command: Command) -> Any:
+    async def _tried(self, command: Command, plan_after: int) -> Any:
         try:
-            return await self._dry_run(_accepted(command))
+            return await self._dry_run(_accepted(command), plan_after)
         except Rejected as rejected:
             await self._gate.keep_of(command, rejected)
             raise
@@ -149,6 +150,15 @@ def _accepted(command: Command) -> Command:
     if isinstance(command.data, Rejected):
         raise command.data
     return command
+
+
+def _plan_after(request: Request) -> int:
+    """Of a run's plan: the place behind which its items are decided.  Raises `BadQuery`."""
+    text = request.query_params.get("plan_after", "0")
+    after = value("int", text, "plan_after")
+    if after < 0:
+        raise BadQuery("plan_after", "a place is 0 or more")
+    return after
 
 
 def _preferred(request: Request) -> float:

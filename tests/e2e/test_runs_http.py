@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any
 
+import httpx
+
 from tests.e2e.test_http_journey import Shop, shop, usd  # noqa: F401 - `shop` is the fixture
 
 
@@ -50,6 +52,10 @@ def test_what_is_due_is_collected_by_a_run(shop: Shop) -> None:  # noqa: F811
     statuses = {shop.get(f"invoices/{invoice}")["settlement_status"] for invoice in invoices}
     assert statuses == {"SETTLED"}
     assert shop.get("payment-batch-runs/R", as_of=run["started_at"])["status"] == "NEW"
+    assert shop.get("payment-batch-runs/R", as_of=run["ended_at"])["filtered"] == 2
+    listed = f"{shop.tender.url}/v1/{shop.tenant}/payment-batch-runs"
+    refused = httpx.get(listed, params={"as_of": run["ended_at"]}, timeout=30).json()
+    assert (refused["code"], refused["field"]) == ("AS_OF_SCOPE_REQUIRED", "as_of")
 
 
 def test_a_run_of_nothing_is_over_at_once_and_an_unknown_one_is_not_found(shop: Shop) -> None:  # noqa: F811
@@ -81,6 +87,10 @@ def test_a_run_from_the_command_line(shop: Shop) -> None:  # noqa: F811
     counted = {name: plan[name] for name in ("selected", "charge", "skip", "cancel")}
     assert counted == {"selected": 2, "charge": 2, "skip": 0, "cancel": 0}
     assert (plan["charged"], plan["criteria"]) == ([usd(12_500)], "currency is one of USD")
+    assert (plan["undecided"], plan["next_after"]) == (0, None)
+    rest = told(shop, "preview", due, "--after=1")
+    assert [(item["place"], item["amount"]) for item in rest["items"]] == [(2, usd(2_500))]
+    assert "1 were not decided here" in cli(shop, "preview", due, "--after=1").stdout
     assert told(shop, "preview", due, "--label=none")["selected"] == 0
     assert shop.get("payments")["items"] == []
     assert told(shop, "start", "R", due, "--comments=by hand")["status"] == "ACCEPTED"

@@ -39,7 +39,7 @@ class RecordPromise:
     parts: tuple[Part, ...]
     promise_id: Id | None = None
     method_id: Id | None = None
-    """Without one: the account's default, as it is then."""
+    """Without one: the invoice's, its billing profile's, or the account's default, as it is then."""
     comments: FreeText | None = None
 
 

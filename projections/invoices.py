@@ -81,7 +81,6 @@ invoices = Table(
         *text("payment_schedule_id", "schedule_skipped_reason"),
         *text("legal_entity_id", "reference_type", "reference_id", "voided_by", "profile_id"),
         *text("payment_term", "saved_payment_method_id"),
-        *text("saved_payment_method_id"),
         Column("custom_fields", JSON),
         Column("locked_since", INSTANT),
         *CORPORATE,

@@ -11,7 +11,7 @@ from events import payment_method as spm
 from events import settings as set
 from events import subscription as sub
 from events import token_migration as tok
-from projections.words.plain import Words, because, counted, failed, plain
+from projections.words.plain import Words, because, counted, described, failed, plain
 
 
 def _saved(fact: spm.PaymentMethodSaved) -> str:
@@ -56,6 +56,7 @@ WORDS: dict[type[Any], Words] = {
         f"Nothing is collected by itself for billing profile {f.profile_id}"
     ),
     acct.AutomaticPaymentsResumed: lambda f: f"Billing profile {f.profile_id} is collected by itself again",
+    acct.AccountCustomFieldsSet: described,
     acct.AutoCollectSwitched: lambda f: (
         f"New invoices {'get payment schedules' if f.auto_collect else 'are collected by hand'}"
     ),

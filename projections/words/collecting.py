@@ -9,7 +9,7 @@ from events import schedule as ps
 from events import schedule_policy as pol
 from events import scheduler as sch
 from projections.schedulers import in_words
-from projections.words.plain import Words, because, counted, plain
+from projections.words.plain import Words, because, counted, described, plain
 
 
 def _fired(fact: sch.PaymentSchedulerFired) -> str:
@@ -134,6 +134,8 @@ WORDS: dict[type[Any], Words] = {
     ps.PaymentScheduleItemPaymentCanceled: lambda f: (
         f"{f.taken_back} that was collected was given up by hand: {f.canceled} is not collected"
     ),
+    ps.PaymentScheduleCustomFieldsSet: described,
+    ps.PaymentScheduleItemCustomFieldsSet: described,
     ps.PaymentScheduleItemSkipped: lambda f: f"Left out until {f.until}: {f.reason}",
     sch.PaymentSchedulerCreated: lambda f: f"Scheduler {f.name} made: {in_words(f.timing)}",
     sch.PaymentSchedulerUpdated: lambda f: f"Scheduler {f.name} changed: {in_words(f.timing)}",

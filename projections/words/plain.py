@@ -36,3 +36,9 @@ def unknown(what: str) -> Words:
         f"No answer about the {what} ({plain(fact.reason)}): nothing is sent again, the gateway is asked "
         f"at {fact.next_query_at:%H:%M:%S}"
     )
+
+
+def described(fact: Any) -> str:
+    """Custom fields, all of them."""
+    told = ", ".join(f"{name} {value}" for name, value in sorted(fact.custom_fields.items()))
+    return f"Custom fields: {told or 'none any more'}"

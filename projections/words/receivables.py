@@ -8,7 +8,7 @@ from events import credit_memo as cm
 from events import debit_memo as dm
 from events import invoice as inv
 from events import period as per
-from projections.words.plain import Words, because, plain
+from projections.words.plain import Words, because, described, plain
 
 
 def _posted(fact: inv.InvoicePosted) -> str:
@@ -89,6 +89,7 @@ WORDS: dict[type[Any], Words] = {
     inv.InvoiceVoided: _voided_invoice,
     inv.InvoiceLocked: lambda f: f"Held by {f.by}",
     inv.InvoiceUnlocked: lambda f: f"No longer held by {f.by}",
+    inv.InvoiceCustomFieldsSet: described,
     inv.InvoiceExcludedFromPayments: lambda f: f"Not to be collected: {f.reason}",
     dm.DebitMemoPosted: _debited,
     dm.DebitMemoInvoiced: lambda f: f"Carried by invoice {f.invoice_id}",

@@ -212,6 +212,8 @@ class PersonalDataErased:
 
 @fact("account.custom_fields_set.v1")
 class AccountCustomFieldsSet:
+    """What the tenant keeps of its own about an account, to filter by and to tell."""
+
     custom_fields: CustomFields
     """All of them, from now on."""
 

@@ -392,6 +392,8 @@ class InvoiceScheduledBalanceChanged:
 
 @fact("invoice.custom_fields_set.v1")
 class InvoiceCustomFieldsSet:
+    """What the tenant keeps of its own about an invoice; its items are filtered by it."""
+
     custom_fields: CustomFields
     """All of them, from now on."""
 

@@ -259,12 +259,16 @@ class PaymentScheduleItemPaymentCanceled:
 
 @fact("payment_schedule.custom_fields_set.v1")
 class PaymentScheduleCustomFieldsSet:
+    """What the tenant keeps of its own about a schedule; its items are filtered by it."""
+
     custom_fields: CustomFields
     """All of them, from now on."""
 
 
 @fact("payment_schedule.item_custom_fields_set.v1")
 class PaymentScheduleItemCustomFieldsSet:
+    """What the tenant keeps of its own about an item, which is filtered by it."""
+
     item_id: str
     custom_fields: CustomFields
     """All of them, from now on."""

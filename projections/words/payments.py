@@ -28,7 +28,7 @@ def _requested(fact: pay.PaymentRequested) -> str:
     return f"Payment {fact.number} of {fact.amount} asked of {fact.gateway_id} by {by}"
 
 
-def _reduced(fact: pay.PaymentEnhancedDataReduced) -> str:
+def _reduced(fact: pay.PaymentEnhancedDataReduced | auth.AuthorizationEnhancedDataReduced) -> str:
     kept = "goes without its lines" if fact.level else "does not go with it"
     return f"The purchase detail {kept}: {plain(fact.reason)}"
 
@@ -73,6 +73,7 @@ WORDS: dict[type[Any], Words] = {
     pay.PaymentFailed: failed("Payment"),
     pay.PaymentEnhancedDataReduced: _reduced,
     pay.PaymentEnhancedDataRejected: _sent_without_data,
+    auth.AuthorizationEnhancedDataReduced: _reduced,
     auth.AuthorizationEnhancedDataRejected: _sent_without_data,
     pay.PaymentOutcomeUnknown: unknown("payment"),
     pay.ExternalPaymentRecorded: _received,

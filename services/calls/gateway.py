@@ -43,6 +43,8 @@ begun."""
 
 @dataclass(slots=True)
 class GatewayProvider:
+    """A kind of gateway: the adapter that speaks to it, what it can do, and what its raw codes mean."""
+
     KIND: ClassVar[str] = "gwprov"
 
     version: int = 0
@@ -57,6 +59,8 @@ class GatewayProvider:
 
 @dataclass(slots=True)
 class Gateway:
+    """A gateway: what may be asked of it, in which currency, and of how much."""
+
     KIND: ClassVar[str] = "gw"
 
     version: int = 0

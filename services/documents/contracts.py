@@ -15,7 +15,7 @@ import events
 import services.subjects
 from events.catalog import FACTS
 from services.commands import COMMANDS
-from services.documents import codes, data_model, parity, permissions_page, schemas
+from services.documents import codes, data_model, language, parity, permissions_page, schemas
 from services.http.openapi import openapi
 
 CONTRACTS = Path(events.__file__).parent / "contracts"
@@ -32,6 +32,7 @@ def documents() -> Iterator[tuple[str, bytes]]:
         yield f"events/{topic}.json", _json(_titled(schemas.of_fact(fact), f"payments.{topic}", fact))
     yield "asyncapi.json", _json(asyncapi())
     yield "openapi.json", _json(openapi())
+    yield "language.md", language.page().encode()
     yield "data-model.md", data_model.page().encode()
     yield "permissions.md", permissions_page.page().encode()
     yield "codes.md", codes.page().encode()

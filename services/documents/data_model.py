@@ -1,4 +1,4 @@
-"""The data model as a page: every kind of stream with its commands and facts, and the read models, drawn.
+"""The data model as a page: every kind of stream with its facts, and the read models, drawn.
 
 It is made from the code and committed beside the contracts; the same test compares it.
 """
@@ -13,7 +13,6 @@ from typing import Any, get_args, get_type_hints
 from events.catalog import TOPICS
 from projections.models import TABLES
 from projections.table import Table
-from services.commands import TYPES
 from services.decision import Subject
 from services.subjects import SUBJECTS
 
@@ -40,20 +39,23 @@ def _streams() -> Iterator[str]:
     yield ""
     yield "## Streams"
     yield ""
-    yield "One per aggregate: `{tenant}/{kind}-{id}`. Its facts are its whole truth; commands add to them."
+    yield "One per aggregate: `{tenant}/{kind}-{id}`. Its facts are its whole truth."
     yield ""
-    yield "| kind | what it is | commands | facts |"
-    yield "|---|---|---|---|"
+    yield "What each command and each fact says is on a page of its own: [the language](language.md)."
+    yield ""
+    yield "| kind | what it is | its facts |"
+    yield "|---|---|---|"
     for subject in sorted(SUBJECTS, key=lambda subject: subject.state.KIND):
-        commands = sorted(TYPES[rule.command].removeprefix("payments.") for rule in subject.rules)
-        cells = (subject.state.KIND, _about(subject), _listed(commands), _listed(_facts(subject)))
+        cells = (subject.state.KIND, _about(subject), _listed(_facts(subject)))
         yield f"| {' | '.join(cells)} |"
     yield ""
 
 
 def _about(subject: Subject) -> str:
-    """The first sentence of the module that holds the state."""
-    text = inspect.getdoc(sys.modules[subject.state.__module__]) or ""
+    """What the state says of itself, or else the module that holds it alone."""
+    state = subject.state
+    of_its_own = not (state.__doc__ or "").startswith(f"{state.__name__}(")
+    text = inspect.getdoc(state if of_its_own else sys.modules[state.__module__]) or ""
     return " ".join(text.split("\n\n")[0].split()).rstrip(".").replace("|", "/")
 
 

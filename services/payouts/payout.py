@@ -62,6 +62,8 @@ def case_id(id: str) -> str:
 
 @dataclass(slots=True)
 class SettlementReport:
+    """A gateway's settlement report: its rows, told one by one, and how many there were."""
+
     KIND: ClassVar[str] = "settlereport"
 
     version: int = 0
@@ -113,6 +115,8 @@ def evolve(payout: Payout, event: PayoutEvent) -> None:
 
 @dataclass(slots=True)
 class PayoutLine:
+    """One line of a payout: the payment, refund, chargeback or fee that it is, or a case for a person."""
+
     KIND: ClassVar[str] = "payoutline"
 
     version: int = 0
@@ -140,6 +144,8 @@ def evolve_line(line: PayoutLine, event: PayoutLineEvent) -> None:
 
 @dataclass(slots=True)
 class BankLine:
+    """One line of a bank's statement: the payout that it is, or none."""
+
     KIND: ClassVar[str] = "bankline"
 
     version: int = 0

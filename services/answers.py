@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import orjson
 
 from events.log import RecordedVerdict
+from events.mapper import topic_of
 from services.commands import Command
+from services.decision import Change, Changes
 from services.store.protocol import Batch
 
 
@@ -57,3 +60,31 @@ def place(answers: Sequence[Answer], batch: Batch, position: int) -> None:
         places[verdict.command_id.int] = position
     for answer in answers:
         answer.position = places.get(answer.command.command_id.int, answer.position)
+
+
+# -- what a dry run says
+
+
+def planned(command: Command, changes: Changes, position: int, streams: Mapping[str, Any]) -> Answer:
+    outcome = orjson.dumps(plan(command, changes, position, streams), default=str)
+    return Answer(command, "PLANNED", outcome, position, recorded=False)
+
+
+def plan(command: Command, changes: Changes, position: int, streams: Mapping[str, Any]) -> dict[str, Any]:
+    """`{position, events}`: what a command would do now, on streams as they are."""
+    return {"position": position, "events": list(_events(command, changes, streams))}
+
+
+def _events(command: Command, changes: Changes, streams: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    versions: dict[str, int] = {}
+    for change in changes:
+        if isinstance(change, Change):
+            stream = f"{command.tenant}/{change.state.KIND}-{change.id}"
+            known = streams.get(stream)
+            versions[stream] = versions.get(stream, known.version if known else 0) + 1
+            yield {
+                "stream": stream,
+                "version": versions[stream],
+                "type": f"payments.{topic_of(change.fact)}",
+                "data": change.fact,
+            }

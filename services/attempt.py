@@ -82,6 +82,10 @@ class Attempt:
     answers: dict[int, Answer] = field(default_factory=dict[int, Answer])
     """By the command's id, as a number."""
     parked: set[str] = field(default_factory=set[str])
+    named: dict[Name, str | None] = field(default_factory=dict[Name, "str | None"])
+    """Names that this batch claims and releases, with whom it leaves them to."""
+    behind: Attempt | None = None
+    """The one that is still being appended: the store does not tell of it yet."""
 
     def accept(self, command: Command, changes: Changes, context: Context) -> Answer:
         """Raises `Poisoned` where its facts cannot be folded."""
@@ -140,9 +144,24 @@ class Attempt:
 
     def list_what_moved(self, homes: Collection[str]) -> None:
         """The store's lists are as before this batch: bring those of some homes up to it."""
-        for stream, touched in self.touched.items():
+        if self.behind is not None:
+            self.behind.list_what_moved(homes)
+        for stream, touched in self.touched.items() if homes else ():
             if touched.home in homes:
                 self.cache.list_document(touched.home, stream, touched.is_open)
+
+    def refer(self, tenant: str, gateway_id: str, reference: str, found: Sequence[str]) -> Sequence[str]:
+        """What the store has found of a reference, with what is being appended."""
+        if self.behind is None:
+            return found
+        name = tenant, gateway_id, reference
+        return [*found, *(key for *other, key in self.behind.batch.references if tuple(other) == name)]
+
+    def has_read(self, moved: Collection[tuple[str, str]]) -> bool:
+        """Whether any of (home, stream) each that others have changed was read."""
+        self.batch.read_streams.update(self.touched)
+        streams, homes = self.batch.read_streams, self.batch.read_homes
+        return any(stream in streams or home in homes for home, stream in moved)
 
     def complete(self) -> Batch:
         """The batch, with all that is known only once everything is decided."""
@@ -207,7 +226,7 @@ class Attempt:
         """A name that is free becomes its owner's; one that has an owner stays with it."""
         name = (command.tenant, claiming.kind, claiming.key)
         if self.owners[name] is None:
-            self.owners[name] = claiming.owner
+            self.owners[name] = self.named[name] = claiming.owner
             self.batch.claims.append(Claim(*name, claiming.owner))
 
     def _release(self, command: Command, releasing: Releasing) -> None:
@@ -217,7 +236,7 @@ class Attempt:
         else:
             self.batch.released_claims.append(claim)
         if self.owners.get(claim[:3]) in (None, claim.owner):
-            self.owners[claim[:3]] = None
+            self.owners[claim[:3]] = self.named[claim[:3]] = None
 
     def _verdict(self, command: Command, status: Any, outcome: bytes, events: int) -> Answer:
         self.batch.verdicts.append(

@@ -20,6 +20,8 @@ from faststream.kafka.message import KafkaAckableMessage
 from services.intake import Intake, Partition
 from services.running.loop import spare_what_stays
 
+PARTITION_BYTES = 4 * 1024 * 1024
+"""Of one partition at a time: several parts of a bulk import, each decided while the last is appended."""
 LAG_SECONDS = 1.0
 """How often the group's own offsets are committed: they only serve tools that show lag."""
 
@@ -49,6 +51,7 @@ class CommandBus:
             auto_offset_reset="earliest",
             batch_timeout_ms=batch_timeout_ms,
             max_records=batch_records_max,
+            max_partition_fetch_bytes=PARTITION_BYTES,
             fetch_max_wait_ms=batch_timeout_ms,
             session_timeout_ms=session_timeout_ms,
             heartbeat_interval_ms=session_timeout_ms // 4,

@@ -107,17 +107,18 @@ class StateCache:
         else:
             listed.get(kind, {}).pop(id, None)
 
-    def touch(self, streams: Iterable[str]) -> None:
+    def touch(self, streams: Iterable[str], spared: Collection[str] = ()) -> None:
         """Make streams the last to be dropped, and drop the first when there are too many.
 
         While the cache is not half full, nothing will be dropped soon, and any order does.
+        `spared` are not dropped: the store does not know them so yet.
         """
         if len(self.streams) > self._streams_max // 2:
             for stream in streams:
                 state = self.streams.pop(stream, None)
                 if state is not None:
                     self.streams[stream] = state
-        _trim(self.streams, self._streams_max)
+        _trim(self.streams, self._streams_max, spared)
         _trim(self.documents, self._streams_max)
 
     def _first(self, position: int) -> None:
@@ -141,7 +142,8 @@ class StateCache:
         return state
 
 
-def _trim(kept: dict[str, Any], most: int) -> None:
+def _trim(kept: dict[str, Any], most: int, spared: Collection[str] = ()) -> None:
     if len(kept) > most:
         for stream in list(kept)[: len(kept) - most + most // 10]:
-            del kept[stream]
+            if stream not in spared:
+                del kept[stream]

@@ -1,23 +1,22 @@
 """A batch of commands, from the bus to the store: load once, decide each, append once.
 
-Invariant: what the cache holds is what the log says.  A state is changed right after its decision,
-so that the next command of the batch sees it; if the append then fails, for any reason, every state
-that the batch touched leaves the cache before anything else happens.
+Invariant: what the cache holds is what the log says, or will once the batch in flight is appended.  A
+state is changed right after its decision, so that the next command sees it, and the next batch too, which
+is decided while this one is being appended; if the append then fails, for any reason, every state that
+either has touched leaves the cache before anything else happens, and both are decided anew, in order.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-import orjson
 from eventsourcing.persistence import IntegrityError
 
-from events.mapper import topic_of
 from services import answers
 from services.access.guarding import OPEN, Guard
 from services.answers import Answer
@@ -26,7 +25,6 @@ from services.cache import StateCache
 from services.clock import Clock
 from services.commands import Command
 from services.decision import (
-    Change,
     Changes,
     Claiming,
     Context,
@@ -40,6 +38,7 @@ from services.decision import (
 from services.errors import Rejected
 from services.loading import Loader, Numbers
 from services.store.protocol import (
+    Appended,
     Batch,
     DeadLetter,
     OffsetMove,
@@ -53,8 +52,34 @@ ATTEMPTS_MAX = 20
 """How often a batch is decided anew after conflicts before its partition is given up for now."""
 POISON_TRIES = 3
 
+LONG = 50
+"""Changes of one command, or more: after it the loop lets the append that goes on beside have its turn."""
+
 _Tenant = tuple[States, Callable[[str], str]]
 """Of one attempt: a tenant's states, and its next number of a prefix."""
+
+_AGAIN = (StoreConflict, IntegrityError, Poisoned)
+"""What an attempt ends with that is made anew."""
+
+Landed = Callable[[Sequence[Answer]], None]
+
+
+class _Part(NamedTuple):
+    """What is decided, and appended in one transaction."""
+
+    commands: Sequence[Command]
+    offsets: Sequence[OffsetMove] = ()
+    dead_letters: Sequence[DeadLetter] = ()
+    unparking: str | None = None
+
+
+class _Flight(NamedTuple):
+    """A part that is decided, and being appended."""
+
+    part: _Part
+    attempt: Attempt
+    appending: asyncio.Task[Appended]
+    landed: Landed
 
 
 class Handler:
@@ -77,6 +102,7 @@ class Handler:
         """Commands whose own facts could not be folded: parked at their next decision."""
         self._failures: dict[str, int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
+        self._flight: _Flight | None = None
 
     async def handle(
         self,
@@ -94,16 +120,50 @@ class Handler:
         append of a single home key keeps failing with, until that key is parked.
         """
         async with self._one_at_a_time:
-            for _ in range(ATTEMPTS_MAX):
-                try:
-                    return await self._attempt(commands, offsets, dead_letters, unparking)
-                except OffsetMoved:
-                    raise
-                except Poisoned as poisoned:
-                    self._poisoned[poisoned.command_id] = poisoned.reason
-                except (StoreConflict, IntegrityError):
-                    await self.cache.catch_up()
-            raise StoreUnavailable(f"the log moved under {ATTEMPTS_MAX} attempts")
+            await self._land()
+            return await self._until_done(_Part(commands, offsets, dead_letters, unparking))
+
+    async def begin(
+        self,
+        commands: Sequence[Command],
+        offsets: Sequence[OffsetMove],
+        dead_letters: Sequence[DeadLetter],
+        landed: Landed,
+    ) -> None:
+        """Decide a batch while the one before it is still being appended.
+
+        `landed` hears the answers once the batch is in the store: when the next one begins, or `land` is
+        called.  Raises what `handle` raises, for this batch or for the one before it, of which then neither
+        is in flight any more.
+        """
+        part = _Part(commands, offsets, dead_letters)
+        async with self._one_at_a_time:
+            if self._flight and not _may_follow(part, self._flight.attempt):
+                await self._land()
+            attempt = await self._decided_ahead(part)
+            if not await self._land(attempt) and attempt is not None:
+                attempt.evict()
+                attempt = None
+            if attempt is None:
+                landed(await self._until_done(part))
+                return
+            attempt.behind = None
+            batch = attempt.complete()
+            self.cache.touch(batch.read_streams, attempt.touched)
+            self._flight = _Flight(part, attempt, asyncio.ensure_future(self._store.commit(batch)), landed)
+
+    async def land(self) -> None:
+        """Wait until the batch in flight, if there is one, is in the store.  Raises as `begin` does."""
+        async with self._one_at_a_time:
+            await self._land()
+
+    async def abandon(self) -> None:
+        """Forget the batch in flight: whether it is in the store, the store knows."""
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            flight.appending.cancel()
+            await asyncio.gather(flight.appending, return_exceptions=True)
+            flight.attempt.evict()
 
     async def dry_run(self, command: Command) -> dict[str, Any]:
         """What a command would do now: `{position, events}`, or the `Rejected` that it would get.
@@ -113,8 +173,9 @@ class Handler:
         if (denied := self._guard.denied(command.actor, command.type)) is not None:
             raise denied
         async with self._one_at_a_time:
+            await self._land()
             await self.cache.catch_up()
-            attempt = self._begin([command], (), ())
+            attempt = self._begin(_Part([command]))
             item = attempt.items[0]
             await self._loader.load(attempt.items, attempt)
             numbers = self._numbers.kept()
@@ -122,35 +183,96 @@ class Handler:
                 changes = await self._changes(item, attempt)
             finally:
                 self._numbers.restore(numbers)
-            return {"position": self.cache.position, "events": list(self._planned(command, changes))}
+            return answers.plan(command, changes, self.cache.position, self.cache.streams)
 
-    # -- one attempt
+    # -- one attempt, and one behind it
 
-    async def _attempt(
-        self,
-        commands: Sequence[Command],
-        offsets: Sequence[OffsetMove],
-        dead_letters: Sequence[DeadLetter],
-        unparking: str | None = None,
-    ) -> list[Answer]:
-        attempt = self._begin(commands, offsets, dead_letters)
+    async def _until_done(self, part: _Part) -> list[Answer]:
+        for _ in range(ATTEMPTS_MAX):
+            try:
+                return await self._attempt(part)
+            except OffsetMoved:
+                raise
+            except _AGAIN as again:
+                await self._learn(again)
+        raise StoreUnavailable(f"the log moved under {ATTEMPTS_MAX} attempts")
+
+    async def _learn(self, again: Exception) -> None:
+        if isinstance(again, Poisoned):
+            self._poisoned[again.command_id] = again.reason
+        else:
+            await self.cache.catch_up()
+
+    async def _attempt(self, part: _Part) -> list[Answer]:
+        attempt = await self._decided(part)
         try:
-            await self._answer_known(attempt, unparking)
-            await self._loader.load([item for item in attempt.items if item.answer is None], attempt)
-            await self._decide_all(attempt)
             return await self._append(attempt)
         except BaseException:
             attempt.evict()
             raise
 
-    def _begin(
-        self, commands: Sequence[Command], offsets: Sequence[OffsetMove], dead_letters: Sequence[DeadLetter]
-    ) -> Attempt:
-        batch, now = Batch(offsets=list(offsets), dead_letters=list(dead_letters)), self._clock.now()
+    async def _decided(self, part: _Part) -> Attempt:
+        """A part, decided on what the cache and the store hold, and what is in flight will leave."""
+        attempt = self._begin(part)
+        attempt.behind = self._flight.attempt if self._flight else None
+        try:
+            await self._answer_known(attempt, part.unparking)
+            await self._loader.load([item for item in attempt.items if item.answer is None], attempt)
+            await self._decide_all(attempt)
+            return attempt
+        except BaseException:
+            attempt.evict()
+            raise
+
+    async def _decided_ahead(self, part: _Part) -> Attempt | None:
+        """The same; None where it must be decided once what is in flight has landed."""
+        try:
+            return await self._decided(part)
+        except (*_AGAIN, StoreUnavailable) as again:
+            if self._flight is None:
+                if isinstance(again, StoreUnavailable):
+                    raise
+                await self._learn(again)
+            return None
+
+    async def _land(self, behind: Attempt | None = None) -> bool:
+        """Wait for what is in flight; whether what was decided behind it still holds.
+
+        It is decided anew, should its append have failed, or have found that others were quicker.
+        """
+        flight = self._flight
+        if flight is None:
+            return True
+        try:
+            await asyncio.wait([flight.appending])
+        except asyncio.CancelledError:
+            if behind is not None:
+                behind.evict()
+            raise
+        self._flight = None
+        failed = flight.appending.cancelled() or flight.appending.exception() is not None
+        if failed and behind is not None:
+            behind.evict()
+        try:
+            given = await self._append(flight.attempt, flight.appending)
+        except BaseException as again:
+            flight.attempt.evict()
+            if isinstance(again, OffsetMoved) or not isinstance(again, _AGAIN):
+                raise
+            await self._learn(again)
+            given = await self._until_done(flight.part)
+        flight.landed(given)
+        return not failed and not (behind and behind.has_read(flight.appending.result().moved))
+
+    def _begin(self, part: _Part) -> Attempt:
+        batch, now = (
+            Batch(offsets=list(part.offsets), dead_letters=list(part.dead_letters)),
+            self._clock.now(),
+        )
         tenants, owners = dict[str, _Tenant](), dict[Name, str | None]()
         items: list[Item] = []
         self.cache.references.clear()
-        for command in commands:
+        for command in part.commands:
             tenant = command.tenant
             if tenant not in tenants:
                 tenants[tenant] = self._states(tenant, batch, owners), partial(self._numbers.next, tenant)
@@ -178,6 +300,8 @@ class Handler:
             return
         known = await self._store.verdicts([item.command.command_id for item in attempt.items])
         attempt.parked = set(await self._store.parked_homes()) - {unparking}
+        if attempt.behind is not None:
+            attempt.parked |= {parked.home for parked in attempt.behind.batch.parked}
         if not known:
             return
         for item in attempt.items:
@@ -197,7 +321,10 @@ class Handler:
             elif id in seen:
                 item.answer = answers.repeat_in_batch(item.command, seen[id])
             else:
+                events = len(attempt.batch.events)
                 item.answer = seen[id] = await self._decide(item, attempt)
+                if attempt.behind is not None and len(attempt.batch.events) - events >= LONG:
+                    await asyncio.sleep(0)
 
     async def _decide(self, item: Item, attempt: Attempt) -> Answer:
         command = item.command
@@ -214,7 +341,7 @@ class Handler:
             changes = await self._changes(item, attempt)
             if command.dry_run:
                 self._numbers.restore(numbers)
-                return self._plan(command, changes)
+                return answers.planned(command, changes, self.cache.position, self.cache.streams)
         except Rejected as rejected:
             return attempt.reject(command, rejected)
         except (StoreConflict, StoreUnavailable, asyncio.CancelledError):
@@ -275,44 +402,20 @@ class Handler:
                     claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken"
                 )
 
-    # -- what a dry run says
-
-    def _plan(self, command: Command, changes: Changes) -> Answer:
-        planned = {"position": self.cache.position, "events": list(self._planned(command, changes))}
-        return Answer(
-            command, "PLANNED", orjson.dumps(planned, default=str), self.cache.position, recorded=False
-        )
-
-    def _planned(self, command: Command, changes: Changes) -> Iterable[dict[str, Any]]:
-        versions: dict[str, int] = {}
-        for change in changes:
-            if isinstance(change, Change):
-                stream = f"{command.tenant}/{change.state.KIND}-{change.id}"
-                versions[stream] = versions.get(stream, self._version(stream)) + 1
-                yield {
-                    "stream": stream,
-                    "version": versions[stream],
-                    "type": f"payments.{topic_of(change.fact)}",
-                    "data": change.fact,
-                }
-
-    def _version(self, stream: str) -> int:
-        state = self.cache.streams.get(stream)
-        return 0 if state is None else state.version
-
     # -- the append
 
-    async def _append(self, attempt: Attempt) -> list[Answer]:
-        batch = attempt.complete()
+    async def _append(self, attempt: Attempt, appending: Awaitable[Appended] | None = None) -> list[Answer]:
+        batch = attempt.batch
         try:
-            appended = await self._store.commit(batch)
+            appended = await (appending or self._store.commit(attempt.complete()))
         except (StoreConflict, StoreUnavailable, IntegrityError, asyncio.CancelledError):
             raise
         except Exception as failure:
             return await self._bisect(attempt, failure)
         if batch.events or batch.verdicts:
             self.cache.move_to(appended.position, appended.moved)
-        self.cache.touch(batch.read_streams)
+        if appending is None:
+            self.cache.touch(batch.read_streams)
         for home in batch.erased:
             self.cache.evict_subject(home)
         given = attempt.given
@@ -327,18 +430,26 @@ class Handler:
         offsets, letters = attempt.batch.offsets, attempt.batch.dead_letters
         if len(homes) > 1:
             half = set(homes[: len(homes) // 2])
-            first = await self._attempt([c for c in commands if c.home in half], (), ())
-            rest = await self._attempt([c for c in commands if c.home not in half], offsets, letters)
+            first = await self._attempt(_Part([c for c in commands if c.home in half]))
+            rest = await self._attempt(_Part([c for c in commands if c.home not in half], offsets, letters))
             by_place = {id(answer.command): answer for answer in (*first, *rest)}
             return [by_place[id(command)] for command in commands]
         if not homes:
             raise failure
         self._failures[homes[0]] += 1
         if self._failures[homes[0]] < POISON_TRIES:
-            return await self._attempt(commands, offsets, letters)
+            return await self._attempt(_Part(commands, offsets, letters))
         del self._failures[homes[0]]
-        parking = self._begin(commands, offsets, letters)
+        parking = self._begin(_Part(commands, offsets, letters))
         await self._answer_known(parking)
         for item in parking.items:
             item.answer = item.answer or parking.set_aside(item.command, f"its append fails: {failure}")
         return await self._append(parking)
+
+
+def _may_follow(part: _Part, flying: Attempt) -> bool:
+    """Whether a part can be decided before what is in flight has landed: whether it needs nothing of it
+    that only the store tells."""
+    if flying.batch.erased or any(command.dry_run for command in part.commands):
+        return False
+    return not any(command.command_id.int in flying.answers for command in part.commands)

@@ -62,6 +62,19 @@ class _Read(NamedTuple):
         return len(data.rows) if isinstance(data, ImportRows) else 1
 
 
+class _Taking(NamedTuple):
+    """A batch of records on its way."""
+
+    losses: Counter[Partition]
+    """As they were when it began."""
+    begun: dict[Partition, int]
+    """The next offset of each partition, once all that has begun is in the store."""
+    done: dict[Partition, int]
+    """The same, of what is there."""
+    answers: list[Answer]
+    """That nobody has heard yet."""
+
+
 class Seeker(Protocol):
     def seek(self, partition: Partition, offset: int | None) -> None:
         """Read from an offset next; from the beginning without one."""
@@ -79,11 +92,12 @@ class Intake:
         results_topic: str,
         answer: Callable[[Sequence[Message]], Awaitable[None]],
         callers: Callers = ANYBODY,
+        decisions_max: int = DECISIONS_MAX,
     ) -> None:
         self._handler, self._store_offset, self._clock = handler, store_offset, clock
         self._cluster_id, self._results_topic, self._answer = cluster_id, results_topic, answer
-        self._callers = callers
-        self._next: dict[tuple[str, int], int | None] = {}
+        self._callers, self._decisions_max = callers, decisions_max
+        self._next: dict[Partition, int | None] = {}
         self._losses = Counter[Partition]()
         """How often each was taken away."""
 
@@ -141,24 +155,25 @@ class Intake:
         return place in self._next and record.offset >= (self._next[place] or 0)
 
     async def _decide(self, records: Sequence[Record]) -> dict[Partition, int]:
-        """Part by part, for a transaction must stay short; the next is read while the store is busy."""
-        waiting, done, losses = deque(records), dict[Partition, int](), self._losses.copy()
-        part = await self._part(waiting)
-        while part:
-            deciding = asyncio.ensure_future(self._decide_part(part, losses))
-            try:
-                part = await self._part(waiting)
-            except BaseException:
-                deciding.cancel()
-                await asyncio.gather(deciding, return_exceptions=True)
-                raise
-            done |= await deciding
-        return done
+        """Part by part, for a transaction must stay short; while one is appended, the next is decided."""
+        waiting, taking = deque(records), _Taking(self._losses.copy(), {}, {}, [])
+        try:
+            while part := await self._part(waiting):
+                await self._begin(part, taking)
+                await self._say(taking)
+            await self._handler.land()
+        except BaseException as failure:
+            await self._handler.abandon()
+            if isinstance(failure, Exception):
+                await self._say(taking)
+            raise
+        await self._say(taking)
+        return taking.done
 
     async def _part(self, waiting: deque[Record]) -> list[_Read]:
-        """Whole records, in order, until they take `DECISIONS_MAX` decisions or more; each is read once."""
+        """Whole records, in order, until they take `decisions_max` decisions or more; each is read once."""
         part, decisions = list[_Read](), 0
-        while waiting and decisions < DECISIONS_MAX:
+        while waiting and decisions < self._decisions_max:
             read = self._read(waiting.popleft())
             part.append(read)
             decisions += read.decisions
@@ -172,23 +187,31 @@ class Intake:
         except Undecodable as undecodable:
             return _Read(record, None, self._dead_letter(record, undecodable))
 
-    async def _decide_part(self, reads: Sequence[_Read], losses: Counter[Partition]) -> dict[Partition, int]:
+    async def _begin(self, reads: Sequence[_Read], taking: _Taking) -> None:
         """But for partitions lost since their batch began: what went before is not decided here."""
-        part = [read for read in reads if self._is_still_ours(read.record, losses)]
+        part = [read for read in reads if self._is_still_ours(read.record, taking.losses)]
         if not part:
-            return {}
-        ends = {(read.record.topic, read.record.partition): read.record.offset + 1 for read in part}
-        after = {Partition(*place): offset for place, offset in ends.items()}
+            return
+        ends = {Partition(read.record.topic, read.record.partition): read.record.offset + 1 for read in part}
         moves = [
-            OffsetMove(self._cluster_id, place.topic, place.partition, self._next[place], offset)
-            for place, offset in after.items()
+            OffsetMove(self._cluster_id, *place, taking.begun.get(place, self._next[place]), offset)
+            for place, offset in ends.items()
         ]
         commands = [read.command for read in part if read.command]
         letters = [read.letter for read in part if read.letter]
-        answers = await self._handler.handle(commands, moves, letters)
-        self._next.update(ends)
-        await self._answer([self._result(answer) for answer in answers if not answer.recorded])
-        return after
+        taking.begun.update(ends)
+
+        def landed(answers: Sequence[Answer]) -> None:
+            self._next.update(ends)
+            taking.done.update(ends)
+            taking.answers.extend(answer for answer in answers if not answer.recorded)
+
+        await self._handler.begin(commands, moves, letters, landed)
+
+    async def _say(self, taking: _Taking) -> None:
+        answers = list(taking.answers)
+        taking.answers.clear()
+        await self._answer([self._result(answer) for answer in answers])
 
     def _dead_letter(self, record: Record, why: Undecodable) -> DeadLetter:
         """The record as it came; but for card numbers, whose digits are kept nowhere."""

@@ -43,6 +43,8 @@ class Loader:
                 return
             await self._cache.load(missing.streams, missing.homes)
             await self._cache.find(missing.references)
+            for name in missing.references if attempt.behind else ():
+                self._cache.references[name] = attempt.refer(*name, self._cache.references[name])
             attempt.list_what_moved(missing.homes)
             await self.find_owners(missing.names, attempt)
         raise AssertionError(f"needs name new streams after {ROUNDS_MAX} rounds")
@@ -51,6 +53,9 @@ class Loader:
         if names:
             found = await self._store.claim_owners(list(names))
             attempt.owners.update((name, found.get(name)) for name in names)
+            if attempt.behind is not None:
+                ahead = attempt.behind.named
+                attempt.owners.update((name, ahead[name]) for name in names if name in ahead)
 
     def _misses(self, item: Item, attempt: Attempt, missing: _Missing) -> bool:
         """Collect what a command needs that is not here; whether there is anything."""

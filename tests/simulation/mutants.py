@@ -61,15 +61,27 @@ MUTANTS = (
     ),
     Mutant(
         "acknowledge before the append",
-        "services/intake.py",
-        "        answers = await self._handler.handle(commands, moves, letters)\n        self._next.update(ends)\n",
-        "        self._next.update(ends)\n        answers = await self._handler.handle(commands, moves, letters)\n",
+        "services/handler.py",
+        "            self._flight = _Flight(",
+        "            landed([])\n            self._flight = _Flight(",
     ),
     Mutant(
         "keep the cache after a failed append",
+        "services/attempt.py",
+        "        self.cache.evict(self.touched, {touched.home for touched in self.touched.values()})\n",
+        "        pass\n",
+    ),
+    Mutant(
+        "decide without what is in flight",
         "services/handler.py",
-        "            attempt.evict()\n            raise\n",
-        "            raise\n",
+        "        attempt.behind = self._flight.attempt if self._flight else None\n",
+        "        attempt.behind = None\n",
+    ),
+    Mutant(
+        "what others changed under what is in flight was not read",
+        "services/handler.py",
+        "(behind and behind.has_read(flight.appending.result().moved))",
+        "False",
     ),
     Mutant(
         "send what was taken over",

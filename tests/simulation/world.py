@@ -23,7 +23,7 @@ from services.access.guarding import Guard
 from services.accounts.account import RegisterAccount
 from services.commands import COMMAND_BYTES_MAX, TYPES, Actor, encode
 from services.handler import Handler
-from services.intake import Intake, Partition
+from services.intake import DECISIONS_MAX, Intake, Partition
 from services.messages import SEAL, Message, Topics
 from services.process_runner import ProcessRunner
 from services.refunds.refunding import IssueUnreferencedRefund
@@ -54,6 +54,8 @@ QUIET_SECONDS = 30.0
 TOPICS = Topics.named()
 LEASE_SECONDS = 20.0
 WORKERS = 2
+PARTS = (3, DECISIONS_MAX)
+"""Decisions of one transaction, of each worker: small ones are decided while others are in flight."""
 RUNNERS = 2
 """Of processes: one works, and the other takes over when it is gone."""
 HEEDLESS_EVERY = 3
@@ -164,6 +166,7 @@ class World:
             results_topic=TOPICS.results,
             answer=self._answer,
             callers=Callers(SEALS, signed_in=True),
+            decisions_max=PARTS[len(self._consumers) % len(PARTS)],
         )
         consumer = Consumer(self.bus, self.weather, TOPICS.commands)
         self._consumers[name] = intake, consumer

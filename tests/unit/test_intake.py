@@ -78,11 +78,8 @@ def notes(first: int, count: int) -> list[Note]:
     return [Note("commands", 0, first + n, b"t/A", b"{", [("ce_type", b"x")]) for n in range(count)]
 
 
-async def test_a_partition_lost_between_two_parts_is_read_again_from_its_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_partition_lost_between_two_parts_is_read_again_from_its_place() -> None:
     """Taken away while the first part was read, and given back: the second alone would skip the first."""
-    monkeypatch.setattr(module, "DECISIONS_MAX", 2)
     store, clock, seeks = MemoryStore(now=Spec().now), Spec(), Seeks()
 
     async def answer(messages: object) -> None:
@@ -95,6 +92,7 @@ async def test_a_partition_lost_between_two_parts_is_read_again_from_its_place(
         cluster_id="c",
         results_topic="results",
         answer=answer,
+        decisions_max=2,
     )
     await intake.assigned([PLACE], seeks)
     taking = asyncio.ensure_future(intake.take(notes(0, 4), seeks))

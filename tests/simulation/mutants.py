@@ -72,18 +72,6 @@ MUTANTS = (
         "        pass\n",
     ),
     Mutant(
-        "decide without what is in flight",
-        "services/handler.py",
-        "        attempt.behind = self._flight.attempt if self._flight else None\n",
-        "        attempt.behind = None\n",
-    ),
-    Mutant(
-        "what others changed under what is in flight was not read",
-        "services/handler.py",
-        "(behind and behind.has_read(flight.appending.result().moved))",
-        "False",
-    ),
-    Mutant(
         "send what was taken over",
         "services/workers.py",
         "        if work.taken_over:\n",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.accounts.account import (
+    CloseAccount,
     PlacePaymentHold,
     RegisterAccount,
     ReleasePaymentHold,
@@ -20,6 +21,8 @@ from services.applications.applying import ApplyPayment
 from services.commands import Actor, Command, encode
 from services.commands import decode as decode_command
 from services.handler import Handler
+from services.invoices.posting import PostInvoice
+from services.migrations.migrating import ImportTokenizedPaymentMethod
 from services.store.protocol import StoreUnavailable
 from services.subjects import SUBJECTS
 from tests.journey import Journey, line, money
@@ -100,6 +103,35 @@ async def test_a_batch_is_decided_before_the_one_ahead_of_it_is_in_the_store() -
     run.store.may.release()
     await run.land()
     assert run.told[1:] == [("release_payment_hold", "ACCEPTED")]
+    j.handler.cache.clear()
+
+
+async def test_a_list_of_documents_that_the_store_tells_lacks_nothing_of_what_is_in_flight() -> None:
+    """The invoice that is being appended is in no list of the store yet; it is owed all the same."""
+    j = Journey()
+    run = Line(j)
+    for _ in range(4):
+        run.store.may.release()
+    await run.begin(run.made(PostInvoice("I", "USD", (line("1", 100),))))
+    await run.begin(run.made(CloseAccount()))
+    await run.land()
+    assert run.told == [("post", "ACCEPTED"), ("close", "REJECTED")]
+    j.handler.cache.clear()
+
+
+async def test_a_name_that_is_claimed_in_flight_is_taken() -> None:
+    """Both save the same token: the second finds it held, though the store does not know."""
+    j = Journey()
+    j.when(RegisterAccount("Bob"), account="B").then_accepted()
+    run = Line(j)
+    for _ in range(4):
+        run.store.may.release()
+    token = {"external_id": "E", "gateway_id": "gw", "type": "card", "token_ref": "tok_x"}
+    await run.begin(run.made(ImportTokenizedPaymentMethod(**token)))
+    await run.begin(run.made(ImportTokenizedPaymentMethod(**token), "B"))
+    await run.land()
+    assert run.told == [("import", "ACCEPTED"), ("import", "REJECTED")]
+    assert run.store.begun == 2, "the second was decided on what the first leaves"
     j.handler.cache.clear()
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from events.account import AccountRegistered
 from events.ids import parts
 from events.log import Log, Recorded, opened, pages_of_home
 from events.mapper import decode
@@ -44,7 +45,10 @@ _OWED = {RECEIVABLE: "receivable", CASH: "unapplied", CREDITS: "credit"}
 async def statement(
     log: Log, tenant: str, account_id: str, asked: Asked, now: datetime, sight: Sight = EVERYTHING
 ) -> dict[str, Any] | None:
-    """`{account_id, from, to, currencies: […]}`; None where there is no such account.  Raises `BadQuery`."""
+    """`{account_id, name, from, to, currencies: […]}`; None where there is no such account.
+
+    Raises `BadQuery`.
+    """
     sight.check_account(account_id)
     begins, ends = _instant(asked, "from", _BEGINNING), _instant(asked, "to", now)
     only, kinds, newest_first = one_of(asked, "currency"), _kinds(asked), _newest_first(asked)
@@ -66,6 +70,7 @@ async def statement(
         part["lines"] = lines[::-1] if newest_first else lines
     return {
         "account_id": account_id,
+        "name": _name(events.values()),
         "from": None if begins == _BEGINNING else begins,
         "to": ends,
         "generated_at": now,
@@ -93,8 +98,17 @@ async def group(
     return {
         **told[0],
         "currencies": [_sum(name, [p for one in told for p in one["currencies"]]) for name in names],
-        "accounts": [{"account_id": one["account_id"], "currencies": one["currencies"]} for one in told],
+        "accounts": [{name: one[name] for name in ("account_id", "name", "currencies")} for one in told],
     }
+
+
+def _name(events: Iterable[Recorded]) -> str | None:
+    """What the account is called."""
+    for event in events:
+        fact = decode(event.topic, event.data) if event.topic.startswith("account.registered.") else None
+        if isinstance(fact, AccountRegistered):
+            return fact.name
+    return None
 
 
 def _sum(currency: str, told: list[dict[str, Any]]) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from csv import DictReader
 from io import StringIO
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from projections.asking import BadQuery
 from projections.statement import DOCUMENTS, as_csv, group
+from projections.statement_pdf import as_pdf
 from services.cli.output import Output, show, tell_json
 from services.cli.session import DataDir, Tenant, attached_store, clock_of, fail, run
 
@@ -31,6 +33,7 @@ def statement(
     tenant: Tenant = "acme",
     data_dir: DataDir = None,
     csv: Annotated[bool, Parameter(help="For a spreadsheet, whole.")] = False,
+    pdf: Annotated[Path | None, Parameter(help="Into this file, to print.")] = None,
     output: Output = "table",
 ) -> None:
     """What an account owed, did, and owes, in any period.
@@ -39,6 +42,7 @@ def statement(
 
         tender statement A-1 --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z
         tender statement A-1 --also A-2 --csv > march.csv
+        tender statement A-1 --pdf march.pdf
     """
     given = {"from": begins, "to": ends, "documents": ",".join(documents or ()) or None}
     asked = {name: [text] for name, text in given.items() if text}
@@ -49,11 +53,17 @@ def statement(
 
     try:
         told = run(ask())
+        if told is None:
+            fail(f"{tenant} has no such account: is the tenant right? (--tenant)")
+        page = None if pdf is None else as_pdf(told)
     except BadQuery as bad:
         fail(f"{bad.field}: {bad}")
-    if told is None:
-        fail(f"{tenant} has no such account: is the tenant right? (--tenant)")
-    if csv:
+    if pdf is not None and page is not None:
+        try:
+            pdf.write_bytes(page)
+        except OSError as why:
+            fail(f"{pdf}: {why.strerror}")
+    elif csv:
         sys.stdout.write(as_csv(told))
     elif output == "json":
         tell_json(told)

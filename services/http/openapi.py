@@ -323,7 +323,11 @@ def _told_paths() -> dict[str, Any]:
         _parameter("sort", {"type": "string", "enum": ["at", "-at"]}, "Oldest or newest line first."),
         _parameter("also", {"type": "string"}, "Other accounts to put on it."),
         _parameter("related", {"type": "boolean"}, "With the accounts whose parent it is."),
-        _parameter("format", {"type": "string", "enum": ["json", "csv"]}, "As JSON, or for a spreadsheet."),
+        _parameter(
+            "format",
+            {"type": "string", "enum": ["json", "csv", "pdf"]},
+            "As JSON, for a spreadsheet, or to print; without it, as the header Accept says.",
+        ),
     ]
     ahead = [
         _parameter("until", _FILTERED["date"], "The last day; without it, in 90 days, at most in 366."),

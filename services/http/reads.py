@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import to_thread
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -19,6 +20,7 @@ from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from projections.sight import Sight
 from projections.statement import as_csv, group, statement
+from projections.statement_pdf import as_pdf
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
 from services.forecasting import KNOWN, forecast
@@ -96,9 +98,7 @@ class Reads:
     async def statement(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
         asked = dict(await self._asked(request))
-        form = asked.pop("format", ["json"])[-1]
-        if form not in ("json", "csv"):
-            raise BadQuery("format", "a statement is json or csv")
+        form = _form(request, asked.pop("format", []))
         others = await self._others(tenant, id, asked, _sight(request))
         if others:
             told = await group(self._store, tenant, [id, *others], asked, self._now(), _sight(request))
@@ -108,7 +108,10 @@ class Reads:
             raise not_found("ACCOUNT", ", ".join([id, *others]))
         if form == "json":
             return answer_json(told)
-        return Response(as_csv(told), media_type="text/csv", headers=_attached(f"statement-{id}.csv"))
+        named = _attached(f"statement-{id}.{form}")
+        if form == "pdf":
+            return Response(await to_thread(as_pdf, told), media_type="application/pdf", headers=named)
+        return Response(as_csv(told), media_type="text/csv", headers=named)
 
     async def _others(self, tenant: str, id: str, asked: dict[str, Any], sight: Sight) -> list[str]:
         """The accounts that `also` names, and, with `related`, those that have this one for their parent."""
@@ -195,6 +198,20 @@ class Reads:
             if not await self._rows.wait_for(position, MIN_POSITION_SECONDS):
                 raise ReadModelBehind(f"the read models have not reached position {position} yet")
         return asked
+
+
+_FORMS = {"json": "application/json", "csv": "text/csv", "pdf": "application/pdf"}
+
+
+def _form(request: Request, given: Sequence[str]) -> str:
+    """As the parameter says; without one, as the first of what the caller accepts that is one of ours."""
+    if given:
+        if given[-1] not in _FORMS:
+            raise BadQuery("format", f"a statement is {', '.join(_FORMS)}")
+        return given[-1]
+    accepted = [kind.partition(";")[0].strip() for kind in request.headers.get("accept", "").split(",")]
+    forms = {kind: form for form, kind in _FORMS.items()}
+    return next((forms[kind] for kind in accepted if kind in forms), "json")
 
 
 def _attached(name: str) -> dict[str, str]:

@@ -32,3 +32,5 @@ def set_up() -> None:
         handler.addFilter(NoCardNumbers())
     for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("fontTools").setLevel(logging.ERROR)
+    """What it leaves out of a font that it makes smaller is of no concern to anybody."""

@@ -231,3 +231,7 @@ def test_a_bank_account_is_proved_and_a_basket_is_paid_with_it(shop: Shop) -> No
     sheet = httpx.get(f"{shop.tender.url}{at}", params={"format": "csv"}, timeout=30)
     assert sheet.headers["content-type"].startswith("text/csv")
     assert "opening balance" in sheet.text
+    page = httpx.get(f"{shop.tender.url}{at}", headers={"accept": "application/pdf"}, timeout=30)
+    assert page.headers["content-type"] == "application/pdf"
+    assert page.content.startswith(b"%PDF-")
+    assert httpx.get(f"{shop.tender.url}{at}", params={"format": "doc"}, timeout=30).status_code == 400

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
-import pymupdf_fonts
-from fontTools.ttLib import TTFont
+import pymupdf_fonts  # pyright: ignore[reportMissingTypeStubs]
+from fontTools.ttLib import TTFont  # pyright: ignore[reportMissingTypeStubs]
 from fpdf import FPDF
 from fpdf.enums import TableBordersLayout, TextEmphasis, XPos, YPos
 from fpdf.fonts import FontFace
@@ -164,7 +164,7 @@ def _day(at: datetime) -> str:
 
 @cache
 def _font_of(name: str) -> bytes:
-    return pymupdf_fonts.myfont(name)
+    return pymupdf_fonts.myfont(name)  # pyright: ignore[reportUnknownMemberType]
 
 
 @cache

@@ -217,6 +217,30 @@ class PaymentMethodVerificationFailed:
     category: str | None = None
 
 
+@fact("payment_method.check_requested.v1")
+class PaymentMethodCheckRequested:
+    """Its gateway is to prove the token by a charge of nothing."""
+
+    attempt_no: int
+    gateway_idempotency_key: str
+    requested_at: datetime
+    job_id: str | None = None
+    """The migration that asked for it."""
+
+
+@fact("payment_method.checked.v1")
+class PaymentMethodChecked:
+    """What its gateway makes of the token."""
+
+    attempt_no: int
+    result: str
+    """PASSED, FAILED; UNCLEAR: its holder would have to act, or a person to look at it."""
+    source: str
+    category: str | None = None
+    raw_code: str | None = None
+    job_id: str | None = None
+
+
 @fact("payment_method.shared.v1")
 class PaymentMethodShared:
     """Whether the account's other contacts, and its default, may use a contact's method."""
@@ -316,6 +340,8 @@ PaymentMethodEvent = (
     | PaymentMethodErrored
     | PaymentMethodVerificationRequested
     | PaymentMethodVerificationFailed
+    | PaymentMethodCheckRequested
+    | PaymentMethodChecked
     | PaymentMethodShared
     | StoredCredentialEstablished
     | MandateRecorded

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from events.catalog import fact
+from typing import Any
+
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 
 
@@ -21,7 +23,7 @@ class RowDecided:
     message: str | None = None
 
 
-@fact("token_migration.created.v1")
+@fact("token_migration.created.v2")
 class TokenMigrationCreated:
     """A job that takes over methods tokenized elsewhere, row by row."""
 
@@ -35,6 +37,14 @@ class TokenMigrationCreated:
     source: str | None = None
     digest: str | None = None
     """SHA-256 in hex of what was handed in."""
+    verify: bool = False
+    """Whether the gateway is asked to prove each token that is imported."""
+
+
+@upcasts("token_migration.created.v1", to="token_migration.created.v2")
+def nothing_was_verified(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 knew no checks of what it imported."""
+    return fact
 
 
 @fact("token_migration.validating.v1")

@@ -103,6 +103,8 @@ payment_methods = Table(
         ),
         *text("processing_mode", "nickname", "last_category", "hard_blocked_reason"),
         *text("owner_type", "contact_id"),
+        *text("check_result", "check_category", "check_code"),
+        Column("checked_at", INSTANT),
         *text("mandate_reference", "awaits", "external_id", "job_id"),
         *text("card_category", "bank_name", "bank_account_type", "sec_code", "extended_type"),
         Column("last_success_at", INSTANT),

@@ -67,6 +67,17 @@ def errored(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), known)
 
 
+@payment_methods.on(methods.PaymentMethodCheckRequested)
+def check_requested(fact: methods.PaymentMethodCheckRequested, at: Place, own: Own) -> Iterable[Row]:
+    yield Row((at.tenant, at.id), {"check_result": "PENDING"})
+
+
+@payment_methods.on(methods.PaymentMethodChecked)
+def checked(fact: methods.PaymentMethodChecked, at: Place, own: Own) -> Iterable[Row]:
+    told = {"check_result": fact.result, "checked_at": at.time, "check_category": fact.category}
+    yield Row((at.tenant, at.id), {**told, "check_code": fact.raw_code})
+
+
 @payment_methods.on(methods.PaymentMethodShared)
 def shared(fact: methods.PaymentMethodShared, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"shared_within_account": fact.shared})

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from events import token_migration as facts
+from events.payment_method import PaymentMethodChecked, PaymentMethodCheckRequested
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, text
 
 Own = Mapping[str, Any]
 
 _OUTCOMES = ("imported", "updated", "skipped", "rejected", "parked")
+
+_RESULTS = {"PASSED": "checks_passed", "FAILED": "checks_failed", "UNCLEAR": "checks_unclear"}
 
 token_migrations = Table(
     "token_migrations",
@@ -20,6 +23,8 @@ token_migrations = Table(
         Column("strict", FLAG, False),
         Column("dry_run", FLAG, False),
         *(Column(name, "int", 0) for name in ("rows", "decided", *_OUTCOMES)),
+        Column("verify", FLAG, False),
+        *(Column(name, "int", 0) for name in ("checks", *_RESULTS.values())),
         Column("valid", "int"),
         Column("rejected_by_code", JSON),
         Column("warnings", JSON),
@@ -44,7 +49,7 @@ def _job(at: Place, **changes: Any) -> Row:
 
 @token_migrations.on(facts.TokenMigrationCreated)
 def created(fact: facts.TokenMigrationCreated, at: Place, own: Own) -> Iterable[Row]:
-    names = ("mode", "strict", "dry_run", "rows", "source", "digest")
+    names = ("mode", "strict", "dry_run", "rows", "source", "digest", "verify")
     kept = {name: getattr(fact, name) for name in names}
     yield _job(at, **kept, status="CREATED", created_at=at.time)
 
@@ -70,6 +75,18 @@ def decided(fact: facts.TokenMigrationRowsDecided, at: Place, own: Own) -> Itera
     outcomes = [row.outcome.lower() for row in fact.rows]
     counted = {name: Add(outcomes.count(name)) for name in _OUTCOMES if name in outcomes}
     yield _job(at, decided=Add(len(outcomes)), **counted)
+
+
+@token_migrations.on(PaymentMethodCheckRequested)
+def check_requested(fact: PaymentMethodCheckRequested, at: Place, own: Own) -> Iterable[Row]:
+    if fact.job_id is not None:
+        yield Row((at.tenant, fact.job_id), {"checks": Add(1)})
+
+
+@token_migrations.on(PaymentMethodChecked)
+def checked(fact: PaymentMethodChecked, at: Place, own: Own) -> Iterable[Row]:
+    if fact.job_id is not None:
+        yield Row((at.tenant, fact.job_id), {_RESULTS[fact.result]: Add(1)})
 
 
 @token_migrations.on(facts.TokenMigrationCompleted)

@@ -7,6 +7,7 @@ from services.accounts import (
     account,
     billing_profile,
     card,
+    checking,
     method_choice,
     method_details,
     payment_method,
@@ -73,7 +74,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         payment_method.SavedMethod,
         payment_method.evolve,
-        (*payment_method.RULES, *tokenizing.RULES, *verifying.RULES, *method_details.RULES),
+        (*payment_method.RULES, *tokenizing.RULES, *verifying.RULES, *checking.RULES, *method_details.RULES),
     ),
     card.SUBJECT,
     Subject(

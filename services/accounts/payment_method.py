@@ -19,6 +19,8 @@ from events.payment_method import (
     MandateRecorded,
     MandateRevoked,
     PaymentMethodActivated,
+    PaymentMethodChecked,
+    PaymentMethodCheckRequested,
     PaymentMethodDeleted,
     PaymentMethodDetailsUpdated,
     PaymentMethodErrored,
@@ -150,6 +152,12 @@ class SavedMethod:
     verifications: int = 0
     """How often its holder has said what the micro-deposits were."""
     verifying: bool = False
+    checks: int = 0
+    """How often its gateway was asked to prove it."""
+    checking: str | None = None
+    """The idempotency key of the check that is under way."""
+    checked_for: str | None = None
+    """The migration that asked for the latest."""
 
     @property
     def open(self) -> bool:
@@ -196,6 +204,11 @@ def evolve(method: SavedMethod, event: PaymentMethodEvent) -> None:
             method.verifications, method.verifying = event.attempt_no, True
         case PaymentMethodVerificationFailed():
             method.verifying = False
+        case PaymentMethodCheckRequested():
+            method.checking, method.checks = event.gateway_idempotency_key, event.attempt_no
+            method.checked_for = event.job_id
+        case PaymentMethodChecked():
+            method.checking = None
         case PaymentMethodActivated():
             method.token_ref, method.status = event.token_ref or method.token_ref, "ACTIVE"
             method.awaits, method.verifying = None, False

@@ -20,7 +20,7 @@ from events.payment_method import (
     PaymentMethodTokenized,
 )
 from events.shapes import Method
-from services.accounts import account, payment_method, verifying
+from services.accounts import account, checking, payment_method, verifying
 from services.accounts.account import Account
 from services.accounts.method_rules import check_consent, check_owner, claiming, mark_of
 from services.accounts.payment_method import (
@@ -246,6 +246,9 @@ def record_outcome(states: States, command: RecordTokenizationOutcome, context: 
     if planned.operation == verifying.OPERATION:
         owner = states.get(Account, context.account_id)
         return [*settled.changes, *verifying.compared(method, owner, settled, command, context)]
+    if method.checking == planned.idempotency_key and method.status in LIVE:
+        owner = states.get(Account, context.account_id)
+        return [*settled.changes, *checking.checked(method, owner, settled, command, context)]
     if method.operation_key != planned.idempotency_key or method.status not in LIVE:
         return settled.changes  # deleted, or saved in another way, meanwhile
     owner = states.get(Account, context.account_id)

@@ -47,6 +47,9 @@ def import_methods(
         bool, Parameter(help="With INSERT_ONLY: a method that is there is an error, else it is skipped.")
     ] = True,
     dry_run: Annotated[bool, Parameter(help="Decide every row, and import none.")] = False,
+    verify: Annotated[
+        bool, Parameter(help="Have the gateway prove each card's token, with a charge of nothing.")
+    ] = False,
     verdicts: Verdicts = None,
     data_dir: DataDir = None,
     output: Output = "table",
@@ -65,13 +68,14 @@ def import_methods(
 
         tender import-methods methods.csv
         tender import-methods methods.jsonl --tenant shop --mode INSERT_ONLY --dry-run
+        tender import-methods methods.csv --verify
     """
     target = verdicts or verdicts_beside(file)
     try:
         digest = _digest(file)
     except OSError as why:
         raise SystemExit(run(_trouble(f"{file}: {why.strerror}"))) from why
-    asked = Job(tenant, job or f"mig-{digest[:16]}", ACTOR, mode, strict, dry_run, file.name, digest)
+    asked = Job(tenant, job or f"mig-{digest[:16]}", ACTOR, mode, strict, dry_run, file.name, digest, verify)
     raise SystemExit(run(_import(file, asked, data_dir, target, output)))
 
 

@@ -34,7 +34,7 @@ class Migrations:
         self._store, self._clock, self._gate = store, clock, gate
 
     async def post(self, request: Request) -> Response:
-        """`job_id`, `mode`, `strict` and `dry_run` are parameters, or fields of the JSON object."""
+        """`job_id`, `mode`, `strict`, `dry_run` and `verify` are parameters, or fields of the JSON object."""
         tenant = request.path_params["tenant"]
         sender = await self._gate.permitted(request, TYPES[CreateTokenMigration], tenant)
         body = await bounded(request, UPLOAD_BYTES_MAX)
@@ -87,7 +87,7 @@ def _text(body: bytes) -> str:
 
 
 def _job(tenant: str, sender: Actor, asked: dict[str, Any], digest: str) -> Job:
-    unknown = asked.keys() - {"job_id", "mode", "strict", "dry_run", "source"}
+    unknown = asked.keys() - {"job_id", "mode", "strict", "dry_run", "source", "verify"}
     if unknown:
         raise Rejected("UNKNOWN_FIELD", f"there is no {min(unknown)}", field=min(unknown))
     mode = asked.get("mode", "UPSERT")
@@ -102,6 +102,7 @@ def _job(tenant: str, sender: Actor, asked: dict[str, Any], digest: str) -> Job:
         _flag(asked, "dry_run", False),
         asked.get("source"),
         digest,
+        _flag(asked, "verify", False),
     )
 
 

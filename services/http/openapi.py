@@ -533,6 +533,7 @@ _MIGRATION = {
             _parameter("mode", {"enum": ["UPSERT", "INSERT_ONLY"]}, "Whether what is there is updated."),
             _parameter("strict", {"type": "boolean"}, "With INSERT_ONLY: what is there is an error."),
             _parameter("dry_run", {"type": "boolean"}, "Decide every row, and import none."),
+            _parameter("verify", {"type": "boolean"}, "Have the gateway prove each card's token."),
             _parameter("source", {"type": "string"}, "Where the rows come from, for people."),
         ],
         "requestBody": {

@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from events.log import Recorded
 from projections.asking import BadQuery, value
+from services.accounts.checking import CheckPaymentMethod
 from services.accounts.tokenizing import TokenizePaymentMethod
 from services.accounts.verifying import VerifyMicroDeposits
 from services.commands import COMMAND_BYTES_MAX, COMMANDS, TYPES, Command, decode
@@ -89,6 +90,9 @@ def verdict_json(verdict: Any) -> dict[str, Any]:
     }
 
 
+_PROVING = {TYPES[each] for each in (TokenizePaymentMethod, VerifyMicroDeposits, CheckPaymentMethod)}
+
+
 def _with_gateway(shown: dict[str, Any], reply: Reply, location: dict[str, str]) -> Response:
     if not reply.gateway:
         return _json(shown, 200, location)
@@ -98,7 +102,7 @@ def _with_gateway(shown: dict[str, Any], reply: Reply, location: dict[str, str])
     declined = [call for call in shown["gateway"] if call["result_code"] != "Success"]
     if declined:
         details = {**declined[0], "command_id": str(reply.command_id)}
-        if shown["type"] in (TYPES[TokenizePaymentMethod], TYPES[VerifyMicroDeposits]):
+        if shown["type"] in _PROVING:
             return problem("TOKENIZATION_DECLINED", "the gateway does not keep it", details=details)
         return problem("PAYMENT_DECLINED", "the gateway declined it", details=details)
     return _json(shown, 200, location)

@@ -48,6 +48,7 @@ class Job(NamedTuple):
     dry_run: bool = False
     source: str | None = None
     digest: str | None = None
+    verify: bool = False
 
     @property
     def home(self) -> str:
@@ -71,7 +72,14 @@ class Migration:
         job, rows = self._job, self._rows
         self.report = await asyncio.to_thread(validated, rows)
         created = CreateTokenMigration(
-            job.job_id, self.report.rows, job.mode, job.strict, job.dry_run, job.source, job.digest
+            job.job_id,
+            self.report.rows,
+            job.mode,
+            job.strict,
+            job.dry_run,
+            job.source,
+            job.digest,
+            job.verify,
         )
         self.replayed = not await self._decided(created, "create")
         await self._decided(ValidateTokenMigration(job.job_id), "validate")

@@ -19,8 +19,9 @@ from pydantic import Field, StringConstraints
 from events import ids
 from events.account import DefaultPaymentMethodSet
 from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImported
+from events.shapes import Method
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
-from services.accounts import account, payment_method
+from services.accounts import account, checking, payment_method
 from services.accounts.account import Account
 from services.accounts.method_rules import check_takes, claimed, is_held, token_holder, token_key
 from services.accounts.payment_method import (
@@ -129,6 +130,7 @@ class Terms(NamedTuple):
     mode: str
     strict: bool
     job_id: str | None = None
+    verify: bool = False
 
 
 # -- a row
@@ -192,10 +194,29 @@ def import_row(
             raise _duplicate(context.account_id, method_id)
         else:
             return []
+    if terms.verify:
+        shape = Method(
+            type=method.type,
+            token_ref=method.token_ref,
+            gateway_id=method.gateway_id,
+            method_id=method_id,
+            gateway_reference=method.gateway_reference,
+            network=method.network,
+            last4=method.last4,
+            expiry_month=method.expiry_month,
+            expiry_year=method.expiry_year,
+            network_transaction_id=method.network_transaction_id,
+        )
+        known = states.get(SavedMethod, method_id) if holder else _UNKNOWN
+        changes = [*changes, *checking.of_import(shape, known, owner, gateway, terms.job_id, context)]
     if method.is_default and owner.default_method_id != method_id:
         chosen = DefaultPaymentMethodSet(method_id, owner.default_method_id)
         return [*changes, Change(Account, context.account_id, chosen, account_id=context.account_id)]
     return changes
+
+
+_UNKNOWN = SavedMethod()
+"""Of a token that is nobody's yet."""
 
 
 def _duplicate(account_id: str, method_id: str) -> Rejected:
@@ -323,7 +344,7 @@ class _Chunk:
         self.decided: list[RowDecided] = []
         self.changes: list[Change | Claiming | Releasing] = []
         self._job, self._ahead, self._parked = job, Ahead(states, _EVOLVE), context.parked
-        self._terms = Terms(job.created.mode, job.created.strict, job_id)
+        self._terms = Terms(job.created.mode, job.created.strict, job_id, job.created.verify)
         self._context = replace(context)
         self._names = set[str]()
 
@@ -342,10 +363,11 @@ class _Chunk:
         self._ahead.take(changes)
         self.changes += changes
         outcome, method_id = "SKIPPED", None
-        for change in changes:
+        for change in changes:  # the first tells: its check comes after it
             if isinstance(change, Change) and change.state is SavedMethod:
                 imported = type(change.fact) is PaymentMethodImported
                 outcome, method_id = "IMPORTED" if imported else "UPDATED", change.id
+                break
         self.decided.append(RowDecided(row_no, external_id, outcome, account_id, method_id))
 
     def _changes(self, row: MigrationRow, external_id: str) -> Changes:

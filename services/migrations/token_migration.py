@@ -95,6 +95,9 @@ class CreateTokenMigration:
     """Decide every row, and import none."""
     source: FreeText | None = None
     digest: Text | None = None
+    verify: bool = False
+    """Have each token that is imported proved by its gateway, with a charge of nothing, as fast as it takes
+    them; a method can be used before."""
 
 
 @command("payments.token_migration.validate.v1")

@@ -73,20 +73,25 @@ def react(states: States, trigger: Trigger) -> Iterable[Send]:
             return [_plan(trigger, fact.orchestration_id, 1)]
         case RefundOrchestrationFailed():
             return _plan_again(states, trigger)
-        case RefundLegFailed() if fact.retry_at and _is_hit(states, trigger):
-            return [_replan(trigger, trigger.stream_id)]
         case RefundLegFailed(retry_at=None):
             return _next_option(states, trigger, fact.leg_no)
         case RefundLegFailed():
-            command = RetryRefundLeg(trigger.stream_id, fact.leg_no)
-            key = f"refunding:{trigger.stream_id}:retry-{fact.leg_no}:{fact.attempt_no + 1}"
-            return [Send(command, trigger.account_id, key, fact.retry_at)]
+            return list(_again(states, trigger))
         case RefundLegFellBack():
             return _next_option(states, trigger, fact.leg_no) if fact.remaining.amount_minor else []
         case PaymentReturned() | ChargebackOpened() | ChargebackLost():
             return list(_replans(states, trigger))
         case _:
             return list(_wake(states, trigger))
+
+
+def _again(states: States, trigger: Trigger) -> Iterable[Send]:
+    """A leg is tried again in its time; one that is hit is planned anew at once, unless that has passed."""
+    fact = trigger.fact
+    if _is_hit(states, trigger):
+        yield _replan(trigger, trigger.stream_id)
+    key = f"refunding:{trigger.stream_id}:retry-{fact.leg_no}:{fact.attempt_no + 1}"
+    yield Send(RetryRefundLeg(trigger.stream_id, fact.leg_no), trigger.account_id, key, fact.retry_at)
 
 
 def _its_payment(states: States, trigger: Trigger) -> Needs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from services.accounts.checking import CheckPaymentMethod
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.method_details import (
     RecordMandate,
@@ -103,6 +104,12 @@ def update(users: Users, account: str) -> Said | None:
     )
 
 
+@says(2)
+def check(users: Users, account: str) -> Said | None:
+    method = users.pick("spm", lambda m: m.status == "ACTIVE")
+    return of(users, method, lambda m: CheckPaymentMethod(m.method_id))
+
+
 def _is_live(method: SavedMethod) -> bool:
     return method.status in ("ACTIVE", "EXPIRED")
 
@@ -145,7 +152,7 @@ def _next_step(users: Users, job_id: str, job: TokenMigrationJob) -> object:
             return ImportRows(job_id, *_chunk(users, job_id, 1 if 1 not in job.chunks else 2))
         case _:
             mode = "UPSERT" if job_id == "J0" else "INSERT_ONLY"
-            return CreateTokenMigration(job_id, ROWS, mode, strict=job_id != "J1")
+            return CreateTokenMigration(job_id, ROWS, mode, strict=job_id != "J1", verify=job_id != "J2")
 
 
 def _chunk(users: Users, job_id: str, chunk_no: int) -> tuple[int, tuple[MigrationRow, ...]]:

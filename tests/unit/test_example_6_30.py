@@ -63,7 +63,7 @@ def test_five_rows_two_imported_one_updated_two_rejected() -> None:
     )
     facts = [event.topic for event in j.events()[before:]]
     assert facts == [
-        "token_migration.created.v1",
+        "token_migration.created.v2",
         "token_migration.validating.v1",
         "token_migration.validated.v1",
         "token_migration.started.v1",

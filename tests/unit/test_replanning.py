@@ -8,7 +8,7 @@ from events.operations import ExceptionRaised
 from services.disputes.dispute import Dispute
 from services.disputes.disputing import RecordDisputeOpened, RecordDisputeOutcome
 from services.invoices.invoice import Invoice
-from services.orchestrations.falling_back import ChooseRefundFallback
+from services.orchestrations.falling_back import ChooseRefundFallback, RetryRefundLeg
 from services.orchestrations.orchestration import RefundOrchestration
 from services.orchestrations.replanning import ReplanRefund
 from services.payments.payment import Payment
@@ -116,6 +116,10 @@ def test_a_leg_in_flight_waits_for_its_gateway_and_is_looked_at_when_it_fails() 
     j.run_processes()
     assert (buckets(j), ro(j).status) == ({"dispute_held": 6000}, "COMPLETED")
     assert all(send.due_at > j.time for send in j.later)
+    again = [send.command for send in j.later if isinstance(send.command, RetryRefundLeg)]
+    assert again == [RetryRefundLeg(ro(j).orchestration_id, 1)], (
+        "should the dispute be over before it is looked at"
+    )
 
 
 def test_a_person_who_chooses_a_fallback_is_told_the_same() -> None:

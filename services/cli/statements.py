@@ -12,7 +12,6 @@ from cyclopts import Parameter
 
 from projections.asking import BadQuery
 from projections.statement import DOCUMENTS, as_csv, group
-from projections.statement_pdf import as_pdf
 from services.cli.output import Output, show, tell_json
 from services.cli.session import DataDir, Tenant, attached_store, clock_of, fail, run
 
@@ -55,7 +54,7 @@ def statement(
         told = run(ask())
         if told is None:
             fail(f"{tenant} has no such account: is the tenant right? (--tenant)")
-        page = None if pdf is None else as_pdf(told)
+        page = None if pdf is None else _page(told)
     except BadQuery as bad:
         fail(f"{bad.field}: {bad}")
     if pdf is not None and page is not None:
@@ -69,3 +68,9 @@ def statement(
         tell_json(told)
     else:
         show(list(DictReader(StringIO(as_csv(told)))), output, SHOWN)
+
+
+def _page(told: dict[str, Any]) -> bytes:
+    from projections.statement_pdf import as_pdf  # what draws pages takes a while to come
+
+    return as_pdf(told)

@@ -20,7 +20,6 @@ from projections.queries import QUERIES
 from projections.rows import PostgresRows
 from projections.sight import Sight
 from projections.statement import as_csv, group, statement
-from projections.statement_pdf import as_pdf
 from projections.timeline import timeline
 from services.errors import ReadModelBehind, Rejected, not_found
 from services.forecasting import KNOWN, forecast
@@ -110,6 +109,8 @@ class Reads:
             return answer_json(told)
         named = _attached(f"statement-{id}.{form}")
         if form == "pdf":
+            from projections.statement_pdf import as_pdf  # what draws pages takes a while to come
+
             return Response(await to_thread(as_pdf, told), media_type="application/pdf", headers=named)
         return Response(as_csv(told), media_type="text/csv", headers=named)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from events import gateway as gw
 from events import gateway_call as call
+from events.enhanced import EnhancedData
 from events.operations import ExceptionRaised, ExceptionResolved
 from projections.table import FLAG, INSTANT, JSON, TENANT, TEXT, Column, Place, Row, Table, money, text
 
@@ -46,6 +48,7 @@ gateway_log = Table(
         Column("sends", "int", 0),
         Column("queries", "int", 0),
         Column("level_sent", "int"),
+        Column("enhanced", JSON),
         Column("code_map_version", "int"),
         Column("hard", FLAG, False),
         Column("never_retry", FLAG, False),
@@ -129,8 +132,15 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
             if method
             else None,
             "planned_at": at.time,
+            **({"enhanced": _detail(fact.enhanced)} if fact.enhanced else {}),
         },
     )
+
+
+def _detail(sent: EnhancedData) -> dict[str, Any]:
+    """The Level 2 and 3 data that went with it (domain 4, GatewayLog), but for what is personal."""
+    told = {name: value for name, value in asdict(sent).items() if name != "ship_to_postal_code"}
+    return told | {"lines": list(told["lines"])}
 
 
 _TOLD = (

@@ -48,6 +48,18 @@ MUTANTS = (
         "recurrence.next_after(scheduler.times, planned_at + timedelta(days=2)),",
     ),
     Mutant(
+        "send without its data what may have been executed",
+        "services/calls/resending.py",
+        '    refused = settled.verdict == "FAILED" and settled.outcome.result_code == DATA_REJECTED\n',
+        '    refused = settled.verdict in ("FAILED", "UNKNOWN")\n',
+    ),
+    Mutant(
+        "purchase detail is not added up",
+        "services/payments/enhancing.py",
+        "    return net + tax == amount and sum(line.tax_minor for line in lines) == tax\n",
+        "    return True\n",
+    ),
+    Mutant(
         "skip the fingerprint",
         "services/answers.py",
         "if verdict.fingerprint != command.fingerprint:",

@@ -28,6 +28,9 @@ from events.shapes import Address, Outcome
 from gateways.simulator.core import Simulator
 from gateways.simulator.translation import to_request
 from projections.explain import explain
+from projections.folding import Folder
+from projections.models import TABLES
+from projections.operations import gateway_log
 from services.accounts.billing_profile import DefineBillingProfile
 from services.authorizations.authorization import Authorization
 from services.authorizations.authorizing import AuthorizePayment
@@ -210,6 +213,17 @@ def test_explain_tells_what_went_with_a_capture() -> None:
     sentences = [fact["sentence"] for fact in told]
     assert "The purchase detail goes without its lines: part payment" in sentences
     assert told[-1]["data"]["enhanced"]["total_tax_minor"] == 762
+
+
+def test_the_gateways_log_shows_what_went_with_a_call_but_for_what_is_personal() -> None:
+    j = shop()
+    home = Address(postal_code="1000", country="BE")
+    j.when(DefineBillingProfile("B", "Main", 1, is_default=True, shipping_address=home)).then_accepted()
+    j.request("P1", "259.79", j.post("I1", BOLTS, NUTS))
+    row = Folder(TABLES).from_zero(j.events())[gateway_log]["t", "t:sale:P1:1"]
+    assert [one["product_code"] for one in row["enhanced"]["lines"]] == ["BOLT", "2"]
+    assert (row["enhanced"]["total_tax_minor"], row["enhanced"]["ship_to_country"]) == (1980, "BE")
+    assert "ship_to_postal_code" not in row["enhanced"]
 
 
 # -- what its client says

@@ -10,7 +10,7 @@ from events.money import Money
 from events.shapes import ActionRequired, Corporate, FraudContext, Method
 
 
-@fact("authorization.requested.v3")
+@fact("authorization.requested.v4")
 class AuthorizationRequested:
     """An amount was asked to be held on an instrument; nothing is charged by that."""
 
@@ -32,6 +32,10 @@ class AuthorizationRequested:
     """What it is held for: what captures that name no invoices are for, in turn."""
     level_requested: int | None = None
     """2 or 3: how much enhanced data shall go with it."""
+    initiation: str | None = None
+    """AD_HOC, PORTAL or CHECKOUT: the last two by the customer himself."""
+    initiation_source_id: str | None = None
+    """What it was begun for, as its client names it."""
 
 
 @fact("authorization.recorded.v2")
@@ -85,6 +89,12 @@ class AuthorizationActionRequired:
     gateway_ref: str | None
     source: str
     action: ActionRequired | None = None
+
+
+@upcasts("authorization.requested.v3", to="authorization.requested.v4")
+def begun_by_nobody_known(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 did not say who began it: the gateway was told that the merchant did."""
+    return fact
 
 
 @upcasts("authorization.recorded.v1", to="authorization.recorded.v2")

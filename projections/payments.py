@@ -107,6 +107,7 @@ authorizations = Table(
     key=(TENANT, Column("authorization_id", TEXT)),
     columns=(
         *text("number", "account_id", "status", "currency", "gateway_id", "gateway_ref", "method_display"),
+        *text("initiation", "initiation_source_id"),
         *text("payment_group_id", "method_id", "processing_mode", "auth_code", "network_transaction_id"),
         Column("effective_at", INSTANT),
         *money("amount", "captured", "reversed", "in_flight", "balance"),
@@ -428,6 +429,8 @@ def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "requested_at": at.time,
             "client_context": None if known else fact.client_context,
             "payment_group_id": fact.payment_group_id,
+            "initiation": None if known else fact.initiation,
+            "initiation_source_id": None if known else fact.initiation_source_id,
             "method_id": fact.method.method_id,
             "processing_mode": fact.processing_mode if known else "PLATFORM",
             "auth_code": fact.gateway_auth_code if known else None,

@@ -361,6 +361,11 @@ def snapshot(method: SavedMethod, gateway_id: str | None = None) -> Method:
     )
 
 
+def is_first_use(method: SavedMethod) -> bool:
+    """Whether the network does not yet know the card as one that is kept to be charged again."""
+    return method.type == "card" and method.network_transaction_id is None and method.usage != "ON_SESSION"
+
+
 def end_of_life(expiry_month: int | None, expiry_year: int | None) -> datetime | None:
     """The first instant after its expiry month, UTC: until then an instrument is good."""
     if expiry_year is None or expiry_month is None:

@@ -68,6 +68,9 @@ class Authorization:
     """They may turn out to have succeeded after all."""
     reversal_attempts: int = 0
     payment_group_id: str | None = None
+    initiation: str | None = None
+    """AD_HOC, PORTAL or CHECKOUT, where that is known."""
+    initiation_source_id: str | None = None
     gateway_id: str = ""
     gateway_ref: str | None = None
     method: Method | None = None
@@ -157,6 +160,7 @@ def _begin(auth: Authorization, event: AuthorizationRequested | AuthorizationRec
     auth.gateway_id, auth.method = event.gateway_id, event.method
     auth.payment_group_id = event.payment_group_id
     if isinstance(event, AuthorizationRequested):
+        auth.initiation, auth.initiation_source_id = event.initiation, event.initiation_source_id
         auth.status, auth.operation_key = "REQUESTED", event.gateway_idempotency_key
         auth.invoice_ids = event.invoice_ids
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from events.authorization import (
     AuthorizationEnhancedDataReduced,
@@ -21,7 +22,7 @@ from services.calls.gateway import Gateway, check_accepts
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected
-from services.payments import enhancing, payment_group
+from services.payments import asking, enhancing, payment_group
 from services.payments.asking import OneTimeMethod
 from services.payments.enhancing import Purchase
 from services.payments.payment_group import NewGroup
@@ -48,6 +49,10 @@ class AuthorizePayment:
     apply_to: tuple[Id, ...] = ()
     """Invoices that it is held for, in turn: captures that name none are applied to them."""
     enhanced_data: PurchaseDetail | None = None
+    initiation: Literal["AD_HOC", "PORTAL", "CHECKOUT"] = "AD_HOC"
+    """PORTAL and CHECKOUT: its customer is there, and can answer his bank; else the merchant begins it."""
+    initiation_source_id: Id | None = None
+    """What it is begun for, such as an order: told to the gateway.  Without one: its first invoice."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,7 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         command.amount, method.type, number, meant_for(command.apply_to), detail=command.enhanced_data
     )
     enhanced = enhancing.enhanced(states, purchase, gateway, context)
+    begun_for = command.initiation_source_id or next(iter(command.apply_to), None)
     key, planned = calling.plan(
         context,
         origin=id,
@@ -113,6 +119,8 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         merchant_reference=number,
         method=method,
         enhanced=enhanced.sent,
+        initiation_source_id=begun_for,
+        **asking.stored(command.initiation, _is_first(states, command)),
         **besides,
     )
     group_id = (
@@ -132,12 +140,19 @@ def authorize(states: States, command: AuthorizePayment, context: Context) -> Ch
         group_id,
         invoice_ids=command.apply_to,
         level_requested=enhanced.level,
+        initiation=command.initiation,
+        initiation_source_id=begun_for,
         **remembered(besides),
     )
     changes = [*groups, Change(Authorization, id, requested, new=command.authorization_id is None)]
     if enhanced.reduced:
         changes.append(Change(Authorization, id, AuthorizationEnhancedDataReduced(*enhanced.reduced)))
     return [*changes, planned]
+
+
+def _is_first(states: States, command: AuthorizePayment) -> bool:
+    method_id = command.method_id
+    return method_id is not None and payment_method.is_first_use(states.get(SavedMethod, method_id))
 
 
 def _method(states: States, command: AuthorizePayment, context: Context) -> Method:

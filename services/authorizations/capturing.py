@@ -86,7 +86,7 @@ def _check_capturable(amount: Money, auth: Authorization, tolerance_percent: int
 def _captured(states: States, auth: Authorization, command: CapturePayment, context: Context) -> Changes:
     payment_id, number = command.payment_id or context.new_id("payment"), context.number("PAY")
     invoice_ids = command.apply_to or auth.invoice_ids
-    begun_for = invoice_ids[0] if invoice_ids else None
+    begun_for = invoice_ids[0] if invoice_ids else auth.initiation_source_id
     assert auth.method is not None
     targets, detail = meant_for(invoice_ids), _detail(states, auth, command)
     purchase = Purchase(command.amount, auth.method.type, number, targets, detail=detail)
@@ -115,7 +115,7 @@ def _captured(states: States, auth: Authorization, command: CapturePayment, cont
         amount=command.amount,
         gateway_id=auth.gateway_id,
         method=auth.method,
-        initiation="AD_HOC",
+        initiation=auth.initiation or "AD_HOC",
         attempt_no=1,
         gateway_idempotency_key=key,
         requested_at=context.now,

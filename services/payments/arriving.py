@@ -35,7 +35,7 @@ from services.credits import writing_off
 from services.decision import Change, Changes, Claiming, Context, Need, Needs, Releasing, Rule, States
 from services.errors import invalid_state
 from services.invoices.invoice import Invoice
-from services.payments import linking
+from services.payments import duplicates, linking
 from services.payments import payment as payments
 from services.payments.payment import Payment
 from services.payments.payment_link import PaymentLink
@@ -191,10 +191,13 @@ def _succeeded(
             exceptions.raised(context, "AMOUNT_MISMATCH", "payment", payment.payment_id, message, received)
         )
     elif late and _is_collected(states, payment):
-        message = "what it was meant for was paid otherwise meanwhile: refund it"
+        back = duplicates.given_back(states, payment, processed, context)
+        what = "it goes back" if back else "refund it"
+        message = f"what it was meant for was paid otherwise meanwhile: {what}"
         changes.append(
             exceptions.raised(context, "DUPLICATE_CHARGE", "payment", payment.payment_id, message, received)
         )
+        changes += back
     elif payment.intended:
         changes += apply_intended(states, payment, changes[0].fact, context)  # type: ignore[union-attr]
         return writing_off.with_small_balances(states, changes, context)

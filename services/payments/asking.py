@@ -126,7 +126,7 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
         method=method,
         enhanced=enhanced.sent,
         initiation_source_id=asked.begun_for,
-        **_stored(asked),
+        **stored(asked.initiation, asked.is_first, asked.reason),
         **(asked.besides or {}),
     )
     requested = PaymentRequested(
@@ -156,11 +156,11 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
     return [*changes, planned]
 
 
-def _stored(asked: Asked) -> dict[str, Any]:
+def stored(initiation: str, is_first: bool, reason: str | None = None) -> dict[str, Any]:
     """By whom, and why, a kept credential is charged, as networks want to be told (domain 5.2)."""
-    if asked.initiation in CUSTOMERS:
-        return {"initiator": "CUSTOMER", "is_first_in_series": asked.is_first}
-    return {"initiator": "MERCHANT", "reason": asked.reason} if asked.reason else {"initiator": "MERCHANT"}
+    if initiation in CUSTOMERS:
+        return {"initiator": "CUSTOMER", "is_first_in_series": is_first}
+    return {"initiator": "MERCHANT", "reason": reason} if reason else {"initiator": "MERCHANT"}
 
 
 def intended(targets: Iterable[ApplyTo]) -> tuple[Intended, ...]:

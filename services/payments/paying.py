@@ -122,11 +122,8 @@ def process(states: States, command: ProcessPayment, context: Context) -> Change
 
 
 def _is_first(states: States, command: ProcessPayment, context: Context) -> bool:
-    """Whether the network does not yet know the card as one that is kept to be charged again."""
     method_id = _method_id(states, command, context)
-    method = states.get(SavedMethod, method_id) if method_id else None
-    unknown = method is not None and method.type == "card" and method.network_transaction_id is None
-    return unknown and method is not None and method.usage != "ON_SESSION"
+    return method_id is not None and payment_method.is_first_use(states.get(SavedMethod, method_id))
 
 
 def _group_id(command: ProcessPayment) -> str | None:

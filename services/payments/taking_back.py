@@ -54,6 +54,8 @@ def cancel(states: States, command: CancelPayment, context: Context) -> Changes:
     gateway = states.get(Gateway, payment.gateway_id)
     if "VOID" not in gateway.capabilities.operations:
         raise Rejected("PAYMENT_NOT_VOIDABLE", "its gateway knows no void: refund it")
+    if payment.settled:
+        raise Rejected("PAYMENT_NOT_VOIDABLE", "its gateway has paid it out: refund it")
     if payment.gateway_ref is None:
         raise Rejected("PAYMENT_NOT_VOIDABLE", "the gateway's reference of the payment is not known")
     return _void(payment, amount, command.reason, context)

@@ -50,6 +50,7 @@ DEFAULTS: dict[str, Any] = {
     "unreferenced_refund_count_max": None,
     "unreferenced_refund_amount_max": (),
     "unreferenced_refund_days": 30,
+    "refund_duplicate_charges": False,
     "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
     "create_payment_schedules": False,
     "reduced_balance_policy": "CANCEL_ITEM",
@@ -77,7 +78,9 @@ does the word of payment operations on what became of a call.  Business dates ar
 application leaves below it is written off.  `active_schedulers_max` is how many payment schedulers are
 active at once.  To methods that the money did not come from, an account is paid at most
 `unreferenced_refund_count_max` times, and for each currency named at most `unreferenced_refund_amount_max`,
-in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each.  What
+in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second person agrees to each.  With
+`refund_duplicate_charges` a payment is given back that turns out to have arrived after all, once what it was
+meant for was paid otherwise; above the threshold a person decides.  What
 arrives, leaves and is invoiced says what it is worth in `corporate_currency`, at the rates that `rate_source`
 has published (`payments.exchange_rates.publish.v1`).  Level 2 data say whence goods are shipped: by legal
 entity in `ship_from_postal_codes`, written `emea=1017 AB`; `default` is of invoices that name none."""

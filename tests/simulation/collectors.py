@@ -58,10 +58,11 @@ def at_home(users: Users, command: object) -> Said:
 
 @says(1)
 def switch(users: Users, account: str) -> Said:
-    """Schedules on or off, and what becomes of items whose invoice owes less."""
+    """Schedules on or off, what becomes of items whose invoice owes less, and of what was paid twice."""
     chosen = users.chosen
     policy = chosen.choice(("REDUCE_ITEM", "CANCEL_ITEM"))
     changes = {"create_payment_schedules": chosen.random() < 0.7, "reduced_balance_policy": policy}
+    changes |= {"refund_duplicate_charges": policy == "REDUCE_ITEM"}
     return at_home(users, ChangeTenantSettings(changes))
 
 

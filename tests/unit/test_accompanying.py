@@ -26,6 +26,7 @@ from services.accounts.account import ErasePersonalData
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import Authorization
 from services.authorizations.authorizing import AuthorizePayment
+from services.authorizations.capturing import CapturePayment
 from services.authorizations.outcomes import RecordAuthorizationOutcome
 from services.calls.accompanying import AdditionalData, Payer
 from services.calls.calling import GatewayCall
@@ -270,3 +271,31 @@ def test_the_log_shows_all_that_a_gateway_and_its_network_said() -> None:
     row = Folder(TABLES).from_zero(j.events())[gateway_log]["t", j.state(Payment, "P").operation_key]
     shown = ("avs_code", "network_code", "network_advice", "code_map_version", "never_retry")
     assert [row[name] for name in shown] == ["N", "51", "24", 3, False]
+
+
+@pytest.mark.parametrize(("initiation", "initiator"), [("AD_HOC", "MERCHANT"), ("CHECKOUT", "CUSTOMER")])
+def test_a_hold_says_whether_its_customer_is_there(initiation: Any, initiator: str) -> None:
+    """Who is there can answer his bank; else the gateway is told that nobody is."""
+    j = Journey()
+    held = AuthorizePayment(
+        money(10), "gw", j.time, j.card_a, authorization_id="A", initiation=initiation,
+        initiation_source_id="order-7",
+    )  # fmt: skip
+    j.when(held).then_accepted()
+    call = j.state(GatewayCall, j.state(Authorization, "A").operation_key).planned
+    assert call is not None
+    here = initiator == "CUSTOMER"
+    assert (call.initiator, call.is_first_in_series, call.initiation_source_id) == (
+        initiator,
+        here,
+        "order-7",
+    )
+    assert ("off_session" in stripe.creation(call)) is not here
+    interaction = adyen.payment(call, "M", "https://shop.example")["shopperInteraction"]
+    assert interaction == ("Ecommerce" if here else "ContAuth")
+    row = Folder(TABLES).from_zero(j.events())[authorizations]["t", "A"]
+    assert (row["initiation"], row["initiation_source_id"]) == (initiation, "order-7")
+    j.when(RecordAuthorizationOutcome(call.idempotency_key, "GATEWAY", SUCCESS)).then_accepted()
+    j.when(CapturePayment("A", money(5), "P")).then_accepted()
+    captured = Folder(TABLES).from_zero(j.events())[payments]["t", "P"]
+    assert (captured["initiation"], captured["initiation_source_id"]) == (initiation, "order-7")

@@ -105,7 +105,9 @@ def raised(j: Journey) -> list[str]:
 def test_the_intent_and_the_call_are_one_decision() -> None:
     j = requested()
     method = snapshot(j.state(SavedMethod, j.card_a))
-    intent = AuthorizationRequested("PA1", "PA-000001", "A", money("500.00"), "gw", method, 1, KEY, NOW, NOW)
+    intent = AuthorizationRequested(
+        "PA1", "PA-000001", "A", money("500.00"), "gw", method, 1, KEY, NOW, NOW, initiation="AD_HOC"
+    )
     call = GatewayCallPlanned(
         "AUTHORIZE", KEY, 1, "auth", "PA1", "A", "gw", money("500.00"), j.facts()[1][2].request_digest,
         "PA-000001", method,

@@ -10,6 +10,7 @@ import pytest
 from events.credit_memo import CreditMemoLocked
 from events.gateway import Capabilities
 from events.invoice import InvoiceLocked, Product
+from events.refund import RefundRequested
 from services.accounts.account import PlacePaymentHold, ReleasePaymentHold
 from services.applications.applying import (
     ApplyCreditMemo,
@@ -31,6 +32,7 @@ from services.payments.paying import ApplyTo, ProcessPayment
 from services.payments.payment import Payment
 from services.payments.payment_group import NewGroup
 from services.payments.taking_back import CancelPayment
+from services.tenants.tenant_settings import ChangeTenantSettings
 from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 from tests.spec import NOW
 
@@ -456,3 +458,40 @@ def test_what_was_collected_twice_is_kept_unapplied_and_a_refund_is_suggested(j:
     processed = next(fact for kind, _, fact in j.facts() if kind == "payment")
     assert processed.late
     assert (j.payment("P")["unapplied"], j.payment("Q")["applied"]) == ("10.00", "10.00")
+
+
+def twice(j: Journey, **settings: object) -> Journey:
+    """P is taken for failed, Q pays instead, and P has arrived after all."""
+    j.when(ChangeTenantSettings({"refund_duplicate_charges": True, **settings})).then_accepted()  # type: ignore[dict-item]
+    invoice = j.post("INV", line("1", "10.00"))
+    j.request("P", "10.00", invoice)
+    j.settle("P", CARD_CLOSED)
+    j.pay("Q", "10.00", invoice, j.card_b)
+    return j.settle("P", SUCCESS, "NOTIFICATION").then_accepted()  # type: ignore[return-value]
+
+
+def test_what_was_collected_twice_goes_back_where_the_tenant_wishes_that(j: Journey) -> None:
+    twice(j)
+    [requested] = [fact for _, _, fact in j.facts() if isinstance(fact, RefundRequested)]
+    assert (requested.payment_id, requested.reason_code) == ("P", "DUPLICATE_CHARGE")
+    assert requested.amount == money("10.00")
+    [case] = [f for kind, _, f in j.facts() if kind == "exception" and f.type == "DUPLICATE_CHARGE"]
+    assert case.message.endswith("it goes back")
+    j.answer_refund(requested.refund_id, SUCCESS)
+    assert (j.payment("P")["refunded"], j.payment("Q")["applied"]) == ("10.00", "10.00")
+    j.settle("P", SUCCESS, "NOTIFICATION").then_nothing()
+
+
+def test_a_person_decides_about_it_above_the_threshold(j: Journey) -> None:
+    twice(j, refund_approval_threshold=money("9.99"))
+    assert not any(isinstance(fact, RefundRequested) for fact in j.all_facts())
+    assert j.payment("P")["unapplied"] == "10.00"
+    [case] = [f for kind, _, f in j.facts() if kind == "exception" and f.type == "DUPLICATE_CHARGE"]
+    assert case.message.endswith("refund it")
+
+
+def test_a_person_decides_about_it_where_the_gateway_cannot() -> None:
+    operations = tuple(o for o in EVERYTHING.operations if o != "REFUND")
+    j = twice(Journey(capabilities=replace(EVERYTHING, operations=operations)))
+    assert not any(isinstance(fact, RefundRequested) for fact in j.all_facts())
+    assert j.payment("P")["unapplied"] == "10.00"

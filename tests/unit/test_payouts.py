@@ -27,6 +27,7 @@ from projections.ledger import ledger_balances
 from projections.models import TABLES
 from services.disputes.disputing import RecordDisputeOpened, RecordDisputeOutcome
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from services.payouts.banking import AssignBankLine, RecordBankLine, ReportPayoutNotPaidIn
 from services.payouts.payout import BankLine, Payout, PayoutLine, bank_line_id, line_id, payout_id
 from services.payouts.reporting import (
@@ -374,3 +375,10 @@ def test_cash_flow_has_what_the_ledger_has(j: Journey) -> None:
     shown = {name: row[name] for name in ("captured", "settled", "fees", "unapplied")}
     assert shown == {"captured": 9000, "settled": 8720, "fees": 280, "unapplied": 9000}
     assert Money(row["settled"] + row["fees"], "USD") == money("90.00")
+
+
+def test_what_was_paid_out_is_not_voided_any_more(j: Journey) -> None:
+    reported(j, "87.20")
+    counted(j, line("90.00", "2.80"))
+    j.when(CancelPayment("P")).then_rejected("PAYMENT_NOT_VOIDABLE")
+    assert "paid it out" in j.outcome["message"]

@@ -62,7 +62,7 @@ def test_what_is_personal_is_marked_on_the_fact() -> None:
         "payment_method.mandate_recorded.v1": {("ip",)},
         "payment_method.details_updated.v1": method,
         "payment.requested.v3": payer,
-        "authorization.requested.v3": payer,
+        "authorization.requested.v4": payer,
         "gateway_call.planned.v4": payer | {("enhanced", "ship_to_postal_code")},
     }
     assert personal_paths(EnhancedData) == (("ship_to_postal_code",),)

@@ -53,6 +53,7 @@ def test_a_bare_tenant_has_the_documented_defaults() -> None:
         "unreferenced_refund_count_max": None,
         "unreferenced_refund_amount_max": (),
         "unreferenced_refund_days": 30,
+        "refund_duplicate_charges": False,
         "unknown_outcome_poll": (30, 120, 600, 3600, 21600, 86400),
         "create_payment_schedules": False,
         "reduced_balance_policy": "CANCEL_ITEM",

@@ -165,6 +165,26 @@ def test_nor_is_one_all_of_digits(uuid: str) -> None:
     assert masked(f"the id {uuid}") == f"the id {uuid}"
 
 
+_ALL_DIGITS = "41111111-1111-1111-1111-411111111111"
+pieces = st.one_of(
+    st.sampled_from([_ALL_DIGITS, VISA, "-", " ", ".", "\n", '"', "\\", "a", "0", "PSI-", "41111111-1111"]),
+    st.uuids().map(str),
+    numbers(),
+)
+
+
+@given(st.lists(pieces, max_size=6).map("".join), st.lists(pieces, max_size=6).map("".join))
+def test_what_holds_one_is_looked_at_whatever_stands_beside_it(name: str, text: str) -> None:
+    body = orjson.dumps({name: [text, {"at": text + name}]})
+    assert may_hold(body) or (place_in(orjson.loads(body)) is None and masked_bytes(body) == body)
+
+
+@given(st.lists(st.uuids().map(str) | st.just(_ALL_DIGITS), min_size=1))
+def test_uuids_alone_call_for_no_closer_look(ids: list[str]) -> None:
+    assert not may_hold(orjson.dumps({"items": ids, "run": f"run:{ids[0]}/{ids[-1]}"}))
+    assert may_hold(orjson.dumps({"items": ids, "note": VISA}))
+
+
 @given(st.binary(min_size=32, max_size=32))
 def test_a_digest_is_no_card_number(digest: bytes) -> None:
     assert not found_in(digest.hex())

@@ -1,14 +1,14 @@
 """What is due to be collected, in the order in which a run takes it: by date, the greatest first, by number.
 
-It is read page by page, each behind the last item of the one before: however many are due, a page costs
-the same.  The method is the one that would be used, as far as read models know it, by the rule of
-`services.schedules.methods`.
+It is put in order once, as it is then, and read page by page: however much is due, a page costs the same,
+and takes no memory of ours.  The method is the one that would be used, as far as read models know it, by
+the rule of `services.schedules.methods`.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple, Protocol
 
@@ -44,7 +44,7 @@ class Cursor(NamedTuple):
 
 
 _READY = "i.status = 'READY'"
-_TO_BE_RETRIED = "i.status = 'FAILED' and i.next_retry_at <= $7"
+_TO_BE_RETRIED = "i.status = 'FAILED' and i.next_retry_at <= $6"
 
 
 class Wanted(NamedTuple):
@@ -61,7 +61,7 @@ class Wanted(NamedTuple):
 
 BEGINNING = Cursor(date.min, -(2**62), "")
 
-_PAGE = """
+_DUE = """
 select i.item_id, i.payment_schedule_id, i.account_id, i.number, i.target_processing_date, i.requested,
     i.currency, i.attempts, i.matching_value, m.method_id, m.type, m.gateway_id, {shares}, {custom}
 from {s}.schedule_items i
@@ -92,7 +92,6 @@ where i.tenant_id = $1 and {ready} and i.target_processing_date <= $2
     and i.target_processing_date >= $3
     and (i.target_processing_date, -i.requested, i.number) > ($3, $4, $5)
 order by i.target_processing_date, -i.requested, i.number
-limit $6
 """
 
 
@@ -126,8 +125,8 @@ class DueItems(Protocol):
         """Whether what is read has reached a position of the log, in so much time at most."""
         ...
 
-    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
-        """The next in order."""
+    def read(self, wanted: Wanted, after: Cursor, limit: int) -> AsyncGenerator[Sequence[Due], None]:
+        """All behind an item, in order, so many at a time, as they are when the first are asked for."""
         ...
 
 
@@ -138,15 +137,20 @@ class StoredDue:
     async def reaches(self, position: int, seconds: float) -> bool:
         return await self._rows.wait_for(position, seconds)
 
-    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
-        sql, values = _page(await self._rows.active(), wanted, after, limit)
-        found = await self._rows.pool.fetch(sql, *values)
-        if wanted.invoices:
-            return [Due._make((*row[:-2], _invoices(row[-2] or ()), row[-1])) for row in map(tuple, found)]
-        return [Due._make(row) for row in map(tuple, found)]
+    async def read(self, wanted: Wanted, after: Cursor, limit: int) -> AsyncGenerator[Sequence[Due], None]:
+        sql, values = _asked(await self._rows.active(), wanted, after)
+        async with self._rows.held(sql, *values) as fetch:
+            while found := await fetch(limit):
+                yield _read(found, wanted)
 
 
-def _page(schema: str, wanted: Wanted, after: Cursor, limit: int) -> tuple[str, list[Any]]:
+def _read(found: Sequence[Any], wanted: Wanted) -> Sequence[Due]:
+    if wanted.invoices:
+        return [Due._make((*row[:-2], _invoices(row[-2] or ()), row[-1])) for row in map(tuple, found)]
+    return [Due._make(row) for row in map(tuple, found)]
+
+
+def _asked(schema: str, wanted: Wanted, after: Cursor) -> tuple[str, list[Any]]:
     parts = {
         "{described}": _DESCRIBED if wanted.custom else "",
         "{custom}": _CUSTOM if wanted.custom else "null",
@@ -158,10 +162,10 @@ def _page(schema: str, wanted: Wanted, after: Cursor, limit: int) -> tuple[str, 
         "{default_profile}": _PROFILE.replace("{id}", "a.default_profile_id"),
         "{newest}": _NEWEST,
     }
-    sql = _PAGE
+    sql = _DUE
     for name, part in parts.items():
         sql = sql.replace(name, part)
-    values = [wanted.tenant, wanted.run_date, *after, limit]
+    values = [wanted.tenant, wanted.run_date, *after]
     return sql, [*values, wanted.retried_by] if wanted.retried_by else values
 
 
@@ -184,14 +188,16 @@ class MemoryDue:
             return False
         return True
 
-    async def page(self, wanted: Wanted, after: Cursor, limit: int) -> Sequence[Due]:
+    async def read(self, wanted: Wanted, after: Cursor, limit: int) -> AsyncGenerator[Sequence[Due], None]:
         rows = self._rows.rows
         found = [
             _due(rows, wanted, item)
             for item in rows.get(schedule_items, {}).values()
             if item["tenant_id"] == wanted.tenant and _is_due(rows, item, wanted)
         ]
-        return sorted((due for due in found if Cursor.of(due) > after), key=Cursor.of)[:limit]
+        behind = sorted((due for due in found if Cursor.of(due) > after), key=Cursor.of)
+        for begin in range(0, len(behind), limit):
+            yield behind[begin : begin + limit]
 
 
 def _is_due(rows: Rows, item: Mapping[str, Any], wanted: Wanted) -> bool:

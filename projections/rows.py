@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -22,6 +22,9 @@ from projections.table import JSON, TEXT, Column, RowKey, Table
 SCHEMAS = ("read_a", "read_b")
 ACTIVE_SECONDS = 1.0
 """How long a reader may still look at the schema that was active before a switch."""
+
+HELD_MAX = 8
+"""Answers that one process has put aside at a time; whoever wants another waits."""
 
 STATEMENTS_MAX = 500
 """One for each set of columns of a table that change together."""
@@ -42,27 +45,33 @@ class ProgressMoved(Exception):
     """Another projector has written this schema: begin again from its progress."""
 
 
+# What a crash of the server forgets of rows it forgets of their progress too.
+_SESSION = {"application_name": "tender reads", "jit": "off", "synchronous_commit": "off"}
+
+Fetch = Callable[[int], Awaitable[Sequence[Any]]]
+"""The next rows, so many at most; none after the last."""
+
+
 class PostgresRows:
-    def __init__(self, pool: asyncpg.Pool, tables: Sequence[Table]) -> None:
+    def __init__(self, pool: asyncpg.Pool, tables: Sequence[Table], database_url: str) -> None:
         self.pool, self.tables = pool, {table.name: table for table in tables}
+        self._database_url, self._held = database_url, asyncio.Semaphore(HELD_MAX)
         self._active: tuple[str, float] = ("", -math.inf)
 
     @classmethod
     @asynccontextmanager
     async def connected(cls, database_url: str, tables: Sequence[Table]) -> AsyncIterator[PostgresRows]:
         """Open a pool; the schemas are made where they are missing."""
-        # What a crash of the server forgets of rows it forgets of their progress too.
-        settings = {"application_name": "tender reads", "jit": "off", "synchronous_commit": "off"}
         async with asyncpg.create_pool(
             database_url,
             min_size=1,
             max_size=8,
             init=_init,
-            server_settings=settings,
+            server_settings=_SESSION,
             statement_cache_size=STATEMENTS_MAX,
             reset=_as_it_is,
         ) as pool:
-            rows = cls(pool, tables)
+            rows = cls(pool, tables, database_url)
             await rows.prepare()
             yield rows
 
@@ -98,6 +107,23 @@ class PostgresRows:
 
     async def switch(self, schema: str) -> None:
         await self.pool.execute("update read_models set active = $1", schema)
+
+    @asynccontextmanager
+    async def held(self, query: str, *values: object) -> AsyncIterator[Fetch]:
+        """The answer to a query as it is now, for as long as reading it takes.
+
+        The server puts all of it aside before the first row is read, on disk where it is long: no transaction
+        stays open meanwhile.  It ends with its connection, which nobody else waits for.
+        """
+        async with self._held:
+            connection = await asyncpg.connect(self._database_url, server_settings=_SESSION)
+            try:
+                await _init(connection)
+                async with connection.transaction(readonly=True):
+                    await connection.execute(f"declare held no scroll cursor with hold for {query}", *values)
+                yield lambda limit: connection.fetch(f"fetch {limit} from held")
+            finally:
+                connection.terminate()
 
     async def position(self, schema: str) -> int:
         return await self.pool.fetchval("select position from read_progress where schema = $1", schema) or 0

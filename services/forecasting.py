@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import takewhile
 from typing import Any, NamedTuple
@@ -18,7 +19,7 @@ from pydantic import TypeAdapter
 
 from events.criteria import Criteria, Due
 from projections.asking import Asked, BadQuery, one_of, value
-from projections.due import BEGINNING, Cursor, StoredDue, Wanted
+from projections.due import BEGINNING, StoredDue, Wanted
 from projections.rows import PostgresRows
 from projections.sight import EVERYTHING, Sight
 from services.runs.criteria import CUSTOM, asks_for, matching
@@ -168,13 +169,10 @@ def _days(row: Mapping[str, Any], now: datetime, until: date) -> list[date]:
 
 async def _due(rows: PostgresRows, tenant: str, until: date, custom: bool) -> AsyncIterator[Due]:
     wanted = Wanted(tenant, until, invoices=True, custom=custom)
-    reading, cursor = StoredDue(rows), BEGINNING
-    while page := await reading.page(wanted, cursor, PAGE):
-        for due in page:
-            yield due
-        if len(page) < PAGE:
-            return
-        cursor = Cursor.of(page[-1])
+    async with aclosing(StoredDue(rows).read(wanted, BEGINNING, PAGE)) as reading:
+        async for page in reading:
+            for due in page:
+                yield due
 
 
 async def _held(rows: PostgresRows, tenant: str, now: datetime) -> dict[str, datetime | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from events.catalog import TOPICS
@@ -57,12 +58,13 @@ class Preview:
         run = PaymentBatchRunCreated(number="", created_at=self._clock.now(), **vars(start))
         selected, requested = 0, Counter[str]()
         items: list[dict[str, Any]] = []
-        async for page in pages(self._due, command.tenant, run):
-            for due in page.items:
-                selected += 1
-                requested[due.currency] += due.amount
-                if after < selected <= after + self._at_a_time:
-                    items.append({"place": selected, **_told(due), **await self._becomes(command, due)})
+        async with aclosing(pages(self._due, command.tenant, run)) as reading:
+            async for page in reading:
+                for due in page.items:
+                    selected += 1
+                    requested[due.currency] += due.amount
+                    if after < selected <= after + self._at_a_time:
+                        items.append({"place": selected, **_told(due), **await self._becomes(command, due)})
         outcomes = Counter(item["outcome"] for item in items)
         charged = Counter[str]()
         for item in items:

@@ -8,7 +8,8 @@ a crash loses and doubles nothing.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -59,42 +60,49 @@ class Page(NamedTuple):
 
 async def pages(
     due: DueItems, tenant: str, run: PaymentBatchRunCreated, after: Cursor = BEGINNING, taken: int = 0
-) -> AsyncIterator[Page]:
+) -> AsyncGenerator[Page, None]:
     """What a run takes, behind an item and so many that it took before; the last page may be empty."""
     test = matching(run.criteria)
     retried_by = run.created_at if run.is_retry else None
     more = (asks_for(run.criteria, field) for field in ("INVOICE", CUSTOM))
     wanted = Wanted(tenant, run.run_date, retried_by, *more)
     left = run.max_items - taken if run.max_items else None
-    held, read, begin = list[Due](), after, after
+    held, begin = list[Due](), after
     ended = left is not None and left <= 0
-    reading = _begun(due, wanted, read)
-    try:
-        while not ended:
-            found = await reading
-            ended = len(found) < READ_MAX
-            if found:
-                read = Cursor.of(found[-1])
-            if not ended:  # the next are read while these are looked at
-                reading = _begun(due, wanted, read)
-            held += filter(test, found)
-            if left is not None and len(held) >= left:
-                held, ended = held[:left], True
-            while len(held) > ITEMS_MAX:
-                items, held = tuple(held[:ITEMS_MAX]), held[ITEMS_MAX:]
-                left = None if left is None else left - len(items)
-                yield Page(items, begin, Cursor.of(items[-1]), last=False)
-                begin = Cursor.of(items[-1])
-        yield Page(tuple(held), begin, Cursor.of(held[-1]) if held else begin, last=True)
-    finally:
-        reading.cancel()
+    async with aclosing(due.read(wanted, after, READ_MAX)) as reading:
+        following = _begun(reading)
+        try:
+            while not ended:
+                found = await following
+                ended = not found
+                if not ended:  # the next are read while these are looked at
+                    following = _begun(reading)
+                held += filter(test, found)
+                if left is not None and len(held) >= left:
+                    held, ended = held[:left], True
+                while len(held) > ITEMS_MAX:
+                    items, held = tuple(held[:ITEMS_MAX]), held[ITEMS_MAX:]
+                    left = None if left is None else left - len(items)
+                    yield Page(items, begin, Cursor.of(items[-1]), last=False)
+                    begin = Cursor.of(items[-1])
+            yield Page(tuple(held), begin, Cursor.of(held[-1]) if held else begin, last=True)
+        finally:
+            following.cancel()
+            await asyncio.wait([following])
 
 
-def _begun(due: DueItems, wanted: Wanted, after: Cursor) -> asyncio.Future[Sequence[Due]]:
-    """Read the next; if nobody asks for them any more, nobody asks why they could not be read."""
-    reading = asyncio.ensure_future(due.page(wanted, after, READ_MAX))
-    reading.add_done_callback(lambda done: done.cancelled() or done.exception())
-    return reading
+def _begun(reading: AsyncGenerator[Sequence[Due], None]) -> asyncio.Future[Sequence[Due]]:
+    """Read the next, none after the last; if nobody asks for them any more, nobody asks why they could not
+    be read."""
+    following = asyncio.ensure_future(_next(reading))
+    following.add_done_callback(lambda done: done.cancelled() or done.exception())
+    return following
+
+
+async def _next(reading: AsyncGenerator[Sequence[Due], None]) -> Sequence[Due]:
+    async for found in reading:
+        return found
+    return ()
 
 
 class _Refused(Exception):
@@ -169,23 +177,24 @@ class Selector:
         page_no, sent = known.pages, list[UUID]()
         after, taken = Cursor.parsed(known.cursor), known.filtered
         cursor = known.cursor
-        async for page in pages(self._due, tenant, run.created, after, taken):
-            page_no += 1
-            select = SelectRunItems(
-                run.created.run_id,
-                page_no,
-                cursor,
-                str(page.cursor) if page.items else cursor,
-                tuple(map(frozen, page.items)),
-                page.last,
-                event.position,
-            )
-            cursor = select.cursor
-            sent.append(await self._send(tenant, run.created.run_id, select, event, run.turn))
-            if len(sent) >= PAGES_AHEAD or page.last:
-                if not await self._all_advanced(sent):
-                    return
-                sent.clear()
+        async with aclosing(pages(self._due, tenant, run.created, after, taken)) as selected:
+            async for page in selected:
+                page_no += 1
+                select = SelectRunItems(
+                    run.created.run_id,
+                    page_no,
+                    cursor,
+                    str(page.cursor) if page.items else cursor,
+                    tuple(map(frozen, page.items)),
+                    page.last,
+                    event.position,
+                )
+                cursor = select.cursor
+                sent.append(await self._send(tenant, run.created.run_id, select, event, run.turn))
+                if len(sent) >= PAGES_AHEAD or page.last:
+                    if not await self._all_advanced(sent):
+                        return
+                    sent.clear()
 
     async def _all_advanced(self, command_ids: Sequence[UUID]) -> bool:
         """Wait until they are decided; whether each changed something."""

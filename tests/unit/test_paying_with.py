@@ -22,7 +22,7 @@ from tests.paying_with import DAY, SITUATIONS, Payers
 def read(payers: Payers) -> Sequence[Due]:
     rows = MemoryRows()
     Folder(TABLES).from_zero(payers.events(), rows.rows)
-    return asyncio.run(MemoryDue(rows).page(Wanted(payers.tenant, DAY), BEGINNING, 1_000))
+    return asyncio.run(anext(MemoryDue(rows).read(Wanted(payers.tenant, DAY), BEGINNING, 1_000)))
 
 
 def test_what_is_read_is_what_is_charged() -> None:

@@ -143,15 +143,15 @@ WORDS: dict[type[Any], Words] = {
     sch.PaymentSchedulerDeactivated: lambda f: (
         "It rests: it has no run to come"
         if f.cause == "NO_MORE_RUNS"
-        else f"It rests{f': {f.reason}' if f.reason else ''}"
+        else f"It rests{because(f.reason)}"
     ),
-    sch.PaymentSchedulerCanceled: lambda f: f"Ended{f': {f.reason}' if f.reason else ''}",
+    sch.PaymentSchedulerCanceled: lambda f: f"Ended{because(f.reason)}",
     sch.PaymentSchedulerFired: _fired,
     retry.RetryRuleSetCreated: lambda f: f"Rule set {f.name} drafted: {_rules(f.definition)}",
     retry.RetryRulesDefined: lambda f: f"Version {f.definition_version}: {_rules(f.definition)}",
     retry.RetryRuleSetActivated: lambda f: "The rule set can be used",
     retry.RetryRuleSetDeactivated: lambda f: (
-        f"No new collection is tried again by it{f': {f.reason}' if f.reason else ''}"
+        f"No new collection is tried again by it{because(f.reason)}"
     ),
     retry.DefaultRetryRuleSetChanged: _new_default,
     retry.RetriesOfGroupDecided: _of_group,

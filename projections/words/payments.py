@@ -89,7 +89,7 @@ WORDS: dict[type[Any], Words] = {
     pay.ChargebackHoldRaised: lambda f: (
         f"{f.held}, not refunded yet, is held for dispute {f.dispute_id} as well"
     ),
-    pay.PaymentCanceled: lambda f: f"Payment of {f.amount} canceled{f': {f.reason}' if f.reason else ''}",
+    pay.PaymentCanceled: lambda f: f"Payment of {f.amount} canceled{because(f.reason)}",
     tra.PaymentTransferReserved: _sent_away,
     tra.PaymentTransferReceived: lambda f: (
         f"{f.amount} received from account {f.from_account_id}, of its payment {f.from_payment_id}"
@@ -105,7 +105,7 @@ WORDS: dict[type[Any], Words] = {
         f"{f.amount} stays here: account {f.to_account_id} did not take it, {f.message} ({f.code})"
     ),
     tra.PaymentTransferRecalled: lambda f: (
-        f"{f.amount} asked back from account {f.to_account_id}{f': {f.reason}' if f.reason else ''}"
+        f"{f.amount} asked back from account {f.to_account_id}{because(f.reason)}"
     ),
     tra.PaymentTransferGivenBack: lambda f: f"{f.amount} went back to account {f.to_account_id}",
     tra.PaymentTransferKept: lambda f: f"{f.amount} not given back to account {f.to_account_id}: {f.message}",

@@ -8,12 +8,12 @@ from events import credit_memo as cm
 from events import debit_memo as dm
 from events import invoice as inv
 from events import period as per
-from projections.words.plain import Words, because, described, plain
+from projections.words.plain import Words, because, counted, described, plain
 
 
 def _posted(fact: inv.InvoicePosted) -> str:
     what = "Negative invoice" if fact.is_negative else "Invoice"
-    lines = f"{len(fact.lines)} line{'s' if len(fact.lines) != 1 else ''}"
+    lines = counted(len(fact.lines), "line")
     tax = f", of it {fact.total_tax} tax" if fact.total_tax.amount_minor else ""
     return f"{what} {fact.number} posted: {fact.total} in {lines}{tax}, due {fact.due_date}"
 
@@ -21,7 +21,7 @@ def _posted(fact: inv.InvoicePosted) -> str:
 def _written(what: str) -> Words:
     def words(fact: Any) -> str:
         said = fact.content
-        lines = f"{len(said.lines)} line{'s' if len(said.lines) != 1 else ''}"
+        lines = counted(len(said.lines), "line")
         return f"{what} invoice {said.number}: {said.total} in {lines}; nothing is owed yet"
 
     return words
@@ -29,7 +29,7 @@ def _written(what: str) -> Words:
 
 def _voided_invoice(fact: inv.InvoiceVoided) -> str:
     memo = f" by credit memo {fact.credit_memo_id}" if fact.credit_memo_id else ""
-    return f"Invoice voided{memo}{f': {fact.reason}' if fact.reason else ''}"
+    return f"Invoice voided{memo}{because(fact.reason)}"
 
 
 def _written_off(fact: inv.InvoiceWrittenOff) -> str:
@@ -82,7 +82,7 @@ WORDS: dict[type[Any], Words] = {
     inv.InvoicePosted: _posted,
     inv.InvoiceDrafted: _written("Draft of"),
     inv.InvoiceRevised: _written("Revised draft of"),
-    inv.InvoiceDraftCanceled: lambda f: f"Draft given up{f': {f.reason}' if f.reason else ''}",
+    inv.InvoiceDraftCanceled: lambda f: f"Draft given up{because(f.reason)}",
     inv.InvoiceDueDateExtended: lambda f: f"Due on {f.due_date} instead of {f.previous}",
     inv.InvoiceWrittenOff: _written_off,
     inv.InvoiceWriteOffReversed: lambda f: f"Write-off of {f.amount} taken back: it is owed again",
@@ -93,7 +93,7 @@ WORDS: dict[type[Any], Words] = {
     inv.InvoiceExcludedFromPayments: lambda f: f"Not to be collected: {f.reason}",
     dm.DebitMemoPosted: _debited,
     dm.DebitMemoInvoiced: lambda f: f"Carried by invoice {f.invoice_id}",
-    dm.DebitMemoVoided: lambda f: f"Debit memo voided{f': {f.reason}' if f.reason else ''}",
+    dm.DebitMemoVoided: lambda f: f"Debit memo voided{because(f.reason)}",
     per.AccountingPeriodOpened: _period("is open"),
     per.AccountingPeriodClosed: _period("closed"),
     per.AccountingPeriodReopened: _period("open again"),

@@ -42,7 +42,7 @@ WORDS: dict[type[Any], Words] = {
     ),
     ref.RefundFailed: failed("Refund"),
     ref.RefundOutcomeUnknown: unknown("refund"),
-    ref.RefundReversed: lambda f: f"Refund of {f.amount} came back{f': {f.raw_code}' if f.raw_code else ''}",
+    ref.RefundReversed: lambda f: f"Refund of {f.amount} came back{because(f.raw_code)}",
     ro.RefundOrchestrationRequested: lambda f: (
         f"Credit memo {f.credit_memo_id} of {f.amount} shall go back to who paid "
         f"invoice {f.original_invoice_id}"

@@ -216,10 +216,15 @@ def describe(users: Users, account: str) -> object | None:
             )
 
 
-@says(1)
+@says(4)
 def take_back(users: Users, account: str) -> Said | None:
     """What an item has collected is given back by hand, once it settles nothing."""
-    payment = users.pick("payment", lambda p: p.schedule_item and p.status == "PROCESSED" and not p.refunds)
+
+    def collected(payment: Any) -> bool:
+        return payment.schedule_item and payment.status == "PROCESSED" and not payment.refunds
+
+    whole = users.pick("payment", lambda p: collected(p) and p.unapplied == p.amount)
+    payment = whole or users.pick("payment", collected)
     if payment is None:
         return None
     settles = next(iter(payment.applications), None)

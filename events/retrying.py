@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.money import Money
 
@@ -135,85 +135,75 @@ class RetryTried:
     is_alternate: bool
 
 
-@fact("dunning.noticed.v1")
-class DunningNoticed:
-    """A collection failed and will be tried again."""
+@frozen
+class OfCollection:
+    """What every dunning fact says of the item, and of what was tried last."""
 
     account_id: str
+    account_group: str | None
+    """Of the account, as it was then."""
     payment_schedule_id: str
     item_id: str
     invoice_ids: tuple[str, ...]
     amount: Money
-    stage: str
-    """FIRST_FAILURE, RETRY_FAILED, or LAST_ATTEMPT_NEXT: a retry failed, and one is left."""
-    hint: str
-    """REMIND, or WARN where the next attempt is the last: how urgently the customer should hear of it."""
     attempts: int
     """Made so far, the first and those by hand among them."""
     retries: int
     """Automatic ones of this cycle, made so far."""
-    next_attempt_at: datetime
     category: str
-    raw_code: str | None
+    """Of the last failure."""
     gateway_id: str
-    rule_set_id: str
+    rule_set_id: str | None
     rule_number: str | None
     tried: RetryTried | None
-    """What failed just now; None where that was the first attempt, or one that a person asked for."""
+    """The automatic retry that has just been answered; None where it was another attempt, or none."""
 
 
-@fact("collection.recovered.v1")
-class CollectionRecovered:
+@fact("dunning.noticed.v2")
+class DunningNoticed(OfCollection):
+    """A collection failed and will be tried again."""
+
+    stage: str
+    """FIRST_FAILURE, RETRY_FAILED, or LAST_ATTEMPT_NEXT: a retry failed, and one is left."""
+    hint: str
+    """REMIND, or WARN where the next attempt is the last: how urgently the customer should hear of it."""
+    next_attempt_at: datetime
+    raw_code: str | None
+
+
+@fact("collection.recovered.v2")
+class CollectionRecovered(OfCollection):
     """What had failed before was collected."""
 
-    account_id: str
-    payment_schedule_id: str
-    item_id: str
-    invoice_ids: tuple[str, ...]
-    amount: Money
     payment_id: str
-    attempts: int
-    retries: int
-    """Automatic ones, of this cycle."""
     by: str
     """RETRY, or HAND: an attempt that a person asked for, or a success that came late."""
     hint: str
     """REINSTATE: it had been given up, and what was withheld may be given again.  Else NONE."""
     first_failed_at: datetime
-    category: str
-    """Of the last failure before it."""
-    gateway_id: str
-    rule_set_id: str | None
-    rule_number: str | None
-    tried: RetryTried | None
-    """What succeeded; None by hand."""
 
 
-@fact("collection.failed.v1")
-class CollectionFailed:
+@fact("collection.failed.v2")
+class CollectionFailed(OfCollection):
     """Nothing more is done about it unless somebody does something."""
 
-    account_id: str
-    payment_schedule_id: str
-    item_id: str
-    invoice_ids: tuple[str, ...]
-    amount: Money
-    attempts: int
-    retries: int
     reason: str
     """Of `ItemRetriesExhausted`, or RETRIES_OFF or STOPPED."""
     hint: str
     """SUSPEND: what was not paid for may be withheld."""
-    category: str
     raw_code: str | None
-    gateway_id: str
-    rule_set_id: str | None
-    rule_number: str | None
-    tried: RetryTried | None
-    """What failed just now; None where nothing was tried just now, or by a person, or for the first time."""
     stage: str
     """FIRST_FAILURE or RETRY_FAILED; DECIDED where no attempt has failed just now: a person ended it, or
     settings or methods have changed."""
+
+
+def _group_was_not_told(fact: dict[str, object]) -> dict[str, object]:
+    """Version 1 did not say which group the account was in."""
+    return {**fact, "account_group": None}
+
+
+for _topic in ("dunning.noticed", "collection.recovered", "collection.failed"):
+    upcasts(f"{_topic}.v1", to=f"{_topic}.v2")(_group_was_not_told)
 
 
 RetryingEvent = (

@@ -343,8 +343,12 @@ QUERIES: dict[str, Query] = {
         Query(
             "collection-performance",
             retries.performance,
-            "What was tried and what was recovered, by month, category, gateway, rule and attempt number",
-            ("period", "currency", "category", "gateway_id", "rule_set_id", "rule_number", "attempt"),
+            "What was tried and what was recovered, by month, account group, category, gateway, rule and "
+            "attempt number",
+            (
+                *("period", "currency", "account_group", "category", "gateway_id", "rule_set_id"),
+                *("rule_number", "attempt"),
+            ),
         ),
         Query(
             "retry-groups",

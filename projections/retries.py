@@ -26,6 +26,7 @@ from events.retrying import (
     ItemRetryPostponed,
     ItemRetryScheduled,
     ItemRetrySkipped,
+    OfCollection,
     RetryTried,
 )
 from events.schedule import PaymentScheduleItemProcessed
@@ -187,7 +188,7 @@ performance = Table(
     "collection_performance",
     key=(
         TENANT,
-        *text("period", "currency", "category", "gateway_id", "rule_set_id", "rule_number"),
+        *text("period", "currency", "account_group", "category", "gateway_id", "rule_set_id", "rule_number"),
         Column("attempt", "int"),
     ),
     columns=(
@@ -195,9 +196,11 @@ performance = Table(
         *money("attempted_amount", "recovered_amount", "recovered_by_hand_amount", "given_up_amount"),
     ),
 )
-"""By month (UTC), by what had failed, by the rule that it met, and by the number of the attempt.
+"""By month (UTC), by the account's group, by what had failed, by the rule that it met, and by the number of
+the attempt.
 
-Attempt 0 is the first one: in rows with a category those that failed, in the row without those that did not.
+Attempt 0 is the first one: in rows with a category those that failed, in the row without those that did not,
+of all groups.
 Attempt n is the n-th automatic retry, under the category, gateway and rule that it was made for."""
 
 
@@ -236,9 +239,6 @@ def won(fact: CollectionRecovered, at: Place, own: Own) -> Iterable[Row]:
         )
 
 
-Told = DunningNoticed | CollectionFailed | CollectionRecovered
-
-
 def _attempt(fact: DunningNoticed | CollectionFailed, at: Place) -> RowKey | None:
     """Whose row an attempt that has just failed is counted in; None for one that a person asked for."""
     if fact.tried is not None:
@@ -246,20 +246,22 @@ def _attempt(fact: DunningNoticed | CollectionFailed, at: Place) -> RowKey | Non
     return _first(fact, at) if fact.stage == "FIRST_FAILURE" else None
 
 
-def _tried(tried: RetryTried, fact: Told, at: Place) -> RowKey:
+def _tried(tried: RetryTried, fact: OfCollection, at: Place) -> RowKey:
     rule = tried.rule_set_id, tried.rule_number or ""
-    return (*_period(fact.amount, at), tried.category, tried.gateway_id, *rule, tried.attempt)
+    group = fact.account_group or ""
+    return (*_period(fact.amount, at), group, tried.category, tried.gateway_id, *rule, tried.attempt)
 
 
-def _first(fact: Told, at: Place) -> RowKey:
+def _first(fact: OfCollection, at: Place) -> RowKey:
     rule = fact.rule_set_id or "", fact.rule_number or ""
-    return (*_period(fact.amount, at), fact.category, fact.gateway_id, *rule, 0)
+    group = fact.account_group or ""
+    return (*_period(fact.amount, at), group, fact.category, fact.gateway_id, *rule, 0)
 
 
 def _first_try(at: Place, amount: Money, count: int) -> Row:
     changes = {"attempts": count, "recovered": count}
     amounts = dict.fromkeys(("attempted_amount", "recovered_amount"), count * amount.amount_minor)
-    key = (*_period(amount, at), "", "", "", "", 0)
+    key = (*_period(amount, at), "", "", "", "", "", 0)
     return Row(key, {name: Add(value) for name, value in {**changes, **amounts}.items()})
 
 

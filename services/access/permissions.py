@@ -150,6 +150,7 @@ CAPABILITIES: tuple[Capability, ...] = (
         "W | W | R | - | R | W (promises) | - | R | W",
         "payment_schedule.* payment_schedule_item.* promise.*",
         "payment-schedules schedule-items promises retry-queue failed-collections collection-performance "
+        "recovery "
         "collections-forecast",
     ),
     _row(

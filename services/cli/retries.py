@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
 from cyclopts import App, Parameter
 
-from projections import answering
-from projections.asking import Query
-from projections.queries import QUERIES
+from projections.recovery import recovery
 from projections.rows import PostgresRows
 from services import hindsight
 from services.cli import sending
@@ -30,12 +26,12 @@ retry_policy = App(name="retry-policy", help="Which rule is met, and what anothe
 
 QUEUE = (
     "item_id", "account_id", "requested", "next_retry_at", "retry", "retries_max", "rule_number",
-    "match_level", "error_category", "error_code", "retry_method_id", "reason", "caps",
+    "error_category", "error_code", "retry_method_id", "why", "caps",
 )  # fmt: skip
 GIVEN_UP = (
     "item_id", "account_id", "requested", "retry_ended", "attempts", "error_category", "error_code",
 )  # fmt: skip
-By = Literal["category", "gateway_id", "rule_number", "attempt", "period"]
+By = Literal["account_group", "category", "gateway_id", "rule_set_id", "rule_number", "attempt", "period"]
 
 Item = Annotated[str, Parameter(help="The item, as `tender retries queue` shows it.")]
 Reason = Annotated[str, Parameter(help="Why; it is recorded.")]
@@ -74,12 +70,14 @@ def queue(
     elif given_up:
         show(told, output, GIVEN_UP)
     else:
-        show([{**row, "caps": _caps_in_words(row["network_caps"])} for row in told], output, QUEUE)
+        show([{**row, **_in_words(row)} for row in told], output, QUEUE)
 
 
-def _caps_in_words(caps: list[dict[str, Any]]) -> str:
-    """How much of each is used."""
-    return "; ".join(f"{cap['made']} made, {cap['words']}" for cap in caps)
+def _in_words(row: dict[str, Any]) -> dict[str, str]:
+    """Why it is tried again, and just then; and how much is used of what its card's network allows."""
+    caps = (f"{cap['made']} made, {cap['words']}" for cap in row["network_caps"])
+    waits = [f"waits for {row['reason']}"] if row["reason"] else []
+    return {"why": "; ".join([*(row["retry_why"] or ()), *waits]), "caps": "; ".join(caps)}
 
 
 @retries.command
@@ -169,59 +167,27 @@ def performance(
     *,
     by: Annotated[By, Parameter(help="What the figures are summed by.")] = "attempt",
     period: Annotated[str | None, Parameter(help="Of this month only: 2026-03.")] = None,
+    group: Annotated[str | None, Parameter(help="Of this account group only.")] = None,
     tenant: Tenant = "acme",
     data_dir: DataDir = None,
     output: Output = "table",
 ) -> None:
-    """What was tried and what was recovered, by currency, and by category, gateway, rule, attempt or month.
+    """What was tried and what was recovered, by currency, and by account group, category, gateway, rule, …
 
     Attempt 0 is the first one, attempt n the n-th automatic retry. By anything else, retries are summed.
+
+    Examples:
+
+        tender retries performance
+        tender retries performance --by account_group --period 2026-03
     """
-    kept = {"period": [period]} if period else {}
+    given = {"period": period, "account_group": group}
+    kept = {name: value for name, value in given.items() if value is not None}
 
     async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
-        return await _all(rows, QUERIES["collection-performance"], tenant, kept, clock_of(data_dir).now())
+        return await recovery(rows, tenant, by, kept)
 
-    show(_summed(_ask(ask, data_dir), by), output)
-
-
-async def _all(
-    rows: PostgresRows, query: Query, tenant: str, kept: dict[str, list[str]], at: datetime
-) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    cursor: list[str] = []
-    while True:
-        asked = {**kept, "limit": ["200"], **({"cursor": cursor} if cursor else {})}
-        page = await answering.page(rows, query, tenant, asked, now=at)
-        found += page["items"]
-        if not page["has_more"]:
-            return found
-        cursor = [page["next_cursor"]]
-
-
-_TRIED = ("attempts", "recovered")
-_COUNTED = (*_TRIED, "recovered_by_hand", "given_up")
-_TRIED_AMOUNTS = ("attempted_amount", "recovered_amount")
-_AMOUNTS = (*_TRIED_AMOUNTS, "recovered_by_hand_amount", "given_up_amount")
-
-
-def _summed(rows: list[dict[str, Any]], by: str) -> list[dict[str, Any]]:
-    sums: dict[tuple[str, Any], dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for row in rows:
-        counts, into = row["attempt"] > 0 or by == "attempt", sums[row["currency"], row[by]]
-        for name in _COUNTED:
-            into[name] += row[name] if counts or name not in _TRIED else 0
-        for name in _AMOUNTS:
-            into[name] += row[name]["amount_minor"] if counts or name not in _TRIED_AMOUNTS else 0
-    told: list[dict[str, Any]] = []
-    for (currency, key), into in sorted(sums.items()):
-        if any(into.values()):
-            amounts = {name: {"amount_minor": into[name], "currency": currency} for name in _AMOUNTS}
-            whole = into["attempted_amount"]
-            rate = into["recovered_amount"] * 10_000 // whole if whole else None
-            counted = {name: into[name] for name in _COUNTED}
-            told.append({by: key, **counted, **amounts, "recovery_rate_basis_points": rate})
-    return told
+    show(_ask(ask, data_dir), output)
 
 
 # -- policies

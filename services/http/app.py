@@ -59,6 +59,7 @@ def create_app(
         "/v1/{tenant}/retry-rule-sets/{id}/match": ("rule-match", retries.match),
         "/v1/{tenant}/network-caps": ("network-caps", retries.caps),
         "/v1/{tenant}/retry-simulation": ("retry-simulation", retries.simulation),
+        "/v1/{tenant}/recovery": ("recovery", retries.recovery),
         "/v1/{tenant}/timeline": ("timeline", reads.timeline),
         "/v1/{tenant}/events": ("events", reads.events),
         "/v1/{tenant}/tenant-settings": ("tenant-settings", reads.settings),

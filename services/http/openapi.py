@@ -7,6 +7,7 @@ from typing import Any
 
 from projections.asking import LIMIT_MAX, TEXT_MAX, Query
 from projections.queries import QUERIES
+from projections.recovery import BY, FILTERS
 from projections.statement import DOCUMENTS
 from services.commands import COMMANDS, TYPES
 from services.documents.schemas import of_command
@@ -368,7 +369,15 @@ def _retries() -> dict[str, Any]:
         _parameter("network_caps", {"type": "string", "enum": ["KEEP", "IGNORE"]}, "IGNORE counts breaches."),
         _parameter("account_id", text, "Of this account only."),
     ]
+    sums = [
+        _parameter("by", {"type": "string", "enum": list(BY), "default": "attempt"}, "What it is summed by."),
+        *(_parameter(name, text, "Of this only.") for name in FILTERS),
+    ]
     return {
+        "recovery": (
+            "What retries have recovered, by currency and by one thing: attempts, money, rate",
+            [_TENANT, *sums],
+        ),
         "retry-rule-sets/{id}/match": (
             "Which rule a failure meets, level by level, and why",
             [_TENANT, _ID, *failure, version],

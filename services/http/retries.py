@@ -13,6 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from projections.asking import BadQuery, value
+from projections.queries import QUERIES
+from projections.recovery import BY, FILTERS, recovery
 from projections.rows import PostgresRows
 from services import hindsight
 from services.commands import COMMAND_BYTES_MAX
@@ -67,6 +69,14 @@ class Retries:
             self._store, self._rows, tenant, id, self._now(), request.state.sight
         )
         return answer_json(told)
+
+    async def recovery(self, request: Request) -> Response:
+        """What retries have recovered, summed by one thing."""
+        asked = _given(request, ("by", *FILTERS))
+        by = _one_of(asked, "by", BY) or "attempt"
+        request.state.sight.narrowed(QUERIES["collection-performance"], {})
+        kept = {name: value for name, value in asked.items() if name != "by"}
+        return answer_json({"items": await recovery(self._rows, request.path_params["tenant"], by, kept)})
 
     async def simulation(self, request: Request) -> Response:
         """The recorded declines under a rule set; without one, under what was in force."""

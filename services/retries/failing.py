@@ -17,6 +17,7 @@ from events.retrying import (
     ItemRetriesExhausted,
     ItemRetryScheduled,
     MatchedRule,
+    OfCollection,
     PreviousFailure,
     RetryTerms,
     RetryTried,
@@ -69,34 +70,63 @@ def after_failure(
     following.carry_on(just_now=just_now)
 
 
-def after_success(draft: Draft, payment_schedule_id: str, item_id: str, before: Cycle, late: bool) -> None:
+def after_success(
+    draft: Draft,
+    states: States,
+    payment_schedule_id: str,
+    item_id: str,
+    before: Cycle,
+    late: bool,
+    context: Context,
+) -> None:
     """Once the success is recorded on the draft: it is told where something had failed before it."""
     schedule = draft.get(PaymentSchedule, payment_schedule_id)
     item = schedule.items[item_id]
     if not before.has_failed:
         return
-    assert before.latest
     assert before.first_failed_at
     assert item.payment_id
+    tried = None if late else _tried(before)
+    amount, group = Money(item.processed, schedule.currency), _group(states, context)
     recovered = CollectionRecovered(
-        account_id=schedule.account_id,
-        payment_schedule_id=payment_schedule_id,
-        item_id=item_id,
-        invoice_ids=_invoice_ids(item),
-        amount=Money(item.processed, schedule.currency),
+        **vars(_of_collection(schedule, item, before, amount, group, tried)),
         payment_id=item.payment_id,
-        attempts=item.attempts,
-        retries=before.made,
-        by="RETRY" if before.carried_out and not late else "HAND",
+        by="RETRY" if tried else "HAND",
         hint="REINSTATE" if before.ended is not None else "NONE",
         first_failed_at=before.first_failed_at,
-        category=before.latest.category,
-        gateway_id=before.latest.gateway_id,
-        rule_set_id=before.rule.rule_set_id if before.rule else None,
-        rule_number=before.rule.number if before.rule else None,
-        tried=None if late else _tried(before),
     )
     draft.record(PaymentSchedule, payment_schedule_id, recovered)
+
+
+def _of_collection(
+    schedule: PaymentSchedule,
+    item: Item,
+    cycle: Cycle,
+    amount: Money,
+    group: str | None,
+    tried: RetryTried | None,
+) -> OfCollection:
+    latest, rule = cycle.latest, cycle.rule
+    assert latest
+    return OfCollection(
+        account_id=schedule.account_id,
+        account_group=group,
+        payment_schedule_id=schedule.payment_schedule_id,
+        item_id=item.plan.item_id,
+        invoice_ids=tuple(share.invoice_id for share in item.shares),
+        amount=amount,
+        attempts=item.attempts,
+        retries=cycle.made,
+        category=latest.category,
+        gateway_id=latest.gateway_id,
+        rule_set_id=rule.rule_set_id if rule else None,
+        rule_number=rule.number if rule else None,
+        tried=tried,
+    )
+
+
+def _group(states: States, context: Context) -> str | None:
+    return states.get(Account, context.account_id).preferences.account_group
 
 
 def _tried(cycle: Cycle) -> RetryTried | None:
@@ -113,10 +143,6 @@ def _tried(cycle: Cycle) -> RetryTried | None:
         method_id=made.method_id,
         is_alternate=made.is_alternate,
     )
-
-
-def _invoice_ids(item: Item) -> tuple[str, ...]:
-    return tuple(share.invoice_id for share in item.shares)
 
 
 @dataclass(frozen=True)
@@ -211,28 +237,21 @@ class Following:
         return decide_next(failure, progress, pinned.terms, wallet, max(now, counted_from or now))
 
     def give_up(self, reason: str) -> None:
-        cycle = self.item.retry
-        latest, rule = cycle.latest, cycle.rule
+        latest = self.item.retry.latest
         assert latest
         failed = CollectionFailed(
-            account_id=self.schedule.account_id,
-            payment_schedule_id=self._id,
-            item_id=self._item_id,
-            invoice_ids=_invoice_ids(self.item),
-            amount=Money(self.item.requested, self.schedule.currency),
-            attempts=self.item.attempts,
-            retries=cycle.made,
+            **vars(self._told(_tried(self.item.retry) if self._failed_now else None)),
             reason=reason,
             hint="SUSPEND",
-            category=latest.category,
             raw_code=latest.raw_code,
-            gateway_id=latest.gateway_id,
-            rule_set_id=rule.rule_set_id if rule else None,
-            rule_number=rule.number if rule else None,
-            tried=_tried(cycle) if self._failed_now else None,
             stage=self._stage() if self._failed_now else "DECIDED",
         )
         self.record(failed)
+
+    def _told(self, tried: RetryTried | None) -> OfCollection:
+        schedule, item, group = self.schedule, self.item, _group(self._states, self._context)
+        amount = Money(item.requested, schedule.currency)
+        return _of_collection(schedule, item, item.retry, amount, group, tried)
 
     def pinned(self) -> Pinned | None:
         return self._terms(self.item.retry)
@@ -275,7 +294,7 @@ class Following:
         """What the cycle began under; for one that begins, the default as it is now."""
         settings = tenant_settings.of(self._states, self._context)
         preferences = self._states.get(Account, self._context.account_id).preferences
-        group = preferences.account_group
+        group = _group(self._states, self._context)
         sets = self._states.get(RetryRuleSets, self._context.tenant)
         default = sets.of(group)
         if not sets.retried(group, settings["retry_failed_payments"]) or default is None:
@@ -321,28 +340,14 @@ class Following:
             self._notice(planned)
 
     def _notice(self, planned: RetryAt) -> None:
-        cycle = self.item.retry
-        latest, made, rule = cycle.latest, cycle.made, cycle.rule
-        assert latest
-        assert rule
-        stage = self._stage()
+        cycle, stage = self.item.retry, self._stage()
+        assert cycle.latest
         noticed = DunningNoticed(
-            account_id=self.schedule.account_id,
-            payment_schedule_id=self._id,
-            item_id=self._item_id,
-            invoice_ids=_invoice_ids(self.item),
-            amount=Money(self.item.requested, self.schedule.currency),
+            **vars(self._told(_tried(cycle))),
             stage="LAST_ATTEMPT_NEXT" if planned.is_last and stage != "FIRST_FAILURE" else stage,
             hint="WARN" if planned.is_last else "REMIND",
-            attempts=self.item.attempts,
-            retries=made,
             next_attempt_at=planned.at,
-            category=latest.category,
-            raw_code=latest.raw_code,
-            gateway_id=latest.gateway_id,
-            rule_set_id=rule.rule_set_id,
-            rule_number=rule.number,
-            tried=_tried(cycle),
+            raw_code=cycle.latest.raw_code,
         )
         self.record(noticed)
 

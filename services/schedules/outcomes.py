@@ -81,7 +81,7 @@ def heard(
     if verdict in ("PROCESSED", "LATE_SUCCESS"):
         facts = [change.fact for change in changes if isinstance(change, Change)]
         _succeeded(draft, payment, item, facts, verdict == "LATE_SUCCESS", outcome)
-        failing.after_success(draft, id, item_id, before, verdict == "LATE_SUCCESS")
+        failing.after_success(draft, states, id, item_id, before, verdict == "LATE_SUCCESS", context)
     elif verdict == "FAILED":
         draft.record(PaymentSchedule, id, _failed(payment, item, outcome, context.now))
         _broken(draft, id, item_id, outcome.raw_code or outcome.result_code)

@@ -49,6 +49,7 @@ def _poor(shop: Shop) -> str:  # noqa: F811
 
 def test_a_failed_collection_is_queued_explained_and_recovered_by_hand(shop: Shop) -> None:  # noqa: F811
     poor = _poor(shop)
+    shop.accepted("account.set_collection_preferences", {"account_group": "vip"})
     queued = _declined(shop)
     assert (queued["error_category"], queued["retry"], queued["retries_max"]) == ("CardLimit", 1, 5)
     assert queued["network_caps"] == [], "nobody has said of which network the card is"
@@ -69,6 +70,7 @@ def test_a_failed_collection_is_queued_explained_and_recovered_by_hand(shop: Sho
     assert (recovered["retry_ended"], recovered["attempts"]) == ("RECOVERED", 2)
     assert shop.get("retry-queue")["items"] == []
     figures = shop.get("collection-performance", category="CardLimit")["items"]
+    assert [row["account_group"] for row in figures] == ["vip"]
     assert [(row["attempt"], row["attempts"], row["recovered_by_hand"]) for row in figures] == [(0, 1, 1)]
 
 
@@ -169,6 +171,12 @@ def test_the_same_from_the_command_line(shop: Shop, tmp_path: Path) -> None:  # 
     [given_up] = _cli(shop, "retries", "queue", "--given-up")
     assert given_up["item_id"] == item
     assert _cli(shop, "retries", "stop", item, "--reason=again", code=1)["code"] == "INVALID_STATE"
+    [none] = _cli(shop, "retries", "performance", "--by=account_group")
+    assert none == shop.get("recovery", by="account_group")["items"][0]
+    assert (none["account_group"], none["given_up"], none["given_up_amount"]) == ("", 1, usd(24_000))
+    assert shop.get("recovery", by="account_group", category="Security")["items"] == []
+    answer = httpx.get(f"{shop.tender.url}/v1/{shop.tenant}/recovery?by=colour", timeout=30)
+    assert (answer.status_code, answer.json()["code"]) == (400, "MALFORMED_REQUEST")
     [first] = _cli(shop, "retries", "performance", "--by=category")
     assert (first["category"], first["given_up"], first["recovered"]) == ("CardLimit", 1, 0)
     assert _cli(shop, "retry-policy", "match", "recommended", "Security")["match_level"] == 5

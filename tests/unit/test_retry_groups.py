@@ -6,6 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from events.retrying import CollectionFailed, ItemRetryScheduled
+from events.shapes import Outcome
+from projections.folding import Folder
+from projections.models import TABLES
+from projections.retries import performance
 from services.accounts.account import Account
 from services.accounts.preferences import SetCollectionPreferences
 from services.retries import precedence
@@ -20,6 +24,7 @@ from services.retries.making import Window
 from services.retries.precedence import About
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
 from services.tenants.tenant_settings import ChangeTenantSettings
+from tests.journey import SUCCESS
 from tests.retrying import NO_FUNDS, Retrying, at, fixed
 from tests.unit.test_examples_retrying import RULES
 
@@ -165,3 +170,29 @@ def test_what_is_left_of_a_networks_caps_is_told() -> None:
     assert (day["made"], day["left"], day["not_before"]) == (10, 0, T + 14 * HOUR)
     assert (month["made"], month["left"], month["not_before"]) == (10, 25, None)
     assert precedence.caps_left(AS_NETWORKS_COUNT, None, past, T) == []
+
+
+def test_what_was_recovered_is_told_by_group() -> None:
+    """Attempts, what came of them, and what was given up: under the group that the account was in then."""
+    j = retrying()
+    _collected(of_group(j), NO_FUNDS, SUCCESS)
+    _collected(of_group(j, "retail"), NO_FUNDS, NO_FUNDS, NO_FUNDS, NO_FUNDS)
+    rows = Folder(TABLES).from_zero(j.events())[performance].values()
+    names = ("attempts", "recovered", "given_up")
+    assert {(row["account_group"], row["attempt"]): tuple(row[name] for name in names) for row in rows} == {
+        ("vip", 0): (1, 0, 0),
+        ("vip", 1): (1, 1, 0),
+        ("retail", 0): (1, 0, 0),
+        ("retail", 1): (1, 0, 0),
+        ("retail", 2): (1, 0, 0),
+        ("retail", 3): (1, 0, 1),
+        ("", 0): (0, 0, 0),
+    }
+
+
+def _collected(j: Retrying, *outcomes: Outcome) -> None:
+    j.owe(j.card_a).collect()
+    for place, outcome in enumerate(outcomes):
+        j.answered(outcome)
+        if place + 1 < len(outcomes):
+            j.wait()

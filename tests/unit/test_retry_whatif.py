@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from events import ids
@@ -14,6 +15,7 @@ from events.shapes import Outcome
 from services.accounts.account import PlacePaymentHold, RegisterAccount, ReleasePaymentHold
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.accounts.preferences import SetCollectionPreferences
 from services.payments.returning import RecordPaymentReturn
 from services.retries.defining import DefineRetryRules
 from services.retries.making import Intervals, Making, NewRule
@@ -182,6 +184,27 @@ def test_a_decision_that_was_another_is_named() -> None:
     ]
     j.events = lambda: spoilt  # type: ignore[method-assign]
     assert replayed(j).unlike == [f"{j.schedule_id}/{j.item_id}"]
+
+
+def test_what_was_recorded_before_groups_were_told_is_decided_again_too() -> None:
+    j = retrying(fixed(6, "HOURS", 1))
+    j.when(SetCollectionPreferences("vip")).then_accepted()
+    declined(j, NO_FUNDS, NO_FUNDS)
+    events = [_before_groups(event) for event in j.events()]
+    assert sum(event.topic.startswith(GROUPS_TOLD) for event in events) == 2
+    j.events = lambda: events  # type: ignore[method-assign]
+    assert replayed(j).unlike == []
+
+
+GROUPS_TOLD = ("dunning.noticed.", "collection.failed.")
+
+
+def _before_groups(event: Recorded) -> Recorded:
+    if not event.topic.startswith(GROUPS_TOLD):
+        return event
+    told = orjson.loads(event.data)
+    assert told.pop("account_group") == "vip"
+    return event._replace(topic=event.topic.replace(".v2", ".v1"), data=orjson.dumps(told))
 
 
 # -- otherwise

@@ -127,9 +127,15 @@ def _refused(shop: Shop, *arguments: str) -> str:  # noqa: F811
     return answer.stderr
 
 
-def _run(shop: Shop, *arguments: str) -> subprocess.CompletedProcess[str]:  # noqa: F811
-    command = [sys.executable, "-m", "services.cli", *arguments, f"--tenant={shop.tenant}", "--output=json"]
-    return subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120)
+def _run(shop: Shop, *arguments: str, output: str = "json") -> subprocess.CompletedProcess[str]:  # noqa: F811
+    command = [sys.executable, "-m", "services.cli", *arguments, f"--tenant={shop.tenant}"]
+    return subprocess.run(
+        [*command, f"--output={output}"],
+        env={**shop.tender.environment(), "COLUMNS": "400"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def test_what_a_card_s_network_allows_is_in_the_queue(shop: Shop) -> None:  # noqa: F811
@@ -152,6 +158,9 @@ def test_what_a_card_s_network_allows_is_in_the_queue(shop: Shop) -> None:  # no
     assert shop.get(f"retry-queue/{row['item_id']}")["network_caps"] == [left]
     assert shop.get(f"schedule-items/{row['item_id']}/why-next-attempt")["network_caps"] == [left]
     assert [queued["network_caps"] for queued in _cli(shop, "retries", "queue")] == [[left], [left]]
+    table = _run(shop, "retries", "queue", output="table").stdout
+    assert "3 made, visa allows 15 attempts in 30 days" in table
+    assert "a soft decline: the same instrument may do later" in table
     assert "network_caps" not in shop.get("retry-queue", fields="item_id")["items"][0]
 
 

@@ -31,6 +31,7 @@ from projections.folding import Folder
 from projections.models import TABLES
 from projections.payments import payments
 from projections.schedules import schedule_items
+from projections.words import sentence
 from services.accounts.account import (
     PlacePaymentHold,
     ReactivateAccount,
@@ -497,3 +498,12 @@ def test_what_is_rearmed_waits_too() -> None:
 def test_codes_of_advice_are_hours(advice: str, hours: int | None) -> None:
     seconds = codes.advised_seconds(advice)
     assert seconds == (hours and hours * 3600)
+
+
+def test_what_customers_should_hear_of_is_told_in_words() -> None:
+    j = failed(fixed(1, "HOURS", 3))
+    [noticed] = j.of(DunningNoticed)
+    assert sentence(noticed) == (
+        "100.00 USD could not be collected (card limit), to be told to the customer (remind): "
+        "tried again at 2026-03-02 10:00"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from events import retry, retrying, run
+from events import card, retry, retrying, run
 from events import schedule as ps
 from events import schedule_policy as pol
 from events import scheduler as sch
@@ -50,6 +50,10 @@ def _of_group(fact: retry.RetriesOfGroupDecided) -> str:
     said = {True: "are tried again", False: "are not tried again", None: "are tried again as everybody's"}
     by = f", by the rule set {fact.rule_set_id}" if fact.rule_set_id else ""
     return f"Failed collections of the group {fact.account_group} {said[fact.retried]}{by}"
+
+
+def _of_card(attempt: card.CardAttempt) -> str:
+    return f"{attempt.amount} with method {attempt.method_id} of account {attempt.account_id}"
 
 
 def _retry_planned(fact: retrying.ItemRetryScheduled) -> str:
@@ -159,6 +163,11 @@ WORDS: dict[type[Any], Words] = {
     retrying.ItemRetryPostponed: lambda f: (
         f"Attempt {f.attempt} waits{f' until {f.at:%Y-%m-%d %H:%M}' if f.at else ''}: {plain(f.reason)}"
     ),
+    card.CardAttemptBegun: lambda f: f"{_of_card(f.attempt)}: it counts until its outcome is known",
+    card.CardRefused: lambda f: (
+        f"{_of_card(f.attempt)} was refused{f', {f.raw_code}' if f.raw_code else ''}: its network counts it"
+    ),
+    card.CardAttemptCleared: lambda f: "It succeeded: it counts no longer",
     retrying.ItemRetrySkipped: lambda f: f"Attempt {f.attempt} left out: {f.reason}",
     retrying.ItemRetriesExtended: lambda f: f"{f.attempts} more attempts allowed: {f.reason}",
     retrying.ItemRetriesStopped: lambda f: f"Not tried again: {f.reason}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,8 +10,11 @@ Words = Callable[[Any], str]
 
 
 def plain(value: Any) -> str:
-    """`REFUND_ORCHESTRATION` as a person writes it."""
-    return str(value).replace("_", " ").lower()
+    """`REFUND_ORCHESTRATION`, or `CardLimit`, as a person writes it."""
+    return _WORD_BEGINS.sub(" ", str(value)).replace("_", " ").lower()
+
+
+_WORD_BEGINS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def because(reason: str | None) -> str:

@@ -264,6 +264,7 @@ def _resolve_needs(states: States, command: ResolveRefundOutcome, context: Conte
     refund = states.find(Refund, command.refund_id)
     if refund and refund.operation_key:
         yield from calling.needed(states, refund.operation_key, context)
+        yield from rates.needed(states, context)
 
 
 def resolve_outcome(states: States, command: ResolveRefundOutcome, context: Context) -> Changes:

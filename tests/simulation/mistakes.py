@@ -46,7 +46,7 @@ from services.payments.returning import WriteOffOverdraft
 from services.payments.taking_back import CancelPayment
 from services.refunds.approving import ApproveRefund
 from services.refunds.refund_outcomes import ResolveRefundOutcome
-from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund
+from services.refunds.refunding import IssueRefund, IssueUnreferencedRefund, RecordExternalRefund
 from services.tenants.exceptions import ResolveException
 from services.tenants.tenant_settings import ChangeTenantSettings
 from services.transfers.transferring import RecallTransfer
@@ -744,6 +744,19 @@ def more_lines_than_a_memo_takes(users: Users, account: str) -> CreateCreditMemo
         return None
     lines = tuple(NewLine(str(n), POUND, Product(name="x")) for n in range(301))
     return CreateCreditMemo("GBP", lines, "X")
+
+
+@provokes("TAX_STRATEGY_UNSUPPORTED")
+def tax_that_nobody_has_told(users: Users, account: str) -> CreateCreditMemo:
+    return CreateCreditMemo("GBP", (NewLine("1", POUND, Product(name="x")),), "X", tax_strategy="CALCULATE")
+
+
+@provokes("APPROVAL_REQUIRED")
+def given_back_by_whom_it_is_not_for(users: Users, account: str) -> Said:
+    """Above the threshold, where there is one; of no payment, so it comes to nothing either way."""
+    paid = RecordExternalRefund(Money(1_000_000, "GBP"), "CASH", "till", DAY, "asked", "none")
+    clerk = {"type": "USER", "id": "olga", "roles": ["PAYMENT_OPERATIONS"]}
+    return envelope(users, paid, account, actor=clerk)
 
 
 @provokes("ACCOUNT_HAS_BALANCE")

@@ -15,7 +15,7 @@ from events.invoice import InvoicePosted, Product
 from events.money import Money
 from events.payment import ExternalPaymentRecorded, PaymentProcessed
 from events.refund import ExternalRefundRecorded, RefundProcessed
-from events.shapes import Corporate
+from events.shapes import Corporate, Outcome
 from projections.credits import credit_memos, debit_memos
 from projections.folding import Folder
 from projections.invoices import invoices
@@ -35,7 +35,7 @@ from services.invoices.voiding import VoidInvoice
 from services.payments.drafting import PostDraftPayment
 from services.payments.external import RecordExternalPayment
 from services.refunds.refund import Refund
-from services.refunds.refund_outcomes import RecordRefundOutcome
+from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, RecordExternalRefund
 from services.tenants.rates import DAYS_MAX, ExchangeRates, PublishExchangeRates, converted, evolve
 from services.tenants.tenant_settings import ChangeTenantSettings
@@ -142,6 +142,16 @@ def test_what_is_given_back_does_too() -> None:
     by_hand = RecordExternalRefund(money(10), "CASH", "till", j.time.date(), "asked", payment_id="P")
     j.when(by_hand).then_accepted()
     assert worth(j, ExternalRefundRecorded) == euros("8.50")
+
+
+def test_a_person_who_says_that_a_refund_went_out_needs_the_rates_too() -> None:
+    j = reporting()
+    j.pay("P", 100)
+    j.when(IssueRefund("P", money(40), "asked", refund_id="R")).then_accepted()
+    lost = Outcome("Indeterminate")
+    j.when(RecordRefundOutcome(j.state(Refund, "R").operation_key, "GATEWAY", lost)).then_accepted()
+    j.when(ResolveRefundOutcome("R", "PROCESSED", "seen at the gateway")).then_accepted()
+    assert worth(j, RefundProcessed) == euros("34.00")
 
 
 def test_money_from_outside_counts_on_the_day_that_it_came() -> None:

@@ -70,7 +70,7 @@ WORDS: dict[type[Any], Words] = {
         f"{f.amount} paid out by refund {f.refund_id} counts against its limits"
     ),
     acct.AccountClosed: lambda f: f"Closed{because(f.reason)}",
-    acct.PersonalDataErased: lambda f: f"Names and addresses can be read no more{because(f.reason)}",
+    acct.PersonalDataErased: lambda f: f"Personal data erased, for good{because(f.reason)}",
     spm.PaymentMethodSaved: _saved,
     spm.PaymentMethodImported: _imported,
     spm.PaymentMethodTokenizationRequested: lambda f: f"{f.gateway_id} is asked to keep a {plain(f.type)}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from projections import (
     access,
     accounts,
+    authorizations,
     cash_flow,
     credits,
     disputes,
@@ -32,6 +33,7 @@ TABLES: tuple[Table, ...] = (
     *invoices.TABLES,
     *accounts.TABLES,
     *transfers.TABLES,
+    *authorizations.TABLES,
     *credits.TABLES,
     *refunds.TABLES,
     *disputes.TABLES,

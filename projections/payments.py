@@ -1,4 +1,4 @@
-"""Payments and authorizations: what was asked for, what arrived, and where it is now."""
+"""Payments: what was asked for, what arrived, and where it is now."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from events import authorization as auth
-from events.authorization import AuthorizationRecorded, AuthorizationRequested, PaymentAuthorized
 from events.payment import (
     ChargebackHoldRaised,
     ChargebackLost,
@@ -100,28 +98,6 @@ payments = Table(
     ),
     kind="payment",
     indexes=(("tenant_id", "account_id"), ("tenant_id", "status")),
-)
-
-authorizations = Table(
-    "authorizations",
-    key=(TENANT, Column("authorization_id", TEXT)),
-    columns=(
-        *text("number", "account_id", "status", "currency", "gateway_id", "gateway_ref", "method_display"),
-        *text("initiation", "initiation_source_id"),
-        *text("payment_group_id", "method_id", "processing_mode", "auth_code", "network_transaction_id"),
-        Column("effective_at", INSTANT),
-        *money("amount", "captured", "reversed", "in_flight", "balance"),
-        Column("expires_at", INSTANT),
-        Column("requested_at", INSTANT),
-        *text("category", "raw_code", "avs_code", "cvc_code", "gateway_ref_details"),
-        *CORPORATE,
-        *text("action_type", "action_url", "client_context"),
-        Column("parameters", JSON),
-        Column("adjustments", JSON),
-        Column("version", "int", 0),
-    ),
-    kind="auth",
-    indexes=(("tenant_id", "account_id"),),
 )
 
 
@@ -240,7 +216,7 @@ def processed(fact: PaymentProcessed, at: Place, own: Own) -> Iterable[Row]:
             "raw_code": None,
             "in_flight": False,
             "processed_at": at.time,
-            **_done(own),
+            **nothing_asked(own),
             **corporate(fact.corporate),
             **({"level_sent": fact.level_sent} if fact.level_sent else {}),
         },
@@ -255,7 +231,7 @@ def failed(fact: PaymentFailed, at: Place, own: Own) -> Iterable[Row]:
     if fact.retry_after_seconds:
         until = at.time + timedelta(seconds=fact.retry_after_seconds)
         kept |= {"network_advice": fact.network_advice, "retry_not_before": until}
-    yield Row((at.tenant, at.id), {**kept, **_done(own), "status": "FAILED", "in_flight": False})
+    yield Row((at.tenant, at.id), {**kept, **nothing_asked(own), "status": "FAILED", "in_flight": False})
 
 
 _STATUS = {
@@ -268,29 +244,22 @@ _STATUS = {
 
 @payments.on(*_STATUS)
 def waiting(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    asked = _action(fact.action) if isinstance(fact, PaymentActionRequired) else {}
+    asked = asked_of(fact.action) if isinstance(fact, PaymentActionRequired) else {}
     yield Row((at.tenant, at.id), {**asked, "status": _STATUS[type(fact)]})
 
 
 @payments.on(PaymentEnhancedDataRejected)
-@authorizations.on(auth.AuthorizationEnhancedDataRejected)
-def sent_again(
-    fact: PaymentEnhancedDataRejected | auth.AuthorizationEnhancedDataRejected, at: Place, own: Own
-) -> Iterable[Row]:
-    under = (
-        {"operation_key": fact.gateway_idempotency_key}
-        if isinstance(fact, PaymentEnhancedDataRejected)
-        else {}
-    )
-    yield Row((at.tenant, at.id), {**under, **_done(own), "status": "REQUESTED"})
+def sent_again(fact: PaymentEnhancedDataRejected, at: Place, own: Own) -> Iterable[Row]:
+    again = {"status": "REQUESTED", "operation_key": fact.gateway_idempotency_key}
+    yield Row((at.tenant, at.id), {**nothing_asked(own), **again})
 
 
-def _done(own: Own) -> dict[str, Any]:
+def nothing_asked(own: Own) -> dict[str, Any]:
     """What the customer was asked to do is of no use to anybody any more."""
     return {"action_type": None, "action_url": None, "parameters": None} if own.get("action_type") else {}
 
 
-def _action(asked: ActionRequired | None) -> dict[str, Any]:
+def asked_of(asked: ActionRequired | None) -> dict[str, Any]:
     """What the customer is asked to do; the parameters are of use to him alone."""
     if asked is None:
         return {}
@@ -410,144 +379,4 @@ def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED"})
 
 
-@authorizations.on(AuthorizationRequested, AuthorizationRecorded)
-def authorization_begun(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    known = isinstance(fact, AuthorizationRecorded)
-    yield Row(
-        (at.tenant, at.id),
-        {
-            "number": fact.number,
-            "account_id": fact.account_id,
-            "status": "PROCESSED" if known else "REQUESTED",
-            "currency": fact.amount.currency,
-            "gateway_id": fact.gateway_id,
-            "gateway_ref": fact.gateway_ref if known else None,
-            "method_display": display(fact.method),
-            "amount": fact.amount.amount_minor,
-            "balance": fact.amount.amount_minor if known else 0,
-            "expires_at": fact.expires_at if known else None,
-            "requested_at": at.time,
-            "client_context": None if known else fact.client_context,
-            "payment_group_id": fact.payment_group_id,
-            "initiation": None if known else fact.initiation,
-            "initiation_source_id": None if known else fact.initiation_source_id,
-            "method_id": fact.method.method_id,
-            "processing_mode": fact.processing_mode if known else "PLATFORM",
-            "auth_code": fact.gateway_auth_code if known else None,
-            "effective_at": fact.effective_at,
-            "adjustments": [],
-            **(corporate(fact.corporate) if known else {}),
-        },
-    )
-
-
-@authorizations.on(PaymentAuthorized)
-def authorized(fact: PaymentAuthorized, at: Place, own: Own) -> Iterable[Row]:
-    yield Row(
-        (at.tenant, at.id),
-        {
-            "status": "PROCESSED",
-            "balance": own["amount"],
-            "gateway_ref": fact.gateway_ref,
-            "expires_at": fact.expires_at,
-            "avs_code": fact.avs_code,
-            "cvc_code": fact.cvc_code,
-            "gateway_ref_details": fact.gateway_ref_details,
-            "auth_code": fact.gateway_auth_code,
-            "network_transaction_id": fact.network_transaction_id,
-            **corporate(fact.corporate),
-            **_done(own),
-        },
-    )
-
-
-_AUTH_STATUS = {
-    auth.AuthorizationPending: "PENDING",
-    auth.AuthorizationActionRequired: "REQUIRES_ACTION",
-    auth.AuthorizationHeldForReview: "REQUIRES_REVIEW",
-    auth.AuthorizationOutcomeUnknown: "INDETERMINATE",
-    auth.AuthorizationDeclined: "FAILED",
-    auth.AuthorizationExpired: "EXPIRED",
-    auth.AuthorizationCanceled: "CANCELED",
-}
-
-
-@authorizations.on(*_AUTH_STATUS)
-def authorization_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
-    status = _AUTH_STATUS[type(fact)]
-    gone = {"balance": 0} if status in ("FAILED", "EXPIRED", "CANCELED") else {}
-    why = {name: getattr(fact, name) for name in ("category", "raw_code")} if status == "FAILED" else {}
-    asked = _action(fact.action) if isinstance(fact, auth.AuthorizationActionRequired) else {}
-    over = _done(own) if gone else {}
-    yield Row((at.tenant, at.id), {**gone, **why, **asked, **over, "status": status})
-
-
-def _moved(
-    at: Place, own: Own, *, captured: int = 0, reversed: int = 0, in_flight: int = 0, **more: Any
-) -> Row:
-    """The amounts after a change of each, and the balance that follows from them."""
-    amounts = {
-        "captured": own["captured"] + captured,
-        "reversed": own["reversed"] + reversed,
-        "in_flight": own["in_flight"] + in_flight,
-    }
-    is_held = more.get("status", own["status"]) == "PROCESSED"
-    balance = max(own["amount"] - sum(amounts.values()), 0) if is_held else 0
-    return Row((at.tenant, at.id), {**amounts, **more, "balance": balance})
-
-
-def _if_full(own: Own, amount: int, status: str) -> dict[str, Any]:
-    full = own["captured"] + own["reversed"] + amount >= own["amount"]
-    return {"status": status} if full else {}
-
-
-@authorizations.on(auth.AuthorizationCaptureRequested)
-def capture_requested(fact: auth.AuthorizationCaptureRequested, at: Place, own: Own) -> Iterable[Row]:
-    yield _moved(at, own, in_flight=fact.amount.amount_minor)
-
-
-@authorizations.on(auth.AuthorizationCaptureSucceeded)
-def capture_succeeded(fact: auth.AuthorizationCaptureSucceeded, at: Place, own: Own) -> Iterable[Row]:
-    amount, held = fact.amount.amount_minor, (fact.held or fact.amount).amount_minor
-    status = _if_full(own, amount, "FULLY_CAPTURED")
-    yield _moved(at, own, captured=amount, in_flight=-held, **status)
-
-
-@authorizations.on(auth.AuthorizationCaptureFailed)
-def capture_failed(fact: auth.AuthorizationCaptureFailed, at: Place, own: Own) -> Iterable[Row]:
-    yield _moved(at, own, in_flight=-fact.amount.amount_minor)
-
-
-@authorizations.on(auth.AuthorizationReversalRequested)
-def reversal_requested(fact: auth.AuthorizationReversalRequested, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    adjustments = _adjusted(own, fact.adjustment_id, amount, "PENDING", fact.number)
-    yield _moved(at, own, in_flight=amount, adjustments=adjustments)
-
-
-@authorizations.on(auth.AuthorizationReversed)
-def reversed_(fact: auth.AuthorizationReversed, at: Place, own: Own) -> Iterable[Row]:
-    amount, held = fact.amount.amount_minor, (fact.held or fact.amount).amount_minor
-    adjustments = _adjusted(own, fact.adjustment_id, amount, "PROCESSED")
-    status = _if_full(own, amount, "FULLY_REVERSED")
-    yield _moved(at, own, reversed=amount, in_flight=-held, adjustments=adjustments, **status)
-
-
-@authorizations.on(auth.AuthorizationReversalFailed)
-def reversal_failed(fact: auth.AuthorizationReversalFailed, at: Place, own: Own) -> Iterable[Row]:
-    amount = fact.amount.amount_minor
-    adjustments = _adjusted(own, fact.adjustment_id, amount, "CANCELED")
-    yield _moved(at, own, in_flight=-amount, adjustments=adjustments)
-
-
-def _adjusted(
-    own: Own, id: str, amount_minor: int, status: str, number: str | None = None
-) -> list[dict[str, Any]]:
-    """The adjustments with this one in its status; one that nobody asked for comes last."""
-    known: list[dict[str, Any]] = own["adjustments"] or []
-    if any(adjustment["id"] == id for adjustment in known):
-        return [a | {"status": status} if a["id"] == id else a for a in known]
-    return [*known, {"id": id, "number": number, "amount_minor": amount_minor, "status": status}]
-
-
-TABLES = (payments, authorizations)
+TABLES = (payments,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from projections import (
     access,
     accounts,
+    authorizations,
     cash_flow,
     credits,
     disputes,
@@ -111,7 +112,7 @@ QUERIES: dict[str, Query] = {
         ),
         Query(
             "authorizations",
-            payments.authorizations,
+            authorizations.authorizations,
             "Authorizations and what was captured of them",
             (*_OF_ACCOUNT, "gateway_id", "payment_group_id"),
             ("expires_at",),

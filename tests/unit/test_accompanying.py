@@ -18,10 +18,11 @@ from events.shapes import ActionRequired, FraudContext, Outcome
 from gateways.adyen import translation as adyen
 from gateways.outcomes import refused
 from gateways.stripe import translation as stripe
+from projections.authorizations import authorizations
 from projections.folding import Folder
 from projections.models import TABLES
 from projections.operations import gateway_log
-from projections.payments import authorizations, payments
+from projections.payments import payments
 from services.accounts.account import ErasePersonalData
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import Authorization

@@ -30,8 +30,8 @@ from events.operations import ExceptionRaised, PaymentGroupCreated
 from events.payment import PaymentRequested
 from events.payment_method import PaymentMethodHealthChanged
 from events.shapes import Method, Outcome
+from projections.authorizations import authorizations
 from projections.folding import Folder
-from projections.payments import authorizations
 from services.accounts.account import RegisterAccount
 from services.accounts.method_choice import DeletePaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod, snapshot

@@ -16,11 +16,12 @@ from events.money import Money
 from events.payment import ExternalPaymentRecorded, PaymentProcessed
 from events.refund import ExternalRefundRecorded, RefundProcessed
 from events.shapes import Corporate, Outcome
+from projections.authorizations import authorizations
 from projections.credits import credit_memos, debit_memos
 from projections.folding import Folder
 from projections.invoices import invoices
 from projections.models import TABLES
-from projections.payments import authorizations, payments
+from projections.payments import payments
 from projections.rates import exchange_rates
 from services.authorizations.authorization import Authorization
 from services.authorizations.authorizing import AuthorizePayment, RecordExternalAuthorization

@@ -13,6 +13,7 @@ from typing import Any
 
 from projections import (
     access,
+    account_balances,
     accounts,
     credits,
     invoices,
@@ -289,7 +290,7 @@ DERIVED: dict[str, dict[str, Derived]] = {
         "days_overdue": Derived("int", _OVERDUE_SQL, _days_overdue),
         "overdue_bucket": Derived("text", _BUCKET_SQL, _bucket),
     },
-    accounts.account_balances.name: _ACCOUNT_BALANCE,
+    account_balances.account_balances.name: _ACCOUNT_BALANCE,
     payments.payments.name: {
         "age_days": _days_since("requested_at"),
         "has_unapplied": Derived("bool", "(t.unapplied > 0)", lambda row, now, rows: row["unapplied"] > 0),

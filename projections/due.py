@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, Protocol
 
 from events.criteria import Due
 from events.custom import CustomFields
-from projections.accounts import accounts, payment_methods
+from projections.accounts import accounts
 from projections.folding import Rows
 from projections.invoices import invoices
+from projections.methods import payment_methods
 from projections.rows import MemoryRows, PostgresRows
 from projections.schedules import payment_schedules, schedule_items
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from projections import (
     access,
+    account_balances,
     accounts,
     authorizations,
     cash_flow,
@@ -32,6 +33,8 @@ from projections.table import Table
 TABLES: tuple[Table, ...] = (
     *invoices.TABLES,
     *accounts.TABLES,
+    *account_balances.TABLES,
+    *methods.TABLES,
     *transfers.TABLES,
     *authorizations.TABLES,
     *credits.TABLES,
@@ -53,5 +56,3 @@ TABLES: tuple[Table, ...] = (
     *cash_flow.TABLES,
     *access.TABLES,
 )
-
-assert methods.payment_methods in TABLES, "importing it binds what it does to the table"

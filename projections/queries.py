@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from projections import (
     access,
+    account_balances,
     accounts,
     authorizations,
     cash_flow,
@@ -12,6 +13,7 @@ from projections import (
     invoices,
     ledger,
     links,
+    methods,
     migrations,
     notifications,
     operations,
@@ -71,7 +73,7 @@ QUERIES: dict[str, Query] = {
         ),
         Query(
             "account-balances",
-            accounts.account_balances,
+            account_balances.account_balances,
             "What accounts owe and own",
             ("account_id", "currency"),
             (
@@ -260,7 +262,7 @@ QUERIES: dict[str, Query] = {
         ),
         Query(
             "payment-methods",
-            accounts.payment_methods,
+            methods.payment_methods,
             "Saved payment methods",
             (
                 "account_id",

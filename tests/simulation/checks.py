@@ -26,7 +26,7 @@ from events.scheduler import (
 )
 from gateways.simulator.behaviour import REFUNDS
 from gateways.simulator.core import DATA_MISMATCH
-from projections.accounts import account_balances
+from projections.account_balances import account_balances
 from projections.cash_flow import cash_flow
 from projections.derived import net_balance
 from projections.folding import Folder, Rows

@@ -9,8 +9,8 @@ import pytest
 
 from events.payment_method import PaymentMethodChecked, PaymentMethodErrored
 from events.shapes import Outcome
-from projections.accounts import payment_methods
 from projections.folding import Folder
+from projections.methods import payment_methods
 from projections.migrations import token_migrations
 from projections.models import TABLES
 from services.accounts.checking import CheckPaymentMethod

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from events.invoice import Product
 from events.money import Money
 from events.shapes import Outcome
-from projections.accounts import account_balances
+from projections.account_balances import account_balances
 from projections.derived import net_balance
 from projections.folding import Folder, Rows
 from projections.ledger import ledger_balances

@@ -8,11 +8,12 @@ from typing import Any
 
 from events.invoice import Product
 from events.shapes import Outcome
-from projections.accounts import accounts, payment_methods
+from projections.accounts import accounts
 from projections.authorizations import authorizations
 from projections.credits import credit_memos, debit_memos
 from projections.folding import Folder
 from projections.invoices import invoices
+from projections.methods import payment_methods
 from projections.models import TABLES
 from projections.operations import gateways
 from projections.payments import payments

@@ -14,7 +14,7 @@ from events.credit_memo import CreditMemoApplied, CreditMemoPosted, CreditMemoVo
 from events.debit_memo import DebitMemoPosted
 from events.invoice import InvoiceLocked, InvoiceVoided, InvoiceWriteOffReversed, InvoiceWrittenOff, Product
 from events.money import Money
-from projections.accounts import account_balances
+from projections.account_balances import account_balances
 from projections.derived import net_balance
 from projections.folding import Folder
 from projections.ledger import ledger_balances

@@ -65,15 +65,16 @@ def subscribe(users: Users, account: str) -> Said:
     return Said(posted, account, f"subscription {number}")
 
 
-@says(3)
+@says(6)
 def give_back_first(users: Users, account: str) -> Said | None:
-    """Money is given back outside, and only later somebody says of what."""
+    """Money is given back outside, and only later somebody says of what; too much, sometimes."""
     refund: Refund | None = users.pick("refund", lambda r: r.balance > 0)
     if refund is None or users.chosen.random() < 0.3:
         amount, id = money(users.chosen.randint(1, 500), chosen_currency(users)), f"R{users.number}"
         given = RecordExternalRefund(amount, "CASH", "till", DAY, "asked", refund_id=id)
         return Said(given, account, f"given {users.number}")
-    return _lined(users, refund, refund.balance)
+    slip = 7 if users.chosen.random() < 0.3 else 0
+    return _lined(users, refund, refund.balance + slip)
 
 
 def _lined(users: Users, refund: Refund, most: int) -> Said | None:

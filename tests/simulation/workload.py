@@ -116,7 +116,7 @@ TOKENS = (
     "tok_async_fail tok_system_error_2 tok_system_error_9 tok_rate_limit_1 tok_unmapped tok_refund_closed "
     "tok_refund_closed tok_refund_soft_1 tok_refund_soft_9 tok_refund_async tok_refund_async_fail "
     "tok_refund_timeout_after tok_refund_timeout_before tok_slow_900 tok_review tok_action tok_short "
-    "tok_refund_reversed tok_data_rejected tok_data_rejected tok_advice_24"
+    "tok_refund_reversed tok_refund_reversed tok_data_rejected tok_data_rejected tok_advice_24"
 ).split()
 LATELY = 24
 """Of how many of each kind people still think."""

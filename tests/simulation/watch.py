@@ -293,6 +293,14 @@ class WatchedStore(MemoryStore):
 
     async def commit(self, batch: Batch) -> Appended:
         appended = await super().commit(batch)
+        if batch.events or batch.verdicts:
+            self._check_what_was_read(batch, appended)
         for event in self._log[appended.first_position - 1 :]:
             self._watch.see(event)
         return appended
+
+    def _check_what_was_read(self, batch: Batch, appended: Appended) -> None:
+        """What a decision rests on is as it read it, up to the moment that it becomes a fact."""
+        homes, streams = {home for home, _ in appended.moved}, {stream for _, stream in appended.moved}
+        if stale := (streams & batch.read_streams) | (homes & batch.read_homes):
+            raise Broken(f"decided on what is no longer so: {sorted(stale)}")

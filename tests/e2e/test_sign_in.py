@@ -37,7 +37,7 @@ def token(id: str, *roles: str, **claims: Any) -> str:
         "iss": ISSUER,
         "aud": AUDIENCE,
         "sub": id,
-        "exp": datetime.now(UTC) + timedelta(minutes=10),
+        "exp": datetime.now(UTC) + timedelta(hours=12),
         "roles": roles,
         "tenants": ["acme"],
         **claims,

@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from events import authorization as auth
-from projections.words.plain import Words, because, failed, plain, unknown
+from projections.words.plain import (
+    Words,
+    because,
+    customer_acts,
+    failed,
+    held_for_review,
+    instrument,
+    plain,
+    told_later,
+    unknown,
+)
 
 
 def _held(fact: auth.PaymentAuthorized) -> str:
@@ -19,8 +29,7 @@ def _held_elsewhere(fact: auth.AuthorizationRecorded) -> str:
 
 
 def _asked(fact: auth.AuthorizationRequested) -> str:
-    by = f"{fact.method.network or fact.method.type} {fact.method.last4 or ''}".strip()
-    return f"Hold {fact.number} of {fact.amount} asked of {fact.gateway_id} on {by}"
+    return f"Hold {fact.number} of {fact.amount} asked of {fact.gateway_id} on {instrument(fact.method)}"
 
 
 def _capturing(fact: auth.AuthorizationCaptureRequested) -> str:
@@ -32,11 +41,9 @@ WORDS: dict[type[Any], Words] = {
     auth.AuthorizationRequested: _asked,
     auth.AuthorizationRecorded: _held_elsewhere,
     auth.PaymentAuthorized: _held,
-    auth.AuthorizationPending: lambda _: "The gateway has it, and will tell later",
-    auth.AuthorizationActionRequired: lambda f: (
-        f"The customer must act first: {f.action.type if f.action else 'at his bank'}"
-    ),
-    auth.AuthorizationHeldForReview: lambda f: f"The gateway wants a person to look at it{because(f.reason)}",
+    auth.AuthorizationPending: told_later,
+    auth.AuthorizationActionRequired: customer_acts,
+    auth.AuthorizationHeldForReview: held_for_review,
     auth.AuthorizationOutcomeUnknown: unknown("hold"),
     auth.AuthorizationDeclined: failed("Hold"),
     auth.AuthorizationCaptureRequested: _capturing,

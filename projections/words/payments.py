@@ -10,7 +10,17 @@ from events import operations as ops
 from events import payment as pay
 from events import payment_link as link
 from events import transfer as tra
-from projections.words.plain import Words, because, failed, plain, unknown
+from projections.words.plain import (
+    Words,
+    because,
+    customer_acts,
+    failed,
+    held_for_review,
+    instrument,
+    plain,
+    told_later,
+    unknown,
+)
 
 
 def _spending(done: str, direction: str, rest: str) -> Words:
@@ -24,8 +34,7 @@ def _spending(done: str, direction: str, rest: str) -> Words:
 
 
 def _requested(fact: pay.PaymentRequested) -> str:
-    by = f"{fact.method.network or fact.method.type} {fact.method.last4 or ''}".strip()
-    return f"Payment {fact.number} of {fact.amount} asked of {fact.gateway_id} by {by}"
+    return f"Payment {fact.number} of {fact.amount} asked of {fact.gateway_id} by {instrument(fact.method)}"
 
 
 def _reduced(fact: pay.PaymentEnhancedDataReduced | auth.AuthorizationEnhancedDataReduced) -> str:
@@ -124,11 +133,9 @@ WORDS: dict[type[Any], Words] = {
     link.PaymentLinkPaid: lambda f: f"{f.amount} came by the link{'; it is used up' if f.used_up else ''}",
     link.PaymentLinkExpired: lambda f: f"The link is over: {plain(f.reason)}",
     pay.PaymentBegunByLink: lambda f: f"A guest pays by the link {f.payment_link_id}",
-    pay.PaymentPending: lambda _: "The gateway has it, and will tell later",
-    pay.PaymentActionRequired: lambda f: (
-        f"The customer must act first: {f.action.type if f.action else 'at his bank'}"
-    ),
-    pay.PaymentHeldForReview: lambda f: f"The gateway wants a person to look at it{because(f.reason)}",
+    pay.PaymentPending: told_later,
+    pay.PaymentActionRequired: customer_acts,
+    pay.PaymentHeldForReview: held_for_review,
     pay.ExternalPaymentDrafted: lambda f: (
         f"Draft of payment {f.number}: {f.amount} by {plain(f.instrument)}, {f.reference}"
     ),

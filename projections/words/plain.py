@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from events.shapes import Method
+
 Words = Callable[[Any], str]
 
 
@@ -46,3 +48,19 @@ def described(fact: Any) -> str:
     """Custom fields, all of them."""
     told = ", ".join(f"{name} {value}" for name, value in sorted(fact.custom_fields.items()))
     return f"Custom fields: {told or 'none any more'}"
+
+
+def instrument(method: Method) -> str:
+    return f"{method.network or method.type} {method.last4 or ''}".strip()
+
+
+def told_later(fact: object) -> str:
+    return "The gateway has it, and will tell later"
+
+
+def held_for_review(fact: Any) -> str:
+    return f"The gateway wants a person to look at it{because(fact.reason)}"
+
+
+def customer_acts(fact: Any) -> str:
+    return f"The customer must act first: {fact.action.type if fact.action else 'at his bank'}"

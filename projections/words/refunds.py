@@ -6,7 +6,15 @@ from typing import Any
 
 from events import orchestration as ro
 from events import refund as ref
-from projections.words.plain import Words, because, failed, plain, unknown
+from projections.words.plain import (
+    Words,
+    because,
+    failed,
+    held_for_review,
+    plain,
+    told_later,
+    unknown,
+)
 
 
 def _asked_back(fact: ref.RefundRequested) -> str:
@@ -64,8 +72,8 @@ WORDS: dict[type[Any], Words] = {
     ),
     ref.RefundApproved: lambda f: f"Approved by {f.by}",
     ref.RefundRejected: lambda f: f"Refused by {f.by}{because(f.reason)}",
-    ref.RefundPending: lambda _: "The gateway has it, and will tell later",
-    ref.RefundHeldForReview: lambda f: f"The gateway wants a person to look at it{because(f.reason)}",
+    ref.RefundPending: told_later,
+    ref.RefundHeldForReview: held_for_review,
     ref.ExternalRefundRecorded: _outside,
     ref.RefundApplied: lambda f: f"{f.amount} counted as given back of {plain(f.target_kind)} {f.target_id}",
     ref.RefundCanceled: lambda f: f"Given up{because(f.reason)}",

@@ -18,7 +18,6 @@ from events.authorization import (
     AuthorizationReversed,
     PaymentAuthorized,
 )
-from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.shapes import Outcome
 from services.accounts import account, card, payment_method
@@ -72,25 +71,14 @@ def record_outcome(states: States, command: Report, context: Context) -> Changes
     if planned.operation == "REVERSE":
         return [*settled.changes, *_reversed(auth, settled, command, context)]
     if resending.is_due(planned, settled, auth.operation_key):
-        return [*settled.changes, *_without_data(states, planned, settled, context)]
+        rejected = AuthorizationEnhancedDataRejected
+        again = resending.without_data(states, Authorization, rejected, planned, settled, context)
+        return [*settled.changes, *again]
     if auth.was_held and settled.verdict != "CONTRADICTED":
-        return [*settled.changes, *_by_another_key(auth, settled, context)]
+        message = "it is held under another key already: reverse this one at the gateway"
+        told = planned, settled, Money(auth.amount, auth.currency)
+        return [*settled.changes, *resending.by_another_key(*told, "LATE_SUCCESS", message, context)]
     return [*settled.changes, *_authorized(states, auth, settled, command, context)]
-
-
-def _without_data(states: States, planned: GatewayCallPlanned, settled: Settled, context: Context) -> Changes:
-    again = resending.without_data(states, planned, settled.outcome, context)
-    rejected = AuthorizationEnhancedDataRejected(**again.told)
-    return [Change(Authorization, planned.target_id, rejected), again.planned, again.case]
-
-
-def _by_another_key(auth: Authorization, settled: Settled, context: Context) -> Changes:
-    """It was sent under two keys, and the money is held by the other one."""
-    if settled.verdict not in ("PROCESSED", "LATE_SUCCESS"):
-        return []
-    amount = settled.outcome.processed_amount or Money(auth.amount, auth.currency)
-    message = "it is held under another key already: reverse this one at the gateway"
-    return [exceptions.raised(context, "LATE_SUCCESS", "auth", auth.authorization_id, message, amount)]
 
 
 def _of_instrument(

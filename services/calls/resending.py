@@ -6,28 +6,21 @@ under a key of its own; the first key's late success is a second movement of mon
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import Any
 
+from events.authorization import AuthorizationEnhancedDataRejected
 from events.gateway_call import GatewayCallPlanned
-from events.shapes import Outcome
+from events.money import Money
+from events.payment import PaymentEnhancedDataRejected
 from services.accounts.account import Account
 from services.calls import calling
 from services.calls.calling import DATA_REJECTED, Settled
-from services.decision import Change, Context, States
+from services.decision import Change, Changes, Context, States
 from services.tenants import exceptions
 
 _MINTED = frozenset({"idempotency_key", "request_digest", "account_id"})
 """What `calling.plan` makes anew."""
-
-
-class Again(NamedTuple):
-    """The fields of the fact that tells of it, the call without the data, and the case for a person."""
-
-    told: Mapping[str, Any]
-    planned: Change
-    case: Change
 
 
 def is_due(planned: GatewayCallPlanned, settled: Settled, current_key: str) -> bool:
@@ -36,23 +29,48 @@ def is_due(planned: GatewayCallPlanned, settled: Settled, current_key: str) -> b
     return refused and planned.enhanced is not None and planned.idempotency_key == current_key
 
 
-def without_data(states: States, planned: GatewayCallPlanned, refused: Outcome, context: Context) -> Again:
+def without_data(
+    states: States,
+    waiting: type[Any],
+    rejected: type[PaymentEnhancedDataRejected] | type[AuthorizationEnhancedDataRejected],
+    planned: GatewayCallPlanned,
+    settled: Settled,
+    context: Context,
+) -> Changes:
+    """The fact that tells of it, `rejected`, on what is `waiting`; the call anew; the case for a person."""
+    refused = settled.outcome
     assert planned.enhanced is not None
     key, call = calling.plan(context, origin=planned.target_id, **_told(states, planned, context))
     level = 3 if planned.enhanced.lines else 2
-    told = {
-        "level": level,
-        "raw_code": refused.raw_code,
-        "raw_message": refused.raw_message,
-        "attempt_no": planned.attempt_no + 1,
-        "gateway_idempotency_key": key,
-    }
+    told = rejected(
+        level=level,
+        raw_code=refused.raw_code,
+        raw_message=refused.raw_message,
+        attempt_no=planned.attempt_no + 1,
+        gateway_idempotency_key=key,
+    )
     why = refused.raw_message or refused.raw_code or "no reason given"
     message = f"the gateway refused the Level {level} data ({why}); it was sent again without them"
     case = exceptions.raised(
         context, "ENHANCED_DATA_REJECTED", planned.target_kind, planned.target_id, message, planned.amount
     )
-    return Again(told, call, case)
+    return [Change(waiting, planned.target_id, told), call, case]
+
+
+def by_another_key(
+    planned: GatewayCallPlanned,
+    settled: Settled,
+    known: Money,
+    case: str,
+    message: str,
+    context: Context,
+) -> Changes:
+    """News of a key whose movement of money another key has made already: a case for a person, if it did
+    move money; `known` is how much the other one has."""
+    if settled.verdict not in ("PROCESSED", "LATE_SUCCESS"):
+        return []
+    amount = settled.outcome.processed_amount or known
+    return [exceptions.raised(context, case, planned.target_kind, planned.target_id, message, amount)]
 
 
 def _told(states: States, planned: GatewayCallPlanned, context: Context) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Literal
 
 from events.authorization import AuthorizationCaptureFailed
-from events.gateway_call import GatewayCallPlanned
 from events.money import Money
 from events.payment import (
     PaymentActionRequired,
@@ -95,28 +94,17 @@ def record_outcome(states: States, command: RecordPaymentOutcome, context: Conte
     if planned.operation == "VOID":
         return [*settled.changes, *voided(states, payment, settled, context)]
     if resending.is_due(planned, settled, payment.operation_key):
-        return [*settled.changes, *_without_data(states, planned, settled, context)]
+        rejected = PaymentEnhancedDataRejected
+        again = resending.without_data(states, Payment, rejected, planned, settled, context)
+        return [*settled.changes, *again]
     if payment.has_arrived and settled.verdict != "CONTRADICTED":
-        return [*settled.changes, *_by_another_key(payment, settled, context)]
+        message = "its money came under another key already: give it back at the gateway"
+        told = planned, settled, Money(payment.amount, payment.currency)
+        return [*settled.changes, *resending.by_another_key(*told, "DUPLICATE_CHARGE", message, context)]
     received = _received(states, payment, settled, command, context)
     heard = settled.verdict, settled.outcome, received, context
     of_item = outcomes.heard(states, payment, *heard)
     return [*settled.changes, *received, *of_item, *linking.heard(states, payment, *heard)]
-
-
-def _without_data(states: States, planned: GatewayCallPlanned, settled: Settled, context: Context) -> Changes:
-    again = resending.without_data(states, planned, settled.outcome, context)
-    rejected = PaymentEnhancedDataRejected(**again.told)
-    return [Change(Payment, planned.target_id, rejected), again.planned, again.case]
-
-
-def _by_another_key(payment: Payment, settled: Settled, context: Context) -> Changes:
-    """It was sent under two keys, and its money came by the other one."""
-    if settled.verdict not in ("PROCESSED", "LATE_SUCCESS"):
-        return []
-    amount = settled.outcome.processed_amount or Money(payment.amount, payment.currency)
-    message = "its money came under another key already: give it back at the gateway"
-    return [exceptions.raised(context, "DUPLICATE_CHARGE", "payment", payment.payment_id, message, amount)]
 
 
 def _received(

@@ -6,6 +6,8 @@ but what its gateway has said of it; a method can be used while it is being chec
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from events.money import Money
 from events.payment_method import PaymentMethodChecked, PaymentMethodCheckRequested, PaymentMethodErrored
 from events.shapes import Method
@@ -28,6 +30,29 @@ _RESULTS = {
     "REQUIRES_ACTION": "UNCLEAR",
     "REQUIRES_REVIEW": "UNCLEAR",
 }
+
+
+class Instrument(Protocol):
+    """What is proved: a saved method, or a row that is imported."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def token_ref(self) -> str: ...
+    @property
+    def gateway_id(self) -> str: ...
+    @property
+    def gateway_reference(self) -> str | None: ...
+    @property
+    def network(self) -> str | None: ...
+    @property
+    def last4(self) -> str | None: ...
+    @property
+    def expiry_month(self) -> int | None: ...
+    @property
+    def expiry_year(self) -> int | None: ...
+    @property
+    def network_transaction_id(self) -> str | None: ...
 
 
 @command("payments.payment_method.check.v1")
@@ -59,16 +84,22 @@ def check(states: States, command: CheckPaymentMethod, context: Context) -> Chan
     check_accepts(gateway, method.gateway_id, OPERATION, _nothing(owner, gateway), method.type, context.now)
     if method.type != "card":
         raise Rejected("METHOD_TYPE_UNSUPPORTED", f"a {method.type} is proved by its first payment alone")
-    return _asked(_shape(method), method, owner, gateway, context)
+    return _asked(_shape(method, id), method, owner, gateway, context)
 
 
 def of_import(
-    shape: Method, known: SavedMethod, owner: Account, gateway: Gateway, job_id: str | None, context: Context
+    row: Instrument,
+    method_id: str,
+    known: SavedMethod,
+    owner: Account,
+    gateway: Gateway,
+    job_id: str | None,
+    context: Context,
 ) -> Changes:
     """The check of a token that is imported; none where its gateway cannot, or where one is under way."""
-    if shape.type != "card" or OPERATION not in gateway.capabilities.operations or known.checking:
+    if row.type != "card" or OPERATION not in gateway.capabilities.operations or known.checking:
         return []
-    return _asked(shape, known, owner, gateway, context, job_id)
+    return _asked(_shape(row, method_id), known, owner, gateway, context, job_id)
 
 
 def _asked(
@@ -102,18 +133,18 @@ def _asked(
     ]
 
 
-def _shape(method: SavedMethod) -> Method:
+def _shape(token: Instrument, method_id: str) -> Method:
     return Method(
-        type=method.type,
-        token_ref=method.token_ref,
-        gateway_id=method.gateway_id,
-        method_id=method.method_id,
-        gateway_reference=method.gateway_reference,
-        network=method.network,
-        last4=method.last4,
-        expiry_month=method.expiry_month,
-        expiry_year=method.expiry_year,
-        network_transaction_id=method.network_transaction_id,
+        type=token.type,
+        token_ref=token.token_ref,
+        gateway_id=token.gateway_id,
+        method_id=method_id,
+        gateway_reference=token.gateway_reference,
+        network=token.network,
+        last4=token.last4,
+        expiry_month=token.expiry_month,
+        expiry_year=token.expiry_year,
+        network_transaction_id=token.network_transaction_id,
     )
 
 

@@ -19,7 +19,6 @@ from pydantic import Field, StringConstraints
 from events import ids
 from events.account import DefaultPaymentMethodSet
 from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImported
-from events.shapes import Method
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
 from services.accounts import account, checking, payment_method
 from services.accounts.account import Account
@@ -195,20 +194,9 @@ def import_row(
         else:
             return []
     if terms.verify:
-        shape = Method(
-            type=method.type,
-            token_ref=method.token_ref,
-            gateway_id=method.gateway_id,
-            method_id=method_id,
-            gateway_reference=method.gateway_reference,
-            network=method.network,
-            last4=method.last4,
-            expiry_month=method.expiry_month,
-            expiry_year=method.expiry_year,
-            network_transaction_id=method.network_transaction_id,
-        )
         known = states.get(SavedMethod, method_id) if holder else _UNKNOWN
-        changes = [*changes, *checking.of_import(shape, known, owner, gateway, terms.job_id, context)]
+        proved = checking.of_import(method, method_id, known, owner, gateway, terms.job_id, context)
+        changes = [*changes, *proved]
     if method.is_default and owner.default_method_id != method_id:
         chosen = DefaultPaymentMethodSet(method_id, owner.default_method_id)
         return [*changes, Change(Account, context.account_id, chosen, account_id=context.account_id)]

@@ -152,7 +152,7 @@ class GatewayWorker:
 
     async def _not_begun(self, leased: Leased) -> None:
         work = leased.work
-        report = self._report(work, _source(work), not_sent("its worker ended before its turn came"))
+        report = self._unsent(work, "its worker ended before its turn came")
         await self._hand_back(work, leased.lease, decode(PLANNED, work.request), report)
 
     def _hold(self, answering: Coroutine[Any, Any, None], work: Work) -> None:
@@ -283,8 +283,7 @@ class GatewayWorker:
         work, lane, begun = leased.work, queue.lane, self._clock.now()
         if (begun - leased.at).total_seconds() > self._lease_seconds * STALE_SHARE:
             self._over(lane)
-            late = not_sent("its turn did not come in time")
-            return self._report(work, _source(work), late), None
+            return self._unsent(work, "its turn did not come in time"), None
         try:
             report = await self._asked(work, queue, tenant, planned)
         except BaseException:
@@ -310,8 +309,7 @@ class GatewayWorker:
             gateway = await self._gateway_of(tenant, work.gateway_id)
             lane.limits, circuit_open_until = await self._limits_of(tenant, work.gateway_id)
         except StoreUnavailable:
-            nothing_sent = not_sent("the gateway's registration cannot be read now")
-            return self._report(work, source, nothing_sent)
+            return self._unsent(work, "the gateway's registration cannot be read now")
         if lane.meet(circuit_open_until):
             self._due.set()
         try:
@@ -337,6 +335,9 @@ class GatewayWorker:
         can = gateway.capabilities
         trusted = can.query_by_reference and can.read_your_writes_seconds is not None
         return replace(self._report(work, "RECONCILER", Outcome("NotFound")), not_executed=trusted)
+
+    def _unsent(self, work: Work, why: str) -> Report:
+        return self._report(work, _source(work), not_sent(why))
 
     def _report(self, work: Work, source: Source, outcome: Outcome) -> Report:
         return REPORTS[work.operation](work.key, source, outcome, sent_at=work.sent_at)

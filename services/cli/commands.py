@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Annotated, Any
 
 import orjson
 from cyclopts import Parameter
 
+from services.access.permissions import short
 from services.cli.output import Output, console, show, tell_json
 from services.cli.sending import type_named
 from services.commands import COMMANDS
+from services.documents.language import summary
 from services.documents.schemas import of_command
 from services.subjects import RULES
 
@@ -32,10 +35,12 @@ def commands(
         tender commands refund
         tender commands refund.issue
     """
-    listed = [type for type in sorted(COMMANDS) if name is None or name in _short(type)]
-    exact = [type for type in listed if name in (type, _short(type))]
+    listed = [type for type in sorted(COMMANDS) if name is None or name in short(type)]
+    exact = [type for type in listed if name in (type, short(type))]
     if listed and not exact:
-        show([{"command": _short(type), "what it does": summary(type)} for type in listed], output)
+        show(
+            [{"command": short(type), "what it does": summary(COMMANDS[type].cls)} for type in listed], output
+        )
         return
     type = type_named(name or "")
     schema = of_command(COMMANDS[type])
@@ -43,25 +48,11 @@ def commands(
         tell_json(schema)
         return
     fields = list(_fields(schema, _data(schema)))
-    console.print(f"[bold]{type}[/bold]\n{_about(type)}\n")
+    console.print(f"[bold]{type}[/bold]\n{inspect.getdoc(COMMANDS[type].cls)}\n")
     show(fields, output)
     account = "" if RULES[COMMANDS[type].cls].home else " --account A-1"
     example = orjson.dumps(_example(schema, _data(schema))).decode()
-    console.print(f"\ntender send {_short(type)}{account} '{example}'", soft_wrap=True, highlight=False)
-
-
-def summary(type: str) -> str:
-    """The first sentence of what it says of itself."""
-    return _about(type).partition("\n\n")[0].replace("\n", " ")
-
-
-def _short(type: str) -> str:
-    return type.removeprefix("payments.").rpartition(".v")[0]
-
-
-def _about(type: str) -> str:
-    text = (COMMANDS[type].cls.__doc__ or "").strip()
-    return "\n".join(line.strip() for line in text.splitlines())
+    console.print(f"\ntender send {short(type)}{account} '{example}'", soft_wrap=True, highlight=False)
 
 
 def _data(schema: Schema) -> Schema:

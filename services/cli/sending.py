@@ -19,6 +19,7 @@ from events.catalog import FACTS
 from events.mapper import decode
 from projections.words import sentence
 from services import bootstrap
+from services.access.permissions import short
 from services.cli.output import Output, console, show, tell_json
 from services.cli.session import DataDir, Tenant, fail, run, settings_of
 from services.commands import COMMANDS
@@ -145,9 +146,9 @@ def type_named(given: str) -> str:
     versions = [known for known in COMMANDS if known.rpartition(".v")[0] == name]
     if versions:
         return max(versions, key=lambda known: int(known.rpartition(".v")[2]))
-    short = [known.removeprefix("payments.").rpartition(".v")[0] for known in COMMANDS]
-    near = difflib.get_close_matches(given, short, n=3, cutoff=0.5)
-    near += [one for one in short if given in one and one not in near][:3]
+    names = [short(known) for known in COMMANDS]
+    near = difflib.get_close_matches(given, names, n=3, cutoff=0.5)
+    near += [one for one in names if given in one and one not in near][:3]
     also = f"; did you mean {' or '.join(near)}?" if near else ": `tender commands` lists them"
     fail(f"no command is called {given}{also}")
 

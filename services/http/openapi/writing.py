@@ -46,7 +46,7 @@ def command_path(type: str, about: str) -> dict[str, Any]:
     return {
         "post": {
             "summary": type,
-            "description": about if "(" not in about[:40] else "",
+            "description": about,
             "parameters": [
                 {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string", "maxLength": 255}},
                 {"name": "Prefer", "in": "header", "description": "wait=N", "schema": {"type": "string"}},

@@ -51,7 +51,9 @@ async def one(
         return None
     rows = await replayed(log, events[0].home, at)
     row = rows.get(query.table, {}).get((tenant, id))
-    return None if row is None else answered(query, told(query, row, at, rows), fields)
+    if row is None or not query.only_if(row):
+        return None
+    return answered(query, told(query, row, at, rows), fields)
 
 
 async def replayed(log: Log, home: str, at: datetime) -> Rows:

@@ -54,6 +54,9 @@ QUERIES: dict[str, Query] = {
             ("due_date", "posted_date", "balance", "days_overdue", "written_off"),
             ("due_date", "posted_at", "balance"),
             text=("number", "external_id"),
+            # Money can be asked for before its invoice is here: that is no invoice yet.
+            only="t.status is not null",
+            only_if=lambda row: row["status"] is not None,
             timed=True,
         ),
         Query(
@@ -168,9 +171,9 @@ QUERIES: dict[str, Query] = {
             "exchange-rates",
             rates.exchange_rates,
             "What currencies were worth in a reporting currency, day by day",
-            ("source", "reporting_currency", "currency", "as_of"),
-            (),
-            ("as_of",),
+            ("source", "reporting_currency", "currency", "rate_date"),
+            ("rate_date",),
+            ("rate_date",),
         ),
         Query(
             "refunds",

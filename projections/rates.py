@@ -18,7 +18,7 @@ exchange_rates = Table(
         Column("source", TEXT),
         Column("reporting_currency", TEXT),
         Column("currency", TEXT),
-        Column("as_of", TEXT),
+        Column("rate_date", DAY),
     ),
     columns=(*text("rate"), Column("published_at", INSTANT)),
 )
@@ -46,7 +46,7 @@ def corporate(worth: Corporate | None) -> dict[str, Any]:
 @exchange_rates.on(ExchangeRatesPublished)
 def published(fact: ExchangeRatesPublished, at: Place, own: Own) -> Iterable[Row]:
     for currency, rate in fact.rates.items():
-        key = (at.tenant, fact.source, fact.currency, currency, fact.as_of.isoformat())
+        key = (at.tenant, fact.source, fact.currency, currency, fact.as_of)
         yield Row(key, {"rate": rate, "published_at": at.time})
 
 

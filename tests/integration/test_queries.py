@@ -11,7 +11,7 @@ import pytest
 from events import ids
 from events.money import Money
 from projections import answering, as_of
-from projections.asking import BadQuery, Query
+from projections.asking import COMMON, BadQuery, Query
 from projections.derived import DERIVED
 from projections.models import TABLES
 from projections.queries import QUERIES
@@ -21,8 +21,9 @@ from services.clock import SystemClock
 from services.commands import Actor, decode, encode
 from services.handler import Handler
 from services.invoices.posting import Line, PostInvoice
+from services.payments.asking import OneTimeMethod
 from services.payments.external import RecordExternalPayment
-from services.payments.paying import ApplyTo
+from services.payments.paying import ApplyTo, ProcessPayment
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS
@@ -33,6 +34,8 @@ TIMED = [query for query in QUERIES.values() if query.timed and "account_id" in 
 """What can be asked for as it stood: of one account."""
 NOW = datetime(2026, 3, 20, 12, 0, tzinfo=UTC)
 """Some time after the users' invoices: of these, some are overdue."""
+
+NOT_YET = ids.invoice_id(TENANT, "INV-NOT-YET")
 
 
 class Shop:
@@ -73,13 +76,18 @@ async def shop(database_url: str) -> AsyncIterator[Shop]:
 
 
 def _left_over() -> Iterator[tuple[object, str, str]]:
-    """Money that is more than the invoice, and credit that takes nothing back."""
+    """Money that is more than its invoice, credit that takes nothing back, and money for what is not here."""
     line = Line("1", Money(300, "GBP"))
     yield PostInvoice("INV-Z", "GBP", (line,)), "A0", "z1"
     apply_to = (ApplyTo(ids.invoice_id(TENANT, "INV-Z"), Money(300, "GBP")),)
     paid = RecordExternalPayment(Money(500, "GBP"), "WIRE", "wire", date(2026, 3, 1), "P-Z", apply_to)
     yield paid, "A0", "z2"
     yield PostInvoice("NEG-Z", "GBP", (Line("1", Money(-70, "GBP")),)), "A0", "z3"
+    card = OneTimeMethod("card", "tok_z")
+    early = ProcessPayment(
+        Money(400, "GBP"), "P-EARLY", method=card, gateway_id="gw", apply_to=(ApplyTo(NOT_YET),)
+    )
+    yield early, "A0", "z4"
 
 
 def _command(data: object, account: str, key: str) -> Any:
@@ -229,6 +237,21 @@ async def test_views_show_only_what_is_open(shop: Shop) -> None:
     assert all(item["balance"]["amount_minor"] > 0 and item["open_because"] for item in credits)
     assert all(item["unapplied"]["amount_minor"] > 0 and item["unapplied_because"] for item in cash)
     assert cash == await shop.walked("payments", 200, has_unapplied="true")
+
+
+async def test_money_asked_for_before_its_invoice_makes_no_invoice(shop: Shop) -> None:
+    payment = await answering.one(shop.rows, QUERIES["payments"], TENANT, "P-EARLY", now=NOW)
+    assert payment is not None
+    assert [meant["invoice_id"] for meant in payment["intended"]] == [NOT_YET]
+    query, now = QUERIES["invoices"], datetime.now(UTC) + timedelta(days=1)
+    assert await answering.one(shop.rows, query, TENANT, NOT_YET, now=NOW) is None
+    assert await as_of.one(shop.store, query, TENANT, NOT_YET, now) is None
+    assert all(item["status"] for item in await shop.walked("invoices", 200))
+
+
+def test_no_filter_has_the_name_of_what_every_list_takes() -> None:
+    for query in QUERIES.values():
+        assert not COMMON & set(query.parameters), query.name
 
 
 @pytest.mark.parametrize(

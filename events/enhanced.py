@@ -1,4 +1,4 @@
-"""Level 2 and Level 3 data of a card payment (domain 5.2): what corporate cards show their owners.
+"""Level 2 and Level 3 data of a card payment: what corporate cards show their owners.
 
 All amounts are minor units of the payment's own currency; the lines are Level 3.
 """

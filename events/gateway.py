@@ -10,7 +10,7 @@ from events.frozen import frozen
 
 @frozen
 class Capabilities:
-    """What a provider can do (domain 2.3); operations that it lacks are refused before any call."""
+    """What a provider can do; operations that it lacks are refused before any call."""
 
     operations: tuple[str, ...]
     """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE, VERIFY."""

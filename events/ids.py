@@ -54,7 +54,7 @@ def invoice_id(tenant: str, external_id: str) -> str:
 
 
 def method_id(tenant: str, account_id: str, merchant_account_id: str, fingerprint: str) -> str:
-    """One record per instrument, account and merchant account (domain 2.2, rule a)."""
+    """One record per instrument, account and merchant account: who saves it again updates it."""
     return _derived(_NAMESPACE, f"{tenant}/spm/{account_id}/{merchant_account_id}/{fingerprint}")
 
 
@@ -64,7 +64,7 @@ def card_id(tenant: str, merchant_account_id: str, fingerprint: str) -> str:
 
 
 def run_id(tenant: str, scheduler_id: str, planned_at: datetime) -> str:
-    """The run of a scheduler's firing: one, whichever machine fires it (domain 2.12)."""
+    """The run of a scheduler's firing: one, whichever machine fires it."""
     instant = planned_at.astimezone(UTC).isoformat()
     return _derived(_NAMESPACE, f"{tenant}/scheduler/{scheduler_id}/{instant}")
 

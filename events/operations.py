@@ -23,7 +23,7 @@ class ExceptionRaised:
 
     exception_id: str
     type: str
-    """One of the exception types of domain 10, such as DUPLICATE_CHARGE."""
+    """What it is about, such as DUPLICATE_CHARGE."""
     account_id: str
     subject_kind: str
     subject_id: str

@@ -71,7 +71,7 @@ class RefundPlanMade:
 
     attempt: int
     refund_target: Money
-    """R: what is left of the memo after it has settled what was open (domain 3.5, step 1)."""
+    """What is left of the memo after it has settled what was open."""
     settled_open_balance: Money
     candidates: tuple[Candidate, ...]
     selected: tuple[Selected, ...]

@@ -1,4 +1,4 @@
-"""What can happen to a payment link (stream `paylink-{id}`): an invoice that a guest pays (domain 2.18)."""
+"""What can happen to a payment link (stream `paylink-{id}`): an invoice that a guest pays."""
 
 from __future__ import annotations
 

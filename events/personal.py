@@ -1,7 +1,7 @@
 """Personal data in facts: which fields hold it, and how it is sealed under its subject's own key.
 
 A data subject is an account; its key is kept apart from the log.  Once the key is destroyed, what it
-sealed reads `ERASED`, everywhere and for ever, and the facts around it stay whole (domain 0.2, rule 8).
+sealed reads `ERASED`, everywhere and for ever, and the facts around it stay whole.
 """
 
 from __future__ import annotations

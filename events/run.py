@@ -1,4 +1,4 @@
-"""What can happen to a payment batch run: items that are due, collected together (domain 2.12).
+"""What can happen to a payment batch run: items that are due, collected together.
 
 Its life is on the stream `run-{id}`, which whoever collects an item for it reads; what is counted, and
 changes all the time, is on `runtally-{id}`; what was selected, page by page, and what became of each item
@@ -113,10 +113,10 @@ class RunReport:
 
 
 def counters(report: RunReport) -> dict[str, int]:
-    """The counters of a run (domain 2.12).  Each item has one outcome, so they add up:
+    """The counters of a run.  Each item has one outcome, so they add up:
 
-    `filtered = processed + failed + canceled + skipped + unknown + unclaimed` (B1),
-    `processed = applied + apply_failed + awaiting_application` (B2).
+    `filtered = processed + failed + canceled + skipped + unknown + unclaimed`,
+    `processed = applied + apply_failed + awaiting_application`.
     """
     has = {each.name: each.count for each in report.outcomes}
     told = {

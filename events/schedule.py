@@ -1,6 +1,6 @@
 """What can happen to a payment schedule and its items (stream `ps-{id}`).
 
-An item is one chain of attempts to collect an amount; at most one of them succeeds (domain 2.9, S3).
+An item is one chain of attempts to collect an amount; at most one of them succeeds.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from events.money import Money
 
 @frozen
 class Distribution:
-    """How one detail's share is cut into items (domain 2.10)."""
+    """How one detail's share is cut into items."""
 
     type: str = "FULL"
     """FULL, FIXED_AMOUNT or EQUAL_INSTALLMENTS."""
@@ -23,7 +23,7 @@ class Distribution:
     anchor: str = "DUE_DATE"
     """DUE_DATE, INVOICE_DATE or MONTH_END: what the first item's date is counted from."""
     remainder: str = "LAST"
-    """LAST, FIRST or LARGEST_FRACTION (domain 0.3)."""
+    """LAST, FIRST or LARGEST_FRACTION: who gets the minor units that a split leaves over."""
     minimum: Money | None = None
     """No instalment in its currency is smaller: there are fewer of them then."""
 

@@ -78,7 +78,7 @@ class ActionRequired:
 
 @frozen
 class Outcome:
-    """What a gateway answered, as it is kept (domain 5.4).  All codes are the gateway's own."""
+    """What a gateway answered, as it is kept.  All codes are the gateway's own."""
 
     result_code: str
     """Success, Decline, PermanentFail, ValidationError, RequiresReview, SystemError, Indeterminate,

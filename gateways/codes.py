@@ -1,4 +1,4 @@
-"""Raw code map, version 1: what each gateway's own words mean (domain 5.6).
+"""Raw code map, version 1: what the words mean that gateways, card networks and banks' schemes publish.
 
 Hardness: S soft, H hard, N never to be retried, A needs the customer.  Codes are matched trimmed and
 in lower case; one that is in no map is `Unknown`, soft, and shown to a person.

@@ -1,6 +1,6 @@
 """What adapters answer, built in one place: refusals by the raw code map, and the two ways of no answer.
 
-Invariant (domain 5.3): `not_sent` only where it is certain that the gateway executed nothing.
+Invariant: `not_sent` only where it is certain that the gateway executed nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gateways import codes
 from gateways.credentials import Credential
 
 TEXT_CHARACTERS_MAX = 1000
-"""Of what a gateway writes, so much is kept (domain 5.4)."""
+"""Of what a gateway writes, so much is kept."""
 
 UNREADABLE = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError)
 """What reading an answer of another shape raises."""

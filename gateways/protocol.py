@@ -25,7 +25,7 @@ RESULT_CODES = (
     "Pending",
     "EnhancedDataRejected",
 )
-"""Domain 5.5.  SystemError: it ended before the gateway had it, so no money can have moved.
+"""What an answer comes to.  SystemError: it ended before the gateway had it, so no money can have moved.
 Indeterminate: it was, or may have been, sent, and no answer came.  EnhancedDataRejected: refused for its
 Level 2 and 3 data alone, and nothing was executed; it is sent once more, without them."""
 

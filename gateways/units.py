@@ -44,7 +44,7 @@ class Units:
 
 
 def uncountable(error: Uncountable) -> Outcome:
-    """Known to be wrong before anything was sent (domain 6.4)."""
+    """Known to be wrong before anything was sent."""
     return Outcome(
         "ValidationError",
         category="PaymentInformation",

@@ -1,6 +1,6 @@
 """Cash flow: what moved in a day, by currency, gateway and method.
 
-Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings (domain 3.11), so that they tie to
+Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings, so that they tie to
 it to the minor unit; the other columns are what each fact moves.
 """
 

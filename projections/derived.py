@@ -126,7 +126,7 @@ _HELD = " + ".join(f"t.{column}" for column in _HELD_IN)
 
 
 def net_balance(row: Row) -> int:
-    """Open invoices less what is unapplied, reserved, and held as credit (domain 4)."""
+    """Open invoices less what is unapplied, reserved, and held as credit."""
     return row["open_receivables"] + row["overdrawn"] - sum(row[column] for column in _HELD_IN)
 
 

@@ -1,4 +1,4 @@
-"""The ledger: double entry for every event that moves value (domain 3.11).
+"""The ledger: double entry for every event that moves value.
 
 Invariant: debits equal credits in every entry, and in each of its currencies; and per account and currency,
 accounts receivable less unapplied cash less customer credits is the net balance of `account_balances`.
@@ -48,7 +48,7 @@ Own = Mapping[str, Any]
 RECEIVABLE, REVENUE, TAX = "Accounts receivable", "Revenue", "Tax payable"
 CLEARING, BANK, CASH, CREDITS = "Gateway clearing", "Bank", "Unapplied cash", "Customer credits"
 TO_BE_LINED = "Refunds to be lined"
-"""Money that was given back outside, and of what is not said yet (domain 2.7, `ApplyRefund`)."""
+"""Money that was given back outside, and of what is not said yet: until `ApplyRefund`."""
 BETWEEN = "Between accounts"
 """Money of transfers: two accounts' entries meet here, and it is empty when nothing is on its way."""
 DISPUTED, DISPUTE_FEES, BAD_DEBT = "Disputed cash", "Dispute fees", "Bad debt"

@@ -138,7 +138,7 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
 
 
 def _detail(sent: EnhancedData) -> dict[str, Any]:
-    """The Level 2 and 3 data that went with it (domain 4, GatewayLog), but for what is personal."""
+    """The Level 2 and 3 data that went with it, but for what is personal."""
     told = {name: value for name, value in asdict(sent).items() if name != "ship_to_postal_code"}
     return told | {"lines": list(told["lines"])}
 
@@ -148,7 +148,7 @@ _TOLD = (
     *("raw_code", "raw_sub_code", "raw_message", "network_code", "network_advice"),
     *("gateway_ref", "auth_code", "avs_code", "cvc_code", "level_sent"),
 )
-"""Of an answer, what the log shows (domain 4, GatewayLog)."""
+"""Of an answer, what the log shows."""
 
 
 def _answered(fact: Any, at: Place, status: str) -> dict[str, Any]:

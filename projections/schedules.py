@@ -168,7 +168,7 @@ def described(fact: PaymentScheduleCustomFieldsSet, at: Place, own: Own) -> Iter
 
 
 def _totals(at: Place, planned: int = 0, processed: int = 0, applied: int = 0, canceled: int = 0) -> Row:
-    """What changes of a schedule's totals (domain 2.9)."""
+    """What changes of a schedule's totals."""
     moved = {
         "total_item_amount": planned,
         "available_requested": -planned,

@@ -1,7 +1,7 @@
 """An account's statement: what it owed before, what happened, what it owes after; for any period.
 
 It is folded from the account's own events and their postings, so that it may end whenever it shall: what is
-receivable less unapplied money less credit is the net balance of the account (domain 3.11, 4).
+receivable less unapplied money less credit is the net balance of the account.
 """
 
 from __future__ import annotations

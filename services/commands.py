@@ -164,7 +164,7 @@ def command(type: str) -> Callable[[type[T]], type[T]]:
 
 
 def fingerprint(tenant: str, type: str, sent: object) -> bytes:
-    """SHA-256 of tenant, type and the sent data as canonical JSON (domain 0.2, rule 4)."""
+    """SHA-256 of tenant, type and the sent data as canonical JSON: not who sent it, nor when."""
     return canonical_fingerprint(tenant, type, orjson.dumps(sent, option=orjson.OPT_SORT_KEYS))
 
 

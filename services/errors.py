@@ -208,7 +208,7 @@ STATUS: dict[str, int] = {
     }.items()
     for code in codes.split()
 }
-"""Every stable code with its HTTP status (domain 10).  Codes never change their meaning."""
+"""Every stable code with its HTTP status.  Codes never change their meaning."""
 
 
 class Rejected(Exception):

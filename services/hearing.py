@@ -129,7 +129,7 @@ def _received(gateway_id: str, news: Notification, digest: str, raw_ref: str) ->
 
 
 def _event_id(news: Notification) -> str:
-    """The gateway's own, else a digest of reference, type, amount and status (domain 3.7, rule 2)."""
+    """The gateway's own, else a digest of reference, type, amount and status."""
     if 0 < len(news.event_id) <= 255:
         return news.event_id
     amount = news.outcome.processed_amount

@@ -31,7 +31,7 @@ from gateways.stripe.transport import Transport
 from gateways.units import Uncountable, uncountable
 
 TOLERANCE_SECONDS = 300
-"""A webhook older than this is not of now (domain 3.7)."""
+"""A webhook older than this is not of now: the default of Stripe's own libraries."""
 
 PAGES_MAX = 10
 

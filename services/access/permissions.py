@@ -1,4 +1,4 @@
-"""Who may do what: roles against capabilities, one cell each (domain 7).  What no cell grants is denied.
+"""Who may do what: roles against capabilities, one cell each.  What no cell grants is denied.
 
 A command belongs to the one capability that names it; a read model may serve several, and whoever has
 one of them may read it.
@@ -84,7 +84,7 @@ class Capability:
     methods: bool = False
     """It is about saved methods, which follow their merchant account for who manages them."""
     added: bool = False
-    """Not in domain 7: a row of ours, for what that does not name."""
+    """A row of ours, beside those that follow Salesforce's personas."""
 
 
 def _row(

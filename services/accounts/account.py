@@ -1,6 +1,6 @@
 """An account's payment profile: who owes, how he pays by default, and whether he may be charged.
 
-Invariant (domain 2.1): at most one default billing profile, and at most one default method.
+Invariant: at most one default billing profile, and at most one default method.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def check_profile(account: Account, profile_id: str | None) -> None:
 
 
 def method_for(account: Account, profile_id: str | None = None) -> str | None:
-    """What a transaction without a method is paid with (domain 2.1): the method of its billing profile, of
+    """What a transaction without a method is paid with: the method of its billing profile, of
     the account's default profile, or the account's default."""
     default = profile_method(account, account.default_profile_id) or account.default_method_id
     return profile_method(account, profile_id) or default

@@ -1,6 +1,6 @@
 """Billing profiles: who of an account gets its bills, where, when, and what they are paid with.
 
-Invariant (domain 2.1): at most one is the default; making another the default demotes it in the same fact.
+Invariant: at most one is the default; making another the default demotes it in the same fact.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checking: a gateway proves a token by a charge of nothing, before anybody rests on it (domain 3.8).
+"""Checking: a gateway proves a token by a charge of nothing, before anybody rests on it.
 
 Invariant: a check moves no money, waits for its gateway's turn like any call, and says nothing about a method
 but what its gateway has said of it; a method can be used while it is being checked.

@@ -11,7 +11,8 @@ from services.decision import Changes, Claiming, Releasing, States
 from services.errors import Rejected, not_found
 
 NATIVE = frozenset({"stripe", "adyen", "simulator"})
-"""Adapters whose gateways keep what was given by mail or telephone (domain 2.2, c)."""
+"""Adapters whose gateways keep what was given by mail or telephone: those that Salesforce
+calls native, and the simulator."""
 
 
 class Consented(Protocol):
@@ -42,7 +43,7 @@ def check_takes(gateway: Gateway, gateway_id: str, type: str, extended_type: str
 
 
 def check_consent(command: Consented, gateway: Gateway, gateway_id: str) -> None:
-    """Raises `MANDATE_REQUIRED`, `GATEWAY_CAPABILITY_MISSING` (domain 2.2, c)."""
+    """Raises `MANDATE_REQUIRED`, `GATEWAY_CAPABILITY_MISSING`."""
     if command.merchant_created and command.mandate_accepted_at is None:
         raise Rejected("MANDATE_REQUIRED", "a method that the payer did not save needs his recorded consent")
     if command.moto and gateway.adapter_key not in NATIVE:

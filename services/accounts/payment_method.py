@@ -1,6 +1,6 @@
 """A saved payment method: an instrument's token, whose it is, and whether it can be used now.
 
-Invariant (domain 2.2, a): one record per account, merchant account and instrument; saving the same
+Invariant: one record per account, merchant account and instrument; saving the same
 instrument again updates it.  A card number is never a token.
 """
 
@@ -85,7 +85,7 @@ REVOKING = frozenset(
         "revocation_of_all_authorizations",
     }
 )
-"""Hard declines after which an instrument never works again: closed, stolen, revoked (domain 2.2)."""
+"""Hard declines after which an instrument never works again: closed, stolen, revoked."""
 
 LOST = frozenset(
     {
@@ -334,7 +334,7 @@ def check_chargeable(method: SavedMethod, method_id: str, context: Context) -> N
 
 
 def gateway_for(method: SavedMethod, asked: str | None) -> str:
-    """The gateway to charge a method at.  Raises `METHOD_GATEWAY_MISMATCH` (domain 2.2, f)."""
+    """The gateway to charge a method at: its token's own.  Raises `METHOD_GATEWAY_MISMATCH`."""
     if asked in (None, method.gateway_id):
         return method.gateway_id
     if not method.portable:

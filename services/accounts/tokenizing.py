@@ -1,6 +1,6 @@
 """Tokenizing: what a client-side component holds under a handle becomes a gateway's token.
 
-Invariant (domain 2.2): an instrument's number never reaches Tender, only its handle; one record per
+Invariant: an instrument's number never reaches Tender, only its handle; one record per
 account, merchant account and instrument; the method can be used once the gateway has said yes.
 """
 

@@ -1,6 +1,6 @@
 """Verifying: who was sent micro-deposits says what they were, and his bank account can be charged.
 
-Invariant (domain 2.2): the gateway compares, never we; a wrong guess costs one of a few tries, and after the
+Invariant: the gateway compares, never we; a wrong guess costs one of a few tries, and after the
 last one the method is of no use until it is tokenized anew.
 """
 

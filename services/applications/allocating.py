@@ -1,6 +1,6 @@
 """Allocating one source over many invoices, and moving what is applied to other ones, in one decision.
 
-Invariant (domain 2.6, 2.8): what is taken off in a move is applied again or free again, at once; what no
+Invariant: what is taken off in a move is applied again or free again, at once; what no
 target takes stays on its source: a payment's as unapplied money, a memo's as open credit.
 """
 

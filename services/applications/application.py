@@ -212,7 +212,7 @@ def _taken_back(
 
 
 def _settlement(invoice: Invoice, balance: int, live: int, why: Why) -> list[Change]:
-    """The status is derived from the balance, never set (domain 2.4, I5)."""
+    """The status is derived from the balance, never set."""
     status = settlement_status(invoice.total, balance, live)
     facts: list[object] = []
     if status != invoice.settlement_status:

@@ -1,6 +1,6 @@
 """Applying money to invoices by command, and taking it back: payments and credit memos alike.
 
-Invariant (domain 2.6, 2.8): nothing is applied that is not free at its source and open at its target.
+Invariant: nothing is applied that is not free at its source and open at its target.
 """
 
 from __future__ import annotations
@@ -183,7 +183,7 @@ def apply_checked(
     context: Context,
     line_order: LineOrder = HIGHEST_FIRST,
 ) -> Changes:
-    """Apply an account's payment to its own invoice; the first guard to fail names the code (domain 2.6)."""
+    """Apply an account's payment to its own invoice; the first guard to fail names the code."""
     guards.check_invoice(invoice, invoice_id, context)
     guards.check_line(invoice, line_id)
     guards.check_processed(payment)

@@ -1,6 +1,6 @@
 """Applying without being told where: what an account holds settles what it owes, as far as it goes.
 
-Invariant (domain 2.6, 2.8): no more is applied than is free and open; what is locked, excluded from
+Invariant: no more is applied than is free and open; what is locked, excluded from
 payments or settled at another level is passed over.
 """
 
@@ -84,7 +84,7 @@ def _age(payment: Payment, invoice_id: str, context: Context) -> tuple[Any, ...]
 
 
 def _apply_credits(draft: Draft, states: States, invoice_id: str, level: str, context: Context) -> None:
-    """The account's open credits, oldest first, as far as they go (domain 3.1, b)."""
+    """The account's open credits, oldest first, as far as they go."""
     held = [states.get(CreditMemo, id) for id in states.documents(context.account_id, CreditMemo)]
     for memo in sorted(held, key=lambda memo: (memo.posted_at or context.now, memo.credit_memo_id)):
         _apply(draft, memo, memo.credit_memo_id, invoice_id, level, context)

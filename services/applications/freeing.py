@@ -1,6 +1,6 @@
 """Freeing a payment's money: applications taken back, newest first, until enough is unapplied.
 
-Invariant (domain 2.6, 2.7): applications are whole; what was too much is applied again where it was.
+Invariant: applications are whole; what was too much is applied again where it was.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Guards that many decisions share: each one rule, each named by its code (domain 2.6).
+"""Guards that many decisions share: each one rule, each named by its code.
 
 They are asked in one order: existence, ownership, state, lock, currency, sign, own balance, the target
 invoice's balance, the target line's.

@@ -1,6 +1,6 @@
 """Applying by rules: what an account holds settles what it owes, in the order that the tenant has set.
 
-Invariant (domain 3.6): one account, one currency, nothing that is locked; a rule goes over every source,
+Invariant: one account, one currency, nothing that is locked; a rule goes over every source,
 oldest first, before the next rule begins, and each sees what the ones before have left.
 """
 
@@ -30,7 +30,7 @@ from services.tenants import tenant_settings
 from services.tenants.tenant_settings import TenantSettings
 
 INVOICES_MAX = 2_000
-"""With more invoices than these, only the first rule runs (domain 3.6)."""
+"""With more invoices than these, only the first rule runs: Salesforce's own limit."""
 
 _EVOLVE = {
     Invoice: invoices.evolve,

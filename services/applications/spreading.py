@@ -1,6 +1,6 @@
 """Spreading an amount over lines: a payment's, and a credit memo's.
 
-Invariant (domain 2.4, 2.8): the shares sum to the amount, and no line gets or gives more than its balance.
+Invariant: the shares sum to the amount, and no line gets or gives more than its balance.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def spread_payment(
     line_id: str | None = None,
     order: LineOrder = HIGHEST_FIRST,
 ) -> list[Share]:
-    """Ties by position (domain 2.4)."""
+    """Ties by position."""
     return _whole(amount, _merged(_filled([(None, amount)], _rooms(invoice, level, line_id, order))))
 
 
@@ -70,7 +70,7 @@ def spread_memo(
     line_id: str | None = None,
     order: LineOrder = HIGHEST_FIRST,
 ) -> list[Share]:
-    """Memo lines to the lines they take back first, unless tax goes first (domain 2.8)."""
+    """Memo lines to the lines they take back first, unless tax goes first."""
     sources = {line.line.line_id: line.balance for line in memo.lines.values() if line.balance > 0}
     if level == "INVOICE" or line_id is not None or order == "TAX_FIRST":
         filled = _filled(_take(sources, amount), _rooms(invoice, level, line_id, order))

@@ -1,6 +1,6 @@
 """An authorization: money held, captured in parts or whole, reversed, or let go when its time is over.
 
-Invariant (domain 2.5, A1): 0 <= captured + reversed + in flight <= amount; only a gateway's late
+Invariant: 0 <= captured + reversed + in flight <= amount; only a gateway's late
 truth may exceed it, and is shown to a person.
 """
 

@@ -31,7 +31,7 @@ from services.tenants import rates, tenant_settings
 
 @command("payments.authorization.authorize.v1")
 class AuthorizePayment:
-    """Hold an amount on a saved method, or on a token used once: one of the two is mandatory (domain 2.5)."""
+    """Hold an amount on a saved method, or on a token used once: one of the two is mandatory."""
 
     amount: Amount
     gateway_id: Id

@@ -1,4 +1,4 @@
-"""What goes to a gateway besides the money: who pays from where, and the client's own words (domain 5.2)."""
+"""What goes to a gateway besides the money: who pays from where, and the client's own words."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AdditionalData = Annotated[
     ],
     Field(max_length=20),
 ]
-"""The client's own pairs, for the gateway to keep (domain 5.2)."""
+"""The client's own pairs, for the gateway to keep."""
 
 
 @frozen

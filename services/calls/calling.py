@@ -1,6 +1,6 @@
 """Calls to gateways: planned once under one key, and settled once, whatever the source of the news.
 
-Invariant (domain 5.3, 3.4): nothing but a decision mints a key; a call whose outcome is unknown is
+Invariant: nothing but a decision mints a key; a call whose outcome is unknown is
 inquired about and never sent; facts that do not advance it change nothing.
 """
 
@@ -43,7 +43,7 @@ RESEND_SECONDS = (1, 5, 30, 120)
 Source = Literal["GATEWAY", "NOTIFICATION", "RECONCILER", "OPERATOR"]
 
 DATA_REJECTED = "EnhancedDataRejected"
-"""The gateway executed nothing, for the sake of the Level 2 and 3 data alone (domain 5.2)."""
+"""The gateway executed nothing, for the sake of the Level 2 and 3 data alone."""
 
 DECLINES = frozenset({"Decline", "PermanentFail", "ValidationError", DATA_REJECTED})
 WAITING = {"Pending": "PENDING", "ActionRequired": "REQUIRES_ACTION", "RequiresReview": "REQUIRES_REVIEW"}
@@ -53,9 +53,10 @@ WAITING = {"Pending": "PENDING", "ActionRequired": "REQUIRES_ACTION", "RequiresR
 class Report:
     """News about an operation: the shape of every `Record…Outcome` command.
 
-    `result.result_code` is one of domain 5.5, or `NotFound` (an inquiry found nothing; with
-    `not_executed` when the gateway documents that this means "not executed", after its delay), or
-    `Reversed` (a refund came back from the customer's bank).  RECONCILER is the source of inquiries.
+    `result.result_code` is one of `gateways.protocol.RESULT_CODES`, or `NotFound` (an inquiry found
+    nothing; with `not_executed` when the gateway documents that this means "not executed", after its
+    delay), or `Reversed` (a refund came back from the customer's bank).  RECONCILER is the source of
+    inquiries.
     """
 
     operation_key: Token
@@ -127,7 +128,7 @@ def evolve(call: GatewayCall, event: GatewayCallEvent) -> None:
 
 
 def mint_key(context: Context, operation: str, origin: str, attempt_no: int) -> str:
-    """The idempotency key of one attempt at one operation (domain 5.3).
+    """The idempotency key of one attempt at one operation.
 
     Ids may hold colons: theirs are written as `%3A`, which no id can hold, so two keys never meet.
     """
@@ -181,7 +182,7 @@ def needed(states: States, operation_key: str, context: Context) -> Needs:
 
 
 def check_evidence(evidence: str) -> None:
-    """A person's word alone is none (domain 3.4, rule 4)."""
+    """A person's word alone is none."""
     if not evidence.strip():
         raise Rejected("MALFORMED_REQUEST", "say how you know", field="data.evidence")
 
@@ -260,7 +261,7 @@ def _waiting(news: _News) -> Settled:
 
 def _is_not_executed(news: _News) -> bool:
     """Only a call that ended before the gateway had it; or one that the gateway does not know, long
-    enough after it was sent for the gateway to vouch for that (domain 3.4, rule 2).
+    enough after it was sent for the gateway to vouch for that.
 
     An inquiry that fails says nothing about the call, and what was acknowledged cannot be unknown.
     """
@@ -300,7 +301,8 @@ def _still_unknown(news: _News) -> Settled:
 
 
 def _may_replay(news: _News) -> bool:
-    """Rule 3 of domain 3.4: the only inquiry of a gateway that honours keys and answers no others."""
+    """Sent again under its key, once: all the inquiry that there is where keys are honoured and no
+    questions answered."""
     call, can = news.call, news.can
     silent = can.idempotency and not can.query_by_reference
     return silent and call.status == "UNKNOWN" and not call.replayed and _key_is_live(news, news.now)
@@ -342,7 +344,7 @@ def _on(call: GatewayCall, fact: GatewayCallEvent) -> Change:
 
 
 def _categorized(call: GatewayCall, outcome: Outcome) -> Outcome:
-    """Every failure has a category; a permanent one is hard (domain 5.5); a network may say to wait.
+    """Every failure has a category; a permanent one is hard; a network may say to wait.
 
     Data that were never sent are no reason to refuse anything: it is then some other data that is wrong.
     """

@@ -1,6 +1,6 @@
 """Gateway providers and gateways: what may be asked of each, in which currency, and of how much.
 
-Invariant (domain 2.3): what a gateway cannot do is refused before anything is decided about money.
+Invariant: what a gateway cannot do is refused before anything is decided about money.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from services.tenants import tenant_settings
 Category = Literal[
     "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection", "Unknown"
 ]
-"""Of a gateway's refusals (domain 5.5)."""
+"""Of a gateway's refusals."""
 
 NEW_MONEY = frozenset({"AUTHORIZE", "SALE", "TOKENIZE"})
 """Operations that only an active gateway takes, whose circuit is closed; the others still finish what was

@@ -1,4 +1,4 @@
-"""Sent once more without its Level 2 and 3 data, where a gateway refused it for these alone (domain 5.2).
+"""Sent once more without its Level 2 and 3 data, where a gateway refused it for these alone.
 
 Invariant: only after a known refusal, only once (what is sent again holds none that could be refused), and
 under a key of its own; the first key's late success is a second movement of money, and is told as such.

@@ -1,6 +1,6 @@
 """Four eyes on what became of a gateway call: above the tenant's threshold two persons say the same.
 
-It is asked of those whose role says so (domain 7); who may resolve alone does.
+It is asked of those whose role says so; who may resolve alone does.
 """
 
 from __future__ import annotations

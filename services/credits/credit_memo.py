@@ -1,6 +1,6 @@
 """A credit memo: what the customer owes less; applied, refunded, reserved for a refund, or open.
 
-Invariant (domain 2.8, C1 and C2): total = applied + refunded + refund_reserved + balance, every
+Invariant: total = applied + refunded + refund_reserved + balance, every
 term at least 0, for the memo and for each of its lines.
 """
 

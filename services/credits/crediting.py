@@ -28,7 +28,7 @@ from services.tenants import rates, tenant_settings
 LINES_MAX = 300
 
 TaxStrategy = Literal["IGNORE", "MANUAL_OVERRIDE", "CALCULATE", "COPY_FROM_INVOICE_LINE"]
-"""Where a memo's tax comes from (domain 2.8)."""
+"""Where a memo's tax comes from."""
 
 
 @frozen
@@ -100,7 +100,7 @@ def worth_needed(states: States, context: Context) -> Needs:
 
 
 def check_strategy(strategy: TaxStrategy, *possible: TaxStrategy) -> None:
-    """Raises `TAX_STRATEGY_UNSUPPORTED`: whoever bills knows the tax, and says it (domain 0, scope)."""
+    """Raises `TAX_STRATEGY_UNSUPPORTED`: whoever bills knows the tax, and says it."""
     if strategy not in possible:
         why = "tax is calculated upstream, and said" if strategy == "CALCULATE" else "it has no invoice's tax"
         message = f"{why}: ask for {' or '.join(possible)}, not for {strategy}"
@@ -256,7 +256,7 @@ def void(states: States, command: VoidCreditMemo, context: Context) -> Changes:
 
 
 def voided(seen: States | Draft, memo: CreditMemo, reason: str | None, context: Context) -> list[Change]:
-    """A memo of which nothing is used is undone; a debit memo offsets it in the ledger (domain 2.8)."""
+    """A memo of which nothing is used is undone; a debit memo offsets it in the ledger."""
     total, tax = Money(memo.total, memo.currency), Money(memo.tax, memo.currency)
     debit_id = context.new_id(f"debit_memo/{memo.credit_memo_id}")
     debit = DebitMemoPosted(

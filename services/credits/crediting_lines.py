@@ -1,4 +1,4 @@
-"""Crediting lines of an invoice: a memo that takes them back, applied to it in the same step (domain 2.8)."""
+"""Crediting lines of an invoice: a memo that takes them back, applied to it in the same step."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def _taxes(line: InvoiceLine, credited: CreditedLine, strategy: str) -> tuple[Ta
 
 
 def _check_credited(invoice: Invoice, credited: CreditMemoLine) -> None:
-    """No more than the line was charged with, and no more than is open of it (domain 2.8)."""
+    """No more than the line was charged with, and no more than is open of it."""
     line = invoice.lines[credited.line_id]
     left = Money(max(min(line.balance, line.line.line_total.amount_minor), 0), invoice.currency)
     charge = Money(max(line.line.charge.amount_minor, 0), invoice.currency)

@@ -1,6 +1,6 @@
 """A debit memo: what the customer owes more, once an invoice carries it; or a voided credit memo's offset.
 
-Invariant (domain 2.8): by itself it changes no open balance; at most one live invoice carries it.
+Invariant: by itself it changes no open balance; at most one live invoice carries it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Debit memos made by hand: what the customer owes more, carried by an invoice at once or by a later one.
 
-Invariant (domain 2.8, 3.11): what is owed, paid and credited is the invoice that carries it; so whatever can
+Invariant: what is owed, paid and credited is the invoice that carries it; so whatever can
 be done to an invoice can be done to a debit memo, and no cent is in two documents.
 """
 

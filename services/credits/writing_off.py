@@ -1,6 +1,6 @@
 """Writing off: what nobody will pay is settled by a credit memo that books bad debt, by hand or by policy.
 
-Invariant (domain 2.4, 2.8): the memo is what is open, to the cent, in charge and tax of each line; and it
+Invariant: the memo is what is open, to the cent, in charge and tax of each line; and it
 belongs to its invoice: it is taken back whole, and never settles anything else.
 """
 

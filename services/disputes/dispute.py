@@ -1,4 +1,4 @@
-"""A dispute: a payment that its payer's bank took back for now, and how that ends (domain 2.18)."""
+"""A dispute: a payment that its payer's bank took back for now, and how that ends."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Disputing: a chargeback's money is held until the banks have decided, and then it is back or lost.
 
-Invariant (domain 2.18): while a dispute is open its money is in one place, `dispute_held`, and can
+Invariant: while a dispute is open its money is in one place, `dispute_held`, and can
 neither be applied nor refunded; a dispute that is won puts it back where it was.
 """
 

@@ -1,4 +1,4 @@
-"""The stable codes as a page: what each means, its HTTP status, and whether trying again helps (domain 10).
+"""The stable codes as a page: what each means, its HTTP status, and whether trying again helps.
 
 It is made from `services.errors` and committed beside the contracts; the same test compares it.
 """

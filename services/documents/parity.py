@@ -1,6 +1,6 @@
 """What somebody who knows Salesforce's payment resources looks for here: theirs, and our command or question.
 
-It is made from the commands and questions that there are, and committed beside the contracts (domain 11).
+It is made from the commands and questions that there are, and committed beside the contracts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.signing_in.seeing import HISTORY
 class Row(NamedTuple):
     theirs: str
     commands: tuple[str, ...] = ()
-    """By the names of their classes, which are those of the domain."""
+    """By the names of their classes."""
     questions: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     note: str = ""

@@ -1,6 +1,6 @@
 """Reading externally tokenized methods: CSV and JSON Lines to rows of a migration, each with its verdict.
 
-Columns (domain 3.8): external_id, account_ref, merchant_account, gateway, method_type, token,
+Columns: external_id, account_ref, merchant_account, gateway, method_type, token,
 gateway_reference, async_reference, holder, holder_email, expiry (`MM/YY`, `MM/YYYY` or `YYYY-MM`), last4,
 network, billing_line1, billing_line2, billing_city, billing_region, billing_postal_code,
 billing_country, sec_code, mandate_ref, network_transaction_id, extended_type, usage, nickname,

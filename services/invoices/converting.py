@@ -166,7 +166,7 @@ def _memo_line(line: InvoiceLine) -> CreditMemoLine:
 
 
 def _net(draft: Draft, invoice_id: str, memo_id: str, context: Context, level: str) -> None:
-    """A mixed invoice uses its own credit first (domain 6.28)."""
+    """A mixed invoice uses its own credit first."""
     invoice, memo = draft.get(Invoice, invoice_id), draft.get(CreditMemo, memo_id)
     amount = min(memo.balance, invoice.balance)
     why = Why(context.now, "RULE")

@@ -1,7 +1,7 @@
 """An invoice: what is owed, line by line, and what has settled it.
 
 Invariant: a line's balance is its total, less what was converted, paid and credited; the invoice's
-balance is the sum of its lines, at either settlement level (domain 2.4, I1 and I2).
+balance is the sum of its lines, at either settlement level.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Invoice:
     """Of its lines that were not converted."""
     tax_covered: int = 0
     level: str | None = None
-    """INVOICE or INVOICE_LINE while anything is applied; None again at zero (I4)."""
+    """INVOICE or INVOICE_LINE while anything is applied; None again at zero."""
     lines: dict[str, LineState] = field(default_factory=dict[str, LineState])
     applications: dict[str, Application] = field(default_factory=dict[str, Application])
     """Live ones only."""

@@ -1,6 +1,6 @@
 """Posting invoices: what is owed becomes a fact, with its due date, and its negative lines turned to credit.
 
-Invariant (domain 3.5, step 0): conversion is decided with the posting, so that no payment can land
+Invariant: conversion is decided with the posting, so that no payment can land
 between the two.
 """
 
@@ -132,7 +132,7 @@ class PostInvoice(Content):
 
 
 def due_date(term: Term, invoice_date: date, posted: date) -> date:
-    """Invoice date + period; or the last day of the posting month + period (domain 2.4)."""
+    """Invoice date + period; or the last day of the posting month + period."""
     if term.type == "PERIOD_BASED":
         return invoice_date + timedelta(days=term.period_days)
     return month_end(posted) + timedelta(days=term.period_days)
@@ -229,7 +229,7 @@ def check_new(known: Invoice, external_id: str, *but: str) -> None:
 
 
 def _invoiced_before(states: States, posted: InvoicePosted, context: Context) -> str | None:
-    """What negative lines take back that name nothing: the subscription's latest invoice (domain 3.5)."""
+    """What negative lines take back that name nothing: the subscription's latest invoice."""
     if posted.reference_type != "SUBSCRIPTION" or posted.reference_id is None:
         return None
     return subscription.latest_invoice(states, posted.reference_id, context)

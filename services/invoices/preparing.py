@@ -1,6 +1,6 @@
 """Drafts of invoices: written down, revised, given up, or posted; nothing is owed by one.
 
-Invariant (domain 2.4): a posting happens whole or not at all, so nothing is ever seen between DRAFT and
+Invariant: a posting happens whole or not at all, so nothing is ever seen between DRAFT and
 POSTED, and what cannot be posted is a draft still.
 """
 

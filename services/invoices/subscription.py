@@ -1,4 +1,4 @@
-"""A subscription: which of its invoices was posted last, for negative ones that do not say (domain 3.5)."""
+"""A subscription: which of its invoices was posted last, for negative ones that do not say."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Voiding: an invoice that should never have been posted is mirrored, to the cent, and settled by its mirror.
 
-Invariant (domain 2.4): nothing of it was settled, converted or refunded, and of a subscription's invoices the
+Invariant: nothing of it was settled, converted or refunded, and of a subscription's invoices the
 newest goes first.  All of it is one decision, so nothing is ever seen between POSTED and VOIDED, and what
 cannot be voided is rejected.
 """

@@ -2,7 +2,7 @@
 
 A chunk is one command, decided row by row, each on what those before it have left; what became of every
 row is one fact of the job, in the same transaction.  A row is decided once in its job, however often and
-in whatever chunk it comes (`external_id`, domain 3.8); a chunk that comes again is answered from the inbox.
+in whatever chunk it comes (`external_id`); a chunk that comes again is answered from the inbox.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ from services.migrations.token_migration import (
 )
 
 ROWS_MAX = 200
-"""In one chunk (domain 3.8)."""
+"""In one chunk."""
 
 ExternalId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 
@@ -175,7 +175,7 @@ def import_row(
         raise Rejected("METHOD_NOT_USABLE", "a default is used without the customer", field="data.usage")
     key = _key(merchant, method.token_ref)
     holder, method_id = token_holder(states, key)
-    if holder not in ("", context.account_id):  # it belongs to one account (domain 3.8)
+    if holder not in ("", context.account_id):  # a token belongs to one account
         raise _duplicate(holder, method_id)
     if not holder:
         method_id = context.new_id(f"method/{row_no or ''}")

@@ -1,6 +1,6 @@
 """A migration of externally tokenized methods: one job, its steps, and what became of each of its rows.
 
-Invariant (domain 3.8): every row is decided once; what became of a chunk of them is recorded in the
+Invariant: every row is decided once; what became of a chunk of them is recorded in the
 transaction that carries it out, so a job's progress is never a guess.
 """
 

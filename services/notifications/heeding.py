@@ -1,6 +1,6 @@
 """Heeding news that an answer could not have been: disputes, returns; and what a person must see.
 
-Invariant (domain 3.7, rule 4): what nothing here acts upon, or what is refused, is a case for a
+Invariant: what nothing here acts upon, or what is refused, is a case for a
 person; no news of a gateway's is ever without effect and without a trace.
 """
 

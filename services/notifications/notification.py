@@ -1,6 +1,6 @@
 """A gateway's notification: taken once, matched to the operation that it is about, replayed at will.
 
-Invariant (domain 3.7): one stream per notification, whose first version wins; it never moves money
+Invariant: one stream per notification, whose first version wins; it never moves money
 itself, it only becomes the same report that the gateway's answer would have been.
 """
 

@@ -1,6 +1,6 @@
 """Canceling a refund orchestration: before anything moved, or while all that moved can be put back.
 
-Invariant (domain 3.5): money that is with a gateway, or has left, is never called back.
+Invariant: money that is with a gateway, or has left, is never called back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Trying a failed leg again, and placing its money otherwise: by another payment, a payout, a person.
 
-Invariant (domain 3.5): what cannot be sent back becomes open credit, never nothing.
+Invariant: what cannot be sent back becomes open credit, never nothing.
 """
 
 from __future__ import annotations

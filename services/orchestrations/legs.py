@@ -1,6 +1,6 @@
 """The legs of a refund orchestration: what each asks for, and what its refund reports.
 
-Invariant (domain 3.5): a leg's money stays reserved until it is refunded or placed otherwise; when
+Invariant: a leg's money stays reserved until it is refunded or placed otherwise; when
 every leg is settled, the orchestration lets go of the invoice and the memo in the same decision.
 """
 

@@ -1,6 +1,6 @@
 """Orchestrating refunds: from a locked credit memo to money on its way back, in one decision.
 
-Invariant (domain 3.5): unapplying, applying back, applying the memo, reserving and requesting every
+Invariant: unapplying, applying back, applying the memo, reserving and requesting every
 leg happen together, so that no reader sees the invoice reopened and nobody else can take the money.
 """
 
@@ -130,7 +130,7 @@ def _on_their_way(states: States, ro: RefundOrchestration, context: Context) -> 
 
 
 def _settle_open_balance(draft: Draft, ro: RefundOrchestration, level: str, context: Context) -> int:
-    """A partly paid customer owes less, and nothing is sent back (domain 3.5, step 1)."""
+    """A partly paid customer owes less, and nothing is sent back."""
     memo, original = draft.get(CreditMemo, ro.credit_memo_id), draft.get(Invoice, ro.original_invoice_id)
     amount = min(original.balance, memo.balance)
     at, id = original.level or level, ro.original_invoice_id

@@ -1,6 +1,6 @@
 """A refund orchestration: how far a credit memo has come on its way to being refunds.
 
-Invariant (domain 3.5): every leg's money is reserved, under exactly one refund, until the leg has
+Invariant: every leg's money is reserved, under exactly one refund, until the leg has
 succeeded or all of it was placed otherwise.
 """
 

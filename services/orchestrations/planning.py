@@ -1,4 +1,4 @@
-"""Which payments a refund comes from: the fewest whose applied money reaches it (domain 3.5, step 2)."""
+"""Which payments a refund comes from: the fewest whose applied money reaches it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Where an orchestration may take its refunds from: the payments on the original invoice.
 
-Invariant (domain 3.5): each of them is named in the plan, with the reason if it can give nothing.
+Invariant: each of them is named in the plan, with the reason if it can give nothing.
 """
 
 from __future__ import annotations

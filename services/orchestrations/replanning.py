@@ -1,6 +1,6 @@
 """Re-planning: what becomes of legs that are not sent yet when a bank takes their payment's money.
 
-Invariant (domain 3.5, 3.9): no refund is sent of money that a bank has taken or disputes.  The memo stands
+Invariant: no refund is sent of money that a bank has taken or disputes.  The memo stands
 on the invoice where that money was, so a plan made anew would put all of it there again: nothing is due
 of the leg, and what it has reserved is the bank's, or held until the dispute has ended.
 """

@@ -1,6 +1,6 @@
 """Arriving: what became of money that was asked for, whoever says so.
 
-Invariant (domain 2.6): one outcome, whatever its source; what arrives is applied as far as it fits, and
+Invariant: one outcome, whatever its source; what arrives is applied as far as it fits, and
 the rest stays unapplied, never lost.
 """
 

@@ -1,6 +1,6 @@
 """Asking a gateway for money: one way for a payment by hand, and for an item of a schedule.
 
-Invariant (domain 5.3): the intent holds the key under which it is sent, and nothing else mints one.
+Invariant: the intent holds the key under which it is sent, and nothing else mints one.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Asked:
 
     @property
     def begun_for(self) -> str | None:
-        """What it was begun for, as its gateway is told (domain 5.2)."""
+        """What it was begun for, as its gateway is told."""
         if self.source_id or self.item:
             return self.source_id or (self.item and self.item.item_id)
         return self.apply_to[0].invoice_id if self.apply_to else None
@@ -157,7 +157,7 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
 
 
 def stored(initiation: str, is_first: bool, reason: str | None = None) -> dict[str, Any]:
-    """By whom, and why, a kept credential is charged, as networks want to be told (domain 5.2)."""
+    """By whom, and why, a kept credential is charged, as Visa and Mastercard want to be told."""
     if initiation in CUSTOMERS:
         return {"initiator": "CUSTOMER", "is_first_in_series": is_first}
     return {"initiator": "MERCHANT", "reason": reason} if reason else {"initiator": "MERCHANT"}

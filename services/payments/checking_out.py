@@ -1,6 +1,6 @@
 """Checking out: an invoice is posted and its money asked for in one decision, or nothing happens at all.
 
-Invariant (domain 11): what is paid is what the invoice owes once it is posted, neither more nor less.
+Invariant: what is paid is what the invoice owes once it is posted, neither more nor less.
 With `dry_run` it is a preview; what arrives is applied as that of every payment that names its invoice.
 """
 

@@ -1,6 +1,6 @@
 """Payments from outside that are written down before they count: edited, deleted, or posted.
 
-Invariant (domain 2.6): only drafts are edited or deleted; a draft is no money until it is posted.
+Invariant: only drafts are edited or deleted; a draft is no money until it is posted.
 """
 
 from __future__ import annotations

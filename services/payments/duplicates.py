@@ -1,6 +1,6 @@
 """A payment that turns out to have arrived after all, when what it was meant for was paid otherwise.
 
-Invariant (domain 3.4, rule 6): it is kept unapplied, and refunded unasked only where the tenant wishes that,
+Invariant: it is kept unapplied, and refunded unasked only where the tenant wishes that,
 no second person must agree, and its gateway takes it; else a person decides.
 """
 

@@ -1,4 +1,4 @@
-"""Level 2 and Level 3 data, built from the invoices that a card payment is meant for (domain 5.2).
+"""Level 2 and Level 3 data, built from the invoices that a card payment is meant for.
 
 Invariant: what is sent ties out to the payment's amount; what cannot is left out and said in a fact,
 and the payment proceeds all the same.

@@ -1,4 +1,4 @@
-"""Payment links: made for an invoice, opened and paid by whoever holds them, over in time (domain 2.18).
+"""Payment links: made for an invoice, opened and paid by whoever holds them, over in time.
 
 Invariant: a guest is charged at most what the invoice owes; his payment belongs to the invoice's account.
 """

@@ -1,6 +1,6 @@
 """Paying: money is asked for at a gateway.
 
-Invariant (domain 2.6): the intent is durable before anything is sent.
+Invariant: the intent is durable before anything is sent.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ProcessPayment:
 
 
 def _method_id(states: States, command: ProcessPayment, context: Context) -> str | None:
-    """The command's, its first invoice's, its billing profile's, the default profile's, the default (2.1)."""
+    """The command's, its first invoice's, its billing profile's, the default profile's, the default."""
     if command.method_id or command.method:
         return command.method_id
     owner, invoice = states.find(Account, context.account_id), _first_invoice(states, command, context)

@@ -1,6 +1,6 @@
 """A payment: money received, and in which one of its buckets every cent of it is.
 
-Invariant (domain 2.6, P1 and P2): amount = applied + unapplied + refunded + refund_reserved +
+Invariant: amount = applied + unapplied + refunded + refund_reserved +
 dispute_held + disputed_lost + returned + transfer_reserved + transferred, every term at least 0; what
 was never received counts as nothing.
 """

@@ -1,4 +1,4 @@
-"""A payment group: an optional container for the operations of one order or invoice (domain 2.15)."""
+"""A payment group: an optional container for the operations of one order or invoice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A payment link: an invoice that a guest pays, with an instrument of his own (domain 2.18).
+"""A payment link: an invoice that a guest pays, with an instrument of his own.
 
 Invariant: one payment at a time; none once it has expired or is used up.
 """

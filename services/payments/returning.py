@@ -1,6 +1,6 @@
 """Returns: a bank takes a processed payment back, days after it said that it had paid.
 
-Invariant (domain 3.9): what was still here of the payment is returned, and its invoices are open
+Invariant: what was still here of the payment is returned, and its invoices are open
 again; what was gone already is owed by the customer, and a person hears of it.
 """
 
@@ -31,7 +31,7 @@ from services.tenants import exceptions
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
 SCHEMES = {"us_bank_account": "ach", "sepa_debit": "sepa", "bacs_debit": "bacs"}
-"""Whose return codes a type of method knows (domain 5.6)."""
+"""Whose return codes a type of method knows."""
 
 Category = Literal[
     "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection", "Unknown"

@@ -1,4 +1,4 @@
-"""Transferring: how money gets from a payment of one account to another account, and back (domain 3.10).
+"""Transferring: how money gets from a payment of one account to another account, and back.
 
 reserved ---------------> the other account is asked to receive it, and at last to refuse what has not come
 received, or refused ---> the first account hears of it: the money is gone, or free again

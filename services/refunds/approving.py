@@ -1,6 +1,6 @@
 """Approving: a refund above the tenant's threshold goes out once a second person has agreed.
 
-Invariant (domain 2.7, 7): who asked for it never approves it; what it shall take is checked again when
+Invariant: who asked for it never approves it; what it shall take is checked again when
 it is approved, and whatever was held for it is free again when it is not.
 """
 

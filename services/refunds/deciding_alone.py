@@ -1,4 +1,4 @@
-"""Who may let money go that nobody agrees to afterwards: it has left as it is recorded (domain 0.4, 7).
+"""Who may let money go that nobody agrees to afterwards: it has left as it is recorded.
 
 Invariant: above the tenant's threshold that is somebody who may approve refunds.
 """

@@ -1,6 +1,6 @@
 """Lining refunds: money that was given back outside, and is only now said of what.
 
-Invariant (domain 2.7): a refund is lined with no more than it gave back, and takes only what is free.
+Invariant: a refund is lined with no more than it gave back, and takes only what is free.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How often, and how much, may be paid out to a method that the money did not come from (domain 8).
+"""How often, and how much, may be paid out to a method that the money did not come from.
 
 Invariant: what was asked for counts, whatever becomes of it: who tries cards out is stopped as well.  Only
 what is asked for while there is a limit is counted.

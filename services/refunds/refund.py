@@ -1,6 +1,6 @@
 """A refund: money on its way back, reserved on its source from the moment it was asked for.
 
-Invariant (domain 2.7, R1 to R5): a refund in flight or unknown holds exactly one reservation; once
+Invariant: a refund in flight or unknown holds exactly one reservation; once
 processed it is lined in full; once failed it holds none of its own.
 """
 

@@ -1,6 +1,6 @@
 """What became of a refund, whoever tells it: a gateway, the reconciler, or a person.
 
-Invariant (domain 2.7): a failed refund releases its money in the same decision, or passes it on to
+Invariant: a failed refund releases its money in the same decision, or passes it on to
 its orchestration's leg; a success that comes late or comes back is shown to a person.
 """
 

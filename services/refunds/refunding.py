@@ -1,6 +1,6 @@
 """Refunding: giving money back, reserved on its source from the request to the outcome.
 
-Invariant (domain 2.7): money in flight back to the customer can be taken by nothing else.
+Invariant: money in flight back to the customer can be taken by nothing else.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def check_source(source: Payment) -> None:
     """Whether a payment can give anything back now.
 
     Raises `PAYMENT_NOT_PROCESSED`, `OPERATION_IN_FLIGHT`, and `PAYMENT_DISPUTED`: its bank may take it back,
-    and who refunds it too pays twice (domain 2.7, R4).
+    and who refunds it too pays twice.
     """
     guards.check_processed(source)
     if source.disputes:

@@ -1,6 +1,6 @@
 """Requesting refunds: an amount is reserved on its source, and its way back is planned.
 
-Invariant (domain 2.7): reservation, refund and gateway call are recorded in one decision.
+Invariant: reservation, refund and gateway call are recorded in one decision.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ def payout_needs(
 
 
 def payout_method(method_id: str | None, memo: CreditMemo | None, owner: Account | None) -> str | None:
-    """The request's, then the one stamped on the memo, then the billing account's (domain 2.7)."""
+    """The request's, then the one stamped on the memo, then the billing account's."""
     return (
         method_id
         or (memo.saved_payment_method_id if memo else None)

@@ -1,6 +1,6 @@
 """A cycle: where an item stands between a failure and what ends it.  A value, replaced and never changed.
 
-Invariant (domain 3.3): `made` counts automatic attempts only, those that a person asked for never; an
+Invariant: `made` counts automatic attempts only, those that a person asked for never; an
 attempt is planned, or the cycle has ended, or an attempt is under way.
 """
 

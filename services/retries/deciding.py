@@ -1,6 +1,6 @@
 """What follows a failed attempt: one value, another attempt or the end, each with the reasons in words.
 
-Invariant (domain 3.3): an instrument that a network says is never to be tried again is not, unless the
+Invariant: an instrument that a network says is never to be tried again is not, unless the
 tenant has written down why; and no attempt is planned above what the card's network allows.
 """
 

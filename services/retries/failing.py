@@ -1,6 +1,6 @@
 """An item's attempt has failed: in the same decision the next one is planned, or it is given up.
 
-Invariant (domain 3.3): only what is known to have failed is tried again; whatever is decided is a fact,
+Invariant: only what is known to have failed is tried again; whatever is decided is a fact,
 with the rule, the version of its set and the reasons.
 """
 

@@ -1,4 +1,4 @@
-"""Which rule a failure meets: the one that names most of it (domain 2.13).
+"""Which rule a failure meets: the one that names most of it, in Salesforce's order.
 
 Level 1: category, gateway and code.  2: category and gateway.  3: category and code.  4: category.
 5: none; the set's own intervals.

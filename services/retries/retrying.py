@@ -1,6 +1,6 @@
 """Retrying: what is planned is carried out when it is due, and what people decide about it.
 
-Invariant (domain 3.2, step 2; 3.3): whatever was true when an attempt was planned is looked at again before
+Invariant: whatever was true when an attempt was planned is looked at again before
 it is made; what stands in its way for a while postpones it, what does for good leads to another plan.
 """
 

@@ -1,6 +1,6 @@
 """Rule sets: when failed collections are tried again, and how often.
 
-Invariant (domain 2.13): a tenant has one default at most, and it is active; a version of a set never
+Invariant: a tenant has one default at most, and it is active; a version of a set never
 changes, so what began under it ends under it.
 """
 

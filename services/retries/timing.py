@@ -1,4 +1,4 @@
-"""When the next attempt is (domain 3.3, step 5): after its interval, inside the window, never in the past."""
+"""When the next attempt is: after its interval, inside the window, never in the past."""
 
 from __future__ import annotations
 

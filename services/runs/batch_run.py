@@ -1,4 +1,4 @@
-"""A payment batch run: items that are due, selected and frozen, then collected one by one (domain 2.12).
+"""A payment batch run: items that are due, selected and frozen, then collected one by one.
 
 A run is a job of its own home; what happens to an item is decided at the item's account, where this
 stream is read: so nothing is claimed for a run that was stopped.

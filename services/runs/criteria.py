@@ -1,4 +1,4 @@
-"""Criteria: which of the items that are due a run takes (domain 2.11), read once and asked for each item.
+"""Criteria: which of the items that are due a run takes, read once and asked for each item.
 
 Invariant: whatever is accepted as criteria can be asked of every item; a field that an item has nothing
 in equals nothing, so only the negative tests of it are true.

@@ -15,7 +15,7 @@ from events.run import (
 from services.runs.tally import UNCLAIMED, Known
 
 ITEMS_MAX = 500
-"""On one page (domain 2.12)."""
+"""On one page."""
 
 
 @dataclass(slots=True)

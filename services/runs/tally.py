@@ -1,6 +1,6 @@
 """A run's count: how many items have which outcome, their money, and how many are on their way.
 
-Invariant: every item has one outcome at a time, so the counters add up (domain 2.12, B1 and B2).
+Invariant: every item has one outcome at a time, so the counters add up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Firing: a scheduler's time has come, or somebody wants a run now (domain 2.11, 3.2).
+"""Firing: a scheduler's time has come, or somebody wants a run now.
 
 Invariant: an instant that was planned is fired once, by whichever machine; what was missed while something
 was down is one run, of the latest of those instants, and says that it is late.

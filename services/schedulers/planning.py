@@ -1,4 +1,4 @@
-"""Planning: schedulers are created, changed, activated, paused, resumed and ended (domain 2.11).
+"""Planning: schedulers are created, changed, activated, paused, resumed and ended.
 
 Invariants: an active scheduler has a run to come, and a place of its own among the tenant's active ones;
 what decides about runs changes only while none can begin.

@@ -1,4 +1,4 @@
-"""When a scheduler fires: from its timing to instants (domain 2.11, 2.12).
+"""When a scheduler fires: from its timing to instants.
 
 Invariant: a planned day gives one instant, later days never earlier ones; whoever asks, from wherever he
 starts to look, finds the same.  A skipped local time is the first instant after it, a repeated one the first

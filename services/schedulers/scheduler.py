@@ -1,4 +1,4 @@
-"""A payment scheduler: which runs it has fired, and when it fires next (domain 2.11).
+"""A payment scheduler: which runs it has fired, and when it fires next.
 
 Invariant: of one that is active, `next_run_at` is recorded, and only a firing for that instant fires: a timer
 that is told twice, or of before a pause, does nothing.

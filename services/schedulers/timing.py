@@ -1,4 +1,4 @@
-"""What a scheduler's timing must have, by its cadence (domain 2.11)."""
+"""What a scheduler's timing must have, by its cadence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Collected before it was invoiced: the money of an order waits on its payment until the invoice is posted.
 
-Invariant (domain 2.9): it goes to the invoice that names the same record, before anything else does; its
+Invariant: it goes to the invoice that names the same record, before anything else does; its
 item is applied then.
 """
 

@@ -1,6 +1,6 @@
 """Collecting an item: claimed and asked for in one decision, so nobody else can ask for it meanwhile.
 
-Invariant (domain 2.9, S2 and S3; 5.3): one live claim; the key of an attempt names the item and the
+Invariant: one live claim; the key of an attempt names the item and the
 attempt, so an attempt that is sent twice is charged once.
 """
 
@@ -181,7 +181,7 @@ def _not_its_turn(states: States, errand: Errand, item: Item) -> str | None:
 
 
 def _account_is_busy(states: States, context: Context) -> bool:
-    """Two items of one account are never at a gateway at once (domain 3.2); one whose outcome is not known
+    """Two items of one account are never at a gateway at once; one whose outcome is not known
     holds up no other."""
     return any(
         item.status == "PROCESSING" and not item.unknown
@@ -325,7 +325,7 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
 
 
 def _reason(states: States, schedule: PaymentSchedule, item: Item) -> str:
-    """Why the merchant charges it, as card networks tell such charges apart (domain 5.2)."""
+    """Why the merchant charges it, as Visa tells such charges apart."""
     if item.attempts:
         return "RESUBMISSION"
     if len(schedule.items) > 1:

@@ -1,4 +1,4 @@
-"""Cutting: what was posted becomes payments to come (domain 3.1).
+"""Cutting: what was posted becomes payments to come.
 
 Invariant: what is scheduled of an invoice is what it owes after credits and payments had their turn;
 an invoice that is not scheduled says why, unless its tenant has no schedules at all.
@@ -123,7 +123,7 @@ def _not_created(draft: Draft, invoice: Invoice, context: Context) -> None:
 
 
 def next_cut(settings: TenantSettings, now: datetime) -> datetime:
-    """The next moment that it is the tenant's cut time, as an instant (domain 0.4, `schedule_cut_time`)."""
+    """The next moment that it is the tenant's cut time, as an instant."""
     local = now.astimezone(ZoneInfo(settings["time_zone"]))
     at = time.fromisoformat(settings["schedule_cut_time"])
     cut = datetime.combine(local.date(), at, local.tzinfo)

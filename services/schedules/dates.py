@@ -1,4 +1,4 @@
-"""How a detail's share of a balance becomes dated amounts (domain 2.10, 6.6, 6.8).
+"""How a detail's share of a balance becomes dated amounts.
 
 Invariant: the amounts sum to the share, to the last minor unit, and no date is before the posting.
 """

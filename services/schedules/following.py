@@ -1,4 +1,4 @@
-"""Following: what is still to be collected keeps within what its invoices owe (domain 3.1, step 6).
+"""Following: what is still to be collected keeps within what its invoices owe.
 
 Invariant: an item never asks for more than its invoices take; what falls away is said, and why.
 """

@@ -1,6 +1,6 @@
 """The items of a schedule by hand: added, changed, released, skipped and canceled.
 
-Invariants (domain 2.9): Σ of the items never exceeds the schedule (S1); only what is not under way changes.
+Invariants: Σ of the items never exceeds the schedule; only what is not under way changes.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _shares(schedule: PaymentSchedule, amount: Money) -> tuple[InvoiceShare, ...
 
 
 def _check_amount(schedule: PaymentSchedule, amount: Money, instead_of: int) -> None:
-    """Raises `AMOUNT_NOT_POSITIVE`, `CURRENCY_MISMATCH`, `SCHEDULE_AMOUNT_EXCEEDED` (S1, S4)."""
+    """Raises `AMOUNT_NOT_POSITIVE`, `CURRENCY_MISMATCH`, `SCHEDULE_AMOUNT_EXCEEDED`."""
     above_zero(amount, "data.amount")
     free = Money(schedule.total_requested - schedule.planned + instead_of, schedule.currency)
     check_within(amount, free, f"the schedule {schedule.number}", "SCHEDULE_AMOUNT_EXCEEDED")

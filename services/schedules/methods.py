@@ -1,4 +1,4 @@
-"""With which method an item is collected, where it names none (domain 2.1, 2.9).
+"""With which method an item is collected, where it names none.
 
 The first that there is: the item's own, its schedule's, its invoice's, that of the invoice's billing
 profile; then, of a schedule made by hand, the account's newest, and of any other the one of the account's

@@ -1,4 +1,4 @@
-"""Moving: what was planned for an invoice's due date moves with it (domain 3.1, step 6).
+"""Moving: what was planned for an invoice's due date moves with it.
 
 Invariant: only what a policy has planned moves, and only what nobody has begun to collect.
 """

@@ -1,6 +1,6 @@
 """What became of an item's payment: known in the same decision as the payment's own outcome.
 
-Invariant (domain 2.9, S3): an item's money arrives once; what comes late for an item that was collected
+Invariant: an item's money arrives once; what comes late for an item that was collected
 otherwise meanwhile stays on its payment, and is said to a person there.
 """
 
@@ -143,7 +143,7 @@ def returned(
     just_now: Changes,
     context: Context,
 ) -> Changes:
-    """A bank took back what an item had collected: it is to be collected again (domain 3.9)."""
+    """A bank took back what an item had collected: it is to be collected again."""
     if payment.schedule_item is None:
         return []
     draft = Draft(states, EVOLVE)

@@ -1,4 +1,4 @@
-"""Schedule policies: how what was posted is cut into payments (domain 2.10).
+"""Schedule policies: how what was posted is cut into payments.
 
 Invariant: a treatment's percentages total 100 before it is used; a schedule names the version that cut it.
 """
@@ -218,7 +218,8 @@ def first_needed(context: Context) -> Needs:
 
 
 def first_enabled(states: States, context: Context) -> list[Change]:
-    """The default records that are made as schedules are first switched on (domain 2.10)."""
+    """The default records that are made as schedules are first switched on, Salesforce's own: the
+    whole balance on its due date."""
     chosen = states.get(SchedulePolicies, context.tenant).default_policy_id
     if chosen or states.get(SchedulePolicy, DEFAULT_POLICY).status:
         return []

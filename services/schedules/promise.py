@@ -1,4 +1,4 @@
-"""A promise to pay: an overdue invoice, in up to three parts (domain 2.18); its schedule has the same id."""
+"""A promise to pay: an overdue invoice, in up to three parts; its schedule has the same id."""
 
 from __future__ import annotations
 

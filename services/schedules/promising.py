@@ -1,4 +1,4 @@
-"""Promising: what a customer says he will pay, and when, becomes a schedule (domain 2.18, 6.27).
+"""Promising: what a customer says he will pay, and when, becomes a schedule.
 
 Invariant: a promise never asks for more than its invoice owes.
 """

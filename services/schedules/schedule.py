@@ -1,7 +1,7 @@
 """A payment schedule: a plan of payments for one thing that is owed; each item is one chain of attempts.
 
-Invariants (domain 2.9): the items' amounts never exceed the schedule's (S1); an item has at most one
-live claim (S2) and one successful payment (S3); everything is in one currency (S4).
+Invariants: the items' amounts never exceed the schedule's; an item has at most one
+live claim and one successful payment; everything is in one currency.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class PaymentSchedule:
 
     @property
     def planned(self) -> int:
-        """What its items ask for, less what was canceled of them: at most `total_requested` (S1)."""
+        """What its items ask for, less what was canceled of them: at most `total_requested`."""
         return sum(item.requested - item.canceled for item in self.items.values())
 
     def total(self, what: str) -> Money:

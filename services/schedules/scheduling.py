@@ -1,6 +1,6 @@
 """Scheduling by hand: a plan of payments is made for one record, opened, and canceled.
 
-Invariant (domain 2.9, S5): as they are made, the live schedules of an invoice are at most its balance.
+Invariant: as they are made, the live schedules of an invoice are at most its balance.
 """
 
 from __future__ import annotations

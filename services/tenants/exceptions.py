@@ -88,7 +88,7 @@ def raised(
 
 
 def unmapped(context: Context, subject_kind: str, subject_id: str, outcome: Outcome) -> Sequence[Change]:
-    """A code that no map knows is shown to a person, who maps it (domain 5.6)."""
+    """A code that no map knows is shown to a person, who maps it."""
     if outcome.category != "Unknown":
         return []
     message = f"the code {outcome.raw_code} is in no code map"

@@ -1,6 +1,6 @@
 """Accounting periods: the months of a legal entity in which nothing takes effect any more.
 
-Invariant (domain 2.18): a month is closed once it is over, so what takes effect now never meets a closed
+Invariant: a month is closed once it is over, so what takes effect now never meets a closed
 one; what a user dates back into one is refused, and what a bank dates back takes effect on the first day
 that is open, its true date kept.
 """

@@ -1,4 +1,4 @@
-"""Exchange rates, and what an amount was worth in the tenant's reporting currency when it moved (domain 0.4).
+"""Exchange rates, and what an amount was worth in the tenant's reporting currency when it moved.
 
 Invariant: a snapshot is for reports only; it is taken once, by the latest rate of its day or before, and
 changes no balance.  Where there is no such rate, there is no snapshot.

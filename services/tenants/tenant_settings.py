@@ -1,4 +1,4 @@
-"""A tenant's settings: what is switched on, and the presets that set many at once (domain 0.4).
+"""A tenant's settings: what is switched on, and the presets that set many at once.
 
 A setting appears here when its behaviour exists; an unknown one is `UNKNOWN_FIELD`.
 """

@@ -1,6 +1,6 @@
 """Receiving: money of another account's payment arrives, or is refused; and it is given back when asked.
 
-Invariant (domain 3.10): what arrives becomes a payment here, once, and settles what it was meant for
+Invariant: what arrives becomes a payment here, once, and settles what it was meant for
 in the same decision; where it cannot, nothing is taken.  Both are facts: the other account waits for one.
 """
 

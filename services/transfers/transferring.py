@@ -1,6 +1,6 @@
 """Transferring: a payment's money goes to another account, whose own decision it is to take it.
 
-Invariant (domain 3.10): from the moment that it is set aside until the other account has answered,
+Invariant: from the moment that it is set aside until the other account has answered,
 nothing else can take the money; and it is never on both accounts, free to be used.
 """
 

@@ -31,7 +31,7 @@ def a_file(*rows: str) -> str:
 
 
 def five_rows(account: str) -> str:
-    """As in the worked example 6.30."""
+    """Two new, one of them the default; one twice; one that is a card number; one of nobody."""
     return a_file(
         f"E1,{account},m1,gw,card,tok_ok_1,Ada L,12/29,,2025-11-01T10:00:00Z",
         f"E2,{account},m1,gw,card,tok_ok_2,Ada L,12/29,true,2025-11-01T10:00:00Z",

@@ -115,7 +115,7 @@ def _has_ended(state: Any) -> bool:
 
 
 def runs_add_up(watch: Watch) -> None:
-    """A run that nobody stopped is over, its counters add up (B1 to B3), and say what became of each item."""
+    """A run that nobody stopped is over, its counters add up, and say what became of each item."""
     for run_id, run in watch.of["run"].items():
         known = watch.of["runtally"].get(run_id) or RunTally()
         told = counters(report(known))

@@ -303,7 +303,7 @@ def test_the_order_names_each_active_method_once() -> None:
 
 
 def test_a_payment_without_a_method_takes_the_nearest_one() -> None:
-    """The command, the invoice, its billing profile, the default profile, the default (domain 2.1)."""
+    """The command, the invoice, its billing profile, the default profile, the default."""
     j = Journey()
     cards = {name: j.card(f"tok_{name}") for name in ("default", "home", "work", "invoice", "given")}
 

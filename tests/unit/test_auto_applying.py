@@ -1,4 +1,4 @@
-"""Money on account settles what is owed, unasked, as far as it goes (domain 0.4, 2.6)."""
+"""Money on account settles what is owed, unasked, as far as it goes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checks: a gateway proves a token with a charge of nothing (domain 3.8)."""
+"""Checks: a gateway proves a token with a charge of nothing."""
 
 from __future__ import annotations
 

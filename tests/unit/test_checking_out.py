@@ -1,4 +1,4 @@
-"""Checkout: an invoice posted and paid in one decision (domain 11)."""
+"""Checkout: an invoice posted and paid in one decision."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every stable code, and how it comes about: one way for each, through the door (domain 10).
+"""Every stable code, and how it comes about: one way for each, through the door.
 
 `WAYS` is decisions' rejections: what was done before, and the command that earns the code.  `ELSEWHERE` is
 the codes of the doors themselves, and which test shows each.  A code without a way fails this test.

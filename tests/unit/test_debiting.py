@@ -1,4 +1,4 @@
-"""Debit memos: what is charged more is paid like an invoice, since an invoice carries it (domain 2.8)."""
+"""Debit memos: what is charged more is paid like an invoice, since an invoice carries it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked example 6.29, a chargeback, and whatever else may become of a dispute."""
+"""A chargeback, as a worked example, and whatever else may become of a dispute."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def money_of(j: Journey, payment_id: str = "P") -> dict[str, int]:
     return {name: amount for name, amount in j.state(Payment, payment_id).buckets.items() if amount}
 
 
-def test_6_29_opened_the_money_is_held_and_the_invoice_is_open_but_disputed(j: Journey) -> None:
+def test_opened_the_money_is_held_and_the_invoice_is_open_but_disputed(j: Journey) -> None:
     opened(j).then_accepted()
     assert money_of(j) == {"dispute_held": 9000}
     assert invoice(j).balance == 9000
@@ -64,14 +64,14 @@ def test_6_29_opened_the_money_is_held_and_the_invoice_is_open_but_disputed(j: J
     )
 
 
-def test_6_29_won_it_is_applied_again_by_itself(j: Journey) -> None:
+def test_won_it_is_applied_again_by_itself(j: Journey) -> None:
     ended(opened(j), "WON").then_accepted()
     assert money_of(j) == {"applied": 9000}
     assert (invoice(j).balance, invoice(j).settlement_status, invoice(j).disputes) == (0, "SETTLED", {})
     assert j.state(Dispute, "D").status == "WON"
 
 
-def test_6_29_lost_the_money_is_gone_and_the_invoice_is_owed(j: Journey) -> None:
+def test_lost_the_money_is_gone_and_the_invoice_is_owed(j: Journey) -> None:
     ended(opened(j), "LOST", fee="15.00").then_accepted()
     assert (ChargebackLost("D", money("90.00"), money("0"), money("15.00"))) in [f for _, _, f in j.facts()]
     assert money_of(j) == {"disputed_lost": 9000}

@@ -1,4 +1,4 @@
-"""Payments from outside as drafts: edited, deleted, posted; no money before that (domain 2.6)."""
+"""Payments from outside as drafts: edited, deleted, posted; no money before that."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ BOLTS = Line(
     quantity="10", uom="EA", unit_price="20.00",
 )  # fmt: skip
 NUTS = Line("2", money("49.99"), (TaxLine(money("4.12"), rate="8.25"),), quantity="1", unit_price="49.99")
-"""Worked example 6.26: 259.79, of which 19.80 is tax."""
+"""The worked example's: 259.79, of which 19.80 is tax."""
 
 
 def shop(prorates: bool = False, **more: Any) -> Journey:

@@ -1,4 +1,4 @@
-"""Worked examples 6.15 to 6.20: a negative invoice becomes a credit memo, and its money goes back."""
+"""Worked examples: a negative invoice becomes a credit memo, and its money goes back."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def refund_all(j: Journey) -> list[tuple[str, int]]:
     return [(refund.payment_id, refund.amount) for refund in refunds]
 
 
-def test_6_15_quantity_reduction_one_payment() -> None:
+def test_quantity_reduction_one_payment() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "3000.00"))
     j.pay("P1", "3000.00", inv)
@@ -95,7 +95,7 @@ def test_6_15_quantity_reduction_one_payment() -> None:
     assert orchestration_of(j).status == "COMPLETED"
 
 
-def test_6_16_a_refund_exceeding_one_payment() -> None:
+def test_a_refund_exceeding_one_payment() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "35.00"))
     j.pay("P1", "20.00", inv)
@@ -117,7 +117,7 @@ def test_6_16_a_refund_exceeding_one_payment() -> None:
     assert sum(a.amount for a in on_it.applications.values() if a.source_kind == "cm") == 30_00
 
 
-def test_6_17_quantity_reduction_with_tax_and_two_original_payments() -> None:
+def test_quantity_reduction_with_tax_and_two_original_payments() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "1200.00", "120.00"))
     j.pay("P1", "800.00", inv)
@@ -147,7 +147,7 @@ def _by_source(j: Journey, inv: str) -> dict[str, int]:
     return sums
 
 
-def test_6_18_a_partly_paid_original_owes_less_and_nothing_is_sent_back() -> None:
+def test_a_partly_paid_original_owes_less_and_nothing_is_sent_back() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "1000.00"))
     j.pay("P1", "400.00", inv)
@@ -159,7 +159,7 @@ def test_6_18_a_partly_paid_original_owes_less_and_nothing_is_sent_back() -> Non
     assert memo_of(j).locked_by is None
 
 
-def test_6_18_a_larger_memo_settles_the_rest_and_refunds_what_is_over() -> None:
+def test_a_larger_memo_settles_the_rest_and_refunds_what_is_over() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "1000.00"))
     j.pay("P1", "400.00", inv)
@@ -177,7 +177,7 @@ def test_6_18_a_larger_memo_settles_the_rest_and_refunds_what_is_over() -> None:
     assert j.balances(inv)["balance"] == "0.00"
 
 
-def test_6_19_what_no_gateway_can_give_back_becomes_open_credit() -> None:
+def test_what_no_gateway_can_give_back_becomes_open_credit() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "500.00"))
     j.pay("P1", "200.00", inv)
@@ -216,7 +216,7 @@ def step_by_step(j: Journey) -> tuple[list[object], list[tuple[str, str, str]], 
     return sent, other, moved(j)
 
 
-def test_6_20_the_process_chooses_the_fallbacks_in_the_tenant_s_order() -> None:
+def test_the_process_chooses_the_fallbacks_in_the_tenant_s_order() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "100.00"))
     j.pay("P1", "60.00", inv)
@@ -230,7 +230,7 @@ def test_6_20_the_process_chooses_the_fallbacks_in_the_tenant_s_order() -> None:
     ]
 
 
-def test_6_20_a_failed_refund_falls_back() -> None:
+def test_a_failed_refund_falls_back() -> None:
     j = journey()
     inv = j.post("INV", line("L1", "100.00"))
     j.pay("P1", "60.00", inv)

@@ -1,4 +1,4 @@
-"""Worked examples 6.10 to 6.13 and 6.24's cycle: failed items of real schedules are tried again."""
+"""Worked examples: failed items of real schedules are tried again."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from services.schedules.schedule import PaymentSchedule
 from tests.journey import SUCCESS, money
 from tests.retrying import NO_FUNDS, STOLEN, Retrying, at, fixed
 
-# -- 6.10
+# -- fixed intervals
 
 
-def test_6_10_fixed_retries() -> None:
+def test_fixed_retries() -> None:
     j = Retrying(fixed(6, "HOURS", 3)).at(at("03-02T09:00Z"))  # type: ignore[assignment]
     j.owe(j.card_a).collect().answered(NO_FUNDS)
     assert j.wait() == at("03-02T15:00Z")
@@ -58,7 +58,7 @@ def test_6_10_fixed_retries() -> None:
     assert j.run_due() == []
 
 
-# -- 6.11
+# -- staggered intervals
 
 
 STAGGERED = Intervals("STAGGERED", "DAYS", (1, 5, 10, 15))
@@ -71,7 +71,7 @@ STAGGERED = Intervals("STAGGERED", "DAYS", (1, 5, 10, 15))
         ("PREVIOUS_ATTEMPT", ["03-03", "03-08", "03-18", "04-02"]),
     ],
 )
-def test_6_11_staggered_retries(basis: str, times: list[str]) -> None:
+def test_staggered_retries(basis: str, times: list[str]) -> None:
     j = Retrying(STAGGERED, stagger_basis=basis).at(at("03-02T09:00Z"))  # type: ignore[assignment]
     j.owe(j.card_a).collect().answered(NO_FUNDS)
     made: list[datetime] = []
@@ -82,7 +82,7 @@ def test_6_11_staggered_retries(basis: str, times: list[str]) -> None:
     assert j.item.retry.ended == "EXHAUSTED"
 
 
-def test_6_11_a_success_ends_it() -> None:
+def test_a_success_ends_it() -> None:
     j = Retrying(STAGGERED).at(at("03-02T09:00Z"))  # type: ignore[assignment]
     j.owe(j.card_a).collect().answered(NO_FUNDS)
     for _ in range(2):
@@ -98,7 +98,7 @@ def test_6_11_a_success_ends_it() -> None:
     assert j.of(CollectionFailed) == []
 
 
-# -- 6.12
+# -- which rule
 
 
 RULES = (
@@ -121,7 +121,7 @@ RULES = (
         ("Stripe3P", Outcome("Decline", "Security", raw_code="y"), None, 5, timedelta(minutes=3), 5),
     ],
 )  # fmt: skip
-def test_6_12_rule_resolution(
+def test_rule_resolution(
     gateway: str, outcome: Outcome, number: str | None, level: int, after: timedelta, max: int
 ) -> None:
     j = Retrying(fixed(3, "MINUTES", 5), *RULES)
@@ -134,7 +134,7 @@ def test_6_12_rule_resolution(
     assert planned.why[0].startswith(f"rule {number} is about" if number else "no rule is about")
 
 
-# -- 6.13
+# -- another method at last
 
 
 def alternating(**settings: Any) -> tuple[Retrying, str, str, str]:
@@ -159,7 +159,7 @@ def methods_tried(j: Retrying, outcome: Outcome = NO_FUNDS) -> list[tuple[str, s
     return tried
 
 
-def test_6_13_the_last_retry_is_with_the_default_method() -> None:
+def test_the_last_retry_is_with_the_default_method() -> None:
     j, first, second, _ = alternating()
     j.owe(first).collect().answered(NO_FUNDS)
     assert methods_tried(j) == [
@@ -168,14 +168,14 @@ def test_6_13_the_last_retry_is_with_the_default_method() -> None:
     assert [fact.is_alternate for fact in j.of(ItemRetryScheduled)] == [False] * 4 + [True]
 
 
-def test_6_13_where_the_default_fails_it_is_the_latest_other() -> None:
+def test_where_the_default_fails_it_is_the_latest_other() -> None:
     j, first, _, third = alternating()
     j.when(SetDefaultPaymentMethod(first)).then_accepted()
     j.owe(first).collect().answered(NO_FUNDS)
     assert methods_tried(j)[-1] == ("10:15", third)
 
 
-def test_6_13_another_error_meets_another_rule() -> None:
+def test_another_error_meets_another_rule() -> None:
     rule = NewRule("Security", type="STAGGERED", unit="MINUTES", values=(1, 2, 3, 4))
     j = Retrying(fixed(3, "MINUTES", 5), rule).at(at("03-04T10:00Z"))  # type: ignore[assignment]
     j.owe(j.card_a).collect().answered(NO_FUNDS)
@@ -187,7 +187,7 @@ def test_6_13_another_error_meets_another_rule() -> None:
     assert (planned.attempt, planned.max, planned.at) == (3, 4, at("03-04T10:07Z"))
 
 
-def test_6_13_a_stolen_card_leaves_one_attempt_with_another() -> None:
+def test_a_stolen_card_leaves_one_attempt_with_another() -> None:
     j, first, second, _ = alternating()
     j.owe(first).collect().answered(STOLEN)
     assert j.state(SavedMethod, first).status == "REVOKED"
@@ -198,7 +198,7 @@ def test_6_13_a_stolen_card_leaves_one_attempt_with_another() -> None:
     assert failed.attempts == 2
 
 
-def test_6_13_under_follow_rules_it_is_like_a_soft_one() -> None:
+def test_under_follow_rules_it_is_like_a_soft_one() -> None:
     """As many attempts, at the same times; the revoked card itself can be charged no more."""
     j, first, second, third = alternating(hard_decline_policy="FOLLOW_RULES")
     j.owe(first).collect().answered(STOLEN)
@@ -207,10 +207,10 @@ def test_6_13_under_follow_rules_it_is_like_a_soft_one() -> None:
     ]  # fmt: skip
 
 
-# -- 6.24
+# -- what a bank takes back
 
 
-def test_6_24_what_a_bank_takes_back_is_tried_again() -> None:
+def test_what_a_bank_takes_back_is_tried_again() -> None:
     j = Retrying(fixed(9, "DAYS", 9), NewRule("CardLimit", unit="DAYS", values=(2,), max=2))
     j.at(at("05-05T10:00Z"))
     j.owe(j.card_a).collect().answered(SUCCESS)

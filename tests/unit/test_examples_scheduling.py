@@ -1,4 +1,4 @@
-"""Worked examples 6.6 to 6.8 and 6.27, and 6.24's item: how what is owed becomes payments to come."""
+"""Worked examples: how what is owed becomes payments to come."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def own_policy(journey: Journey, grouping: str = "INVOICE", window: int = 0, **d
     journey.when(SetDefaultSchedulePolicy("own")).then_accepted()
 
 
-# -- 6.6
+# -- one invoice
 
 
-def test_6_6_one_item_for_the_whole_on_the_due_date() -> None:
+def test_one_item_for_the_whole_on_the_due_date() -> None:
     journey = collecting().at(datetime(2026, 3, 5, 9, tzinfo=UTC))
     journey.post("INV-3", line("1", "240.00"), payment_term=Term("PERIOD_BASED", 20))
 
@@ -91,14 +91,14 @@ def test_6_6_one_item_for_the_whole_on_the_due_date() -> None:
         (Term("PERIOD_BASED", 20), -40, date(2026, 3, 5)),  # never before the posting
     ],
 )
-def test_6_6_offsets_and_month_ends(term: Term, offset: int, target: date) -> None:
+def test_offsets_and_month_ends(term: Term, offset: int, target: date) -> None:
     journey = collecting().at(datetime(2026, 3, 5, 9, tzinfo=UTC))
     own_policy(journey, date_offset_days=offset)
     journey.post("INV-3", line("1", "240.00"), payment_term=term)
     assert planned_items(journey) == [(24000, target, "READY")]
 
 
-# -- 6.7
+# -- several invoices
 
 
 def grouped(**settings: Any) -> Journey:
@@ -110,7 +110,7 @@ def grouped(**settings: Any) -> Journey:
     return journey
 
 
-def test_6_7_invoices_due_within_the_window_are_one_payment() -> None:
+def test_invoices_due_within_the_window_are_one_payment() -> None:
     journey = grouped()
     assert journey.ids(PaymentSchedule) == []  # they wait for the end of the day
     journey.at(datetime(2026, 4, 1, 23, tzinfo=UTC)).run_due()
@@ -136,7 +136,7 @@ def test_6_7_invoices_due_within_the_window_are_one_payment() -> None:
     ("policy", "expected"),
     [("REDUCE_ITEM", (57000, "READY")), ("CANCEL_ITEM", (60000, "CANCELED"))],
 )
-def test_6_7_what_an_invoice_owes_less_its_item_follows(policy: str, expected: tuple[int, str]) -> None:
+def test_what_an_invoice_owes_less_its_item_follows(policy: str, expected: tuple[int, str]) -> None:
     journey = grouped(reduced_balance_policy=policy).at(datetime(2026, 4, 1, 23, tzinfo=UTC))
     journey.run_due()
     journey.at(datetime(2026, 4, 3, 9, tzinfo=UTC))
@@ -149,7 +149,7 @@ def test_6_7_what_an_invoice_owes_less_its_item_follows(policy: str, expected: t
     assert raised == (["ITEM_CANCELED"] if policy == "CANCEL_ITEM" else [])
 
 
-# -- 6.8
+# -- instalments
 
 THREE = Distribution("EQUAL_INSTALLMENTS", count=3, anchor="MONTH_END")
 ENDS = [date(2026, 1, 31), date(2026, 2, 28), date(2026, 3, 31)]
@@ -164,19 +164,19 @@ JANUARY = Terms(date(2026, 1, 31), date(2026, 1, 31), date(2026, 1, 31))
         (10000, "KWD", [3333, 3333, 3334]),
     ],
 )
-def test_6_8_instalments_at_month_ends(total: int, currency: str, expected: list[int]) -> None:
+def test_instalments_at_month_ends(total: int, currency: str, expected: list[int]) -> None:
     parts = planned(total, currency, [Detail("d", "100", distribution=THREE)], JANUARY)
     assert [(part.amount, part.day) for part in parts] == list(zip(expected, ENDS, strict=True))
 
 
-def test_6_8_percentages_and_cents_that_are_too_few() -> None:
+def test_percentages_and_cents_that_are_too_few() -> None:
     details = [Detail("a", "50"), Detail("b", "30"), Detail("c", "20")]
     assert [part.amount for part in planned(9999, "USD", details, JANUARY)] == [4999, 2999, 2001]
     few = planned(2, "USD", [Detail("d", "100", distribution=THREE)], JANUARY)
     assert [part.amount for part in few] == [2]
 
 
-def test_6_8_instalments_of_an_invoice_are_items_of_one_schedule() -> None:
+def test_instalments_of_an_invoice_are_items_of_one_schedule() -> None:
     from services.schedules.policy import Cut
 
     journey = collecting().at(datetime(2026, 1, 31, 9, tzinfo=UTC))
@@ -193,7 +193,7 @@ def test_6_8_instalments_of_an_invoice_are_items_of_one_schedule() -> None:
     assert journey.state(SchedulePolicies, "t").default_policy_id == "own"
 
 
-# -- 6.27
+# -- promises
 
 
 def promised(journey: Journey, *parts: tuple[str, date]) -> Journey:
@@ -202,7 +202,7 @@ def promised(journey: Journey, *parts: tuple[str, date]) -> Journey:
     return journey.when(RecordPromise(invoice, given, "promise-1"))  # type: ignore[return-value]
 
 
-def test_6_27_a_promise_is_a_schedule_with_its_parts() -> None:
+def test_a_promise_is_a_schedule_with_its_parts() -> None:
     journey = Journey()
     journey.when(SetDefaultPaymentMethod(journey.card_a)).then_accepted()
     promised(
@@ -221,14 +221,14 @@ def test_6_27_a_promise_is_a_schedule_with_its_parts() -> None:
     assert PromiseKept(money("1000")) in journey.all_facts()
 
 
-def test_6_27_too_many_parts_and_too_much() -> None:
+def test_too_many_parts_and_too_much() -> None:
     days = [date(2026, 6, day) for day in (1, 2, 3, 4)]
     promised(Journey(), *[("100", day) for day in days]).then_rejected("PROMISE_TOO_MANY_PARTS")
     too_much = [("400", days[0]), ("400", days[1]), ("300", days[2])]
     promised(Journey(), *too_much).then_rejected("SCHEDULE_EXCEEDS_BALANCE", available=100000)
 
 
-# -- collecting, and 6.24 for an item
+# -- collecting, and what a bank takes back
 
 
 def test_an_item_is_collected_once_and_its_key_names_the_attempt() -> None:
@@ -249,7 +249,7 @@ def test_an_item_is_collected_once_and_its_key_names_the_attempt() -> None:
     assert journey.state(PaymentSchedule, schedule).status == "COMPLETED"
 
 
-def test_6_24_a_return_makes_the_item_fail_with_the_banks_code() -> None:
+def test_a_return_makes_the_item_fail_with_the_banks_code() -> None:
     journey = collecting()
     invoice = journey.post("I", line("1", "250.00"))
     payment = collect(journey)

@@ -1,4 +1,4 @@
-"""Worked examples 6.1, 6.2, 6.3, 6.5, 6.25 and 6.28: invoices, payments, applications."""
+"""Worked examples: invoices, payments, applications."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def j() -> Journey:
     return Journey()
 
 
-def test_6_1_sale_and_full_settlement(j: Journey) -> None:
+def test_sale_and_full_settlement(j: Journey) -> None:
     inv = j.post("INV-1", line("L1", "100.00", "8.00"))
     j.pay("P1", "108.00")
     assert j.payment("P1") == {
@@ -54,7 +54,7 @@ def partly_paid(j: Journey) -> str:
     return inv
 
 
-def test_6_2_partial_payment_across_lines(j: Journey) -> None:
+def test_partial_payment_across_lines(j: Journey) -> None:
     inv = partly_paid(j)
     assert j.state(Invoice, inv).total == 1_000_00
     (applied,) = [fact for _, _, fact in j.facts() if isinstance(fact, PaymentApplied)]
@@ -80,7 +80,7 @@ def unapplied_from_l2(j: Journey) -> tuple[str, str]:
     return inv, on_l2
 
 
-def test_6_3_unapply_and_correct(j: Journey) -> None:
+def test_unapply_and_correct(j: Journey) -> None:
     inv, on_l2 = unapplied_from_l2(j)
     j.when(UnapplyPayment("P1", on_l2, money("100.00"))).then_rejected("PARTIAL_UNAPPLY_UNSUPPORTED")
     j.when(UnapplyPayment("P1", on_l2)).then_accepted()
@@ -93,7 +93,7 @@ def test_6_3_unapply_and_correct(j: Journey) -> None:
     j.when(UnapplyPayment("P1", on_l2)).then_rejected("ALREADY_UNAPPLIED")
 
 
-def test_6_5_over_application_is_rejected(j: Journey) -> None:
+def test_over_application_is_rejected(j: Journey) -> None:
     inv, on_l2 = unapplied_from_l2(j)
     j.when(UnapplyPayment("P1", on_l2)).then_accepted()
     j.apply("P1", inv, "400.00").then_rejected("PAYMENT_BALANCE_EXCEEDED", available=15000)
@@ -103,7 +103,7 @@ def test_6_5_over_application_is_rejected(j: Journey) -> None:
     assert j.facts() == []
 
 
-def test_6_5_two_operators_apply_one_payment_to_two_invoices_at_once(j: Journey) -> None:
+def test_two_operators_apply_one_payment_to_two_invoices_at_once(j: Journey) -> None:
     """Both have seen 100.00: one commits; the other's commit meets what has moved, and is decided again."""
     one, two = j.post("INV-A", line("L1", 80)), j.post("INV-B", line("L1", 80))
     j.pay("P", "100.00")
@@ -143,7 +143,7 @@ def _count_conflicts(j: Journey) -> list[str]:
     return conflicts
 
 
-def test_6_25_the_same_key_twice_is_one_payment(j: Journey) -> None:
+def test_the_same_key_twice_is_one_payment(j: Journey) -> None:
     forty = ProcessPayment(money("40.00"), method_id=j.card_a)
     j.when(forty, key="click").then_accepted()
     first = j.answer
@@ -156,7 +156,7 @@ def test_6_25_the_same_key_twice_is_one_payment(j: Journey) -> None:
     )
 
 
-def test_6_25_the_same_news_three_times_is_one_fact(j: Journey) -> None:
+def test_the_same_news_three_times_is_one_fact(j: Journey) -> None:
     j.request("P", "40.00")
     j.settle("P", SUCCESS, "NOTIFICATION").then_accepted()
     version = j.state(Payment, "P").version
@@ -165,7 +165,7 @@ def test_6_25_the_same_news_three_times_is_one_fact(j: Journey) -> None:
     assert j.state(Payment, "P").version == version
 
 
-def test_6_25_a_failure_after_success_is_an_exception_and_no_change(j: Journey) -> None:
+def test_a_failure_after_success_is_an_exception_and_no_change(j: Journey) -> None:
     from events.shapes import Outcome
 
     j.pay("P", "40.00")
@@ -176,7 +176,7 @@ def test_6_25_a_failure_after_success_is_an_exception_and_no_change(j: Journey) 
     assert j.payment("P")["status"] == "PROCESSED"
 
 
-def test_6_28_a_mixed_invoice_uses_its_own_credit() -> None:
+def test_a_mixed_invoice_uses_its_own_credit() -> None:
     j = Journey("recommended")
     inv = j.post("INV-M", line("L1", 400), line("L2", -100))
     memo = j.state(CreditMemo, j.last_id(CreditMemo))

@@ -1,4 +1,4 @@
-"""Every guard of refunding, crediting and orchestrating, by its code; at n-1, n, n+1 (domain 2.7, 2.8)."""
+"""Every guard of refunding, crediting and orchestrating, by its code; at n-1, n, n+1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every guard of posting, applying and paying, by its code; amounts at n-1, n and n+1 (domain 2.4, 2.6)."""
+"""Every guard of posting, applying and paying, by its code; amounts at n-1, n and n+1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drafts of invoices, and what is said of posted ones besides their money (domain 2.4)."""
+"""Drafts of invoices, and what is said of posted ones besides their money."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_guards_of_drafts(j: Journey) -> None:
     ],
 )
 @pytest.mark.parametrize("drafted_first", [False, True])
-def test_6_6_when_an_invoice_is_due(j: Journey, term: Term, due: date, drafted_first: bool) -> None:
+def test_when_an_invoice_is_due(j: Journey, term: Term, due: date, drafted_first: bool) -> None:
     j.at(datetime(2026, 3, 5, tzinfo=UTC))
     if drafted_first:
         j.when(PostDraftInvoice(draft(j, "INV-3", line("1", "240.00"), payment_term=term))).then_accepted()

@@ -239,7 +239,7 @@ class Walk:
         return {f"{kind.KIND}-{id}": self.j.state(kind, id) for kind in kinds for id in self.j.ids(kind)}
 
     def check(self) -> None:
-        """Domain I1 to I3, P1, P2, C1, C2, and the conservation between them."""
+        """Each document's balances add up, none goes below zero, and money is conserved between them."""
         invoices, payments, memos, refunds = (
             [self.j.state(kind, id) for id in self.j.ids(kind)]
             for kind in (Invoice, Payment, CreditMemo, Refund)

@@ -1,4 +1,4 @@
-"""External refunds that are lined later: with a payment, a memo, or in parts (domain 2.7)."""
+"""External refunds that are lined later: with a payment, a memo, or in parts."""
 
 from __future__ import annotations
 

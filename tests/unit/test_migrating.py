@@ -40,7 +40,7 @@ from services.migrations.token_migration import (
 from services.payments.paying import ProcessPayment
 from tests.journey import Journey, money
 from tests.migrating import Line, decided_rows, migrate
-from tests.unit.test_example_6_30 import row
+from tests.unit.test_example_migration import row
 
 
 def two_accounts() -> Journey:

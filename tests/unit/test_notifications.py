@@ -1,4 +1,4 @@
-"""Notifications (domain 3.7, 6.25): taken once, in any order, late or early, and never twice in effect."""
+"""Notifications: taken once, in any order, late or early, and never twice in effect."""
 
 from __future__ import annotations
 

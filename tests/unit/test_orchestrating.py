@@ -1,4 +1,4 @@
-"""Refund orchestrations: in turn, by the settings, when no plan can be made, given up (domain 3.5)."""
+"""Refund orchestrations: in turn, by the settings, when no plan can be made, given up."""
 
 from __future__ import annotations
 

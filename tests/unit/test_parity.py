@@ -1,4 +1,4 @@
-"""Every resource that the domain compares itself with has a command or a question here (domain 11)."""
+"""Every resource of Salesforce's that is named has a command or a question here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Payment links: a guest pays an invoice of a business, once or in parts, in time or not (domain 2.18)."""
+"""Payment links: a guest pays an invoice of a business, once or in parts, in time or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Limits on refunds to methods that the money did not come from, and four eyes (domain 8)."""
+"""Limits on refunds to methods that the money did not come from, and four eyes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Accounting periods: nothing takes effect in a month that is closed (domain 2.18)."""
+"""Accounting periods: nothing takes effect in a month that is closed."""
 
 from __future__ import annotations
 

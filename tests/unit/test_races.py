@@ -1,4 +1,4 @@
-"""Two workers decide at the same moment on the same state, and commit one after the other (domain 12).
+"""Two workers decide at the same moment on the same state, and commit one after the other.
 
 Each has a cache of its own, which is right when it decides and wrong when it commits: the second must see
 that, and decide anew.  Who commits first is said by the test.

@@ -1,4 +1,4 @@
-"""What becomes of a leg whose refund fails: one test for each row of the table in domain 3.5."""
+"""What becomes of a leg whose refund fails: one test for each way to fail and to fall back."""
 
 from __future__ import annotations
 

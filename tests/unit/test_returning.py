@@ -1,4 +1,4 @@
-"""Worked example 6.24 up to the return, and returns that find the money gone."""
+"""A bank takes a debit back, as a worked example, and returns that find the money gone."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def money_of(j: Journey) -> dict[str, int]:
     return {name: amount for name, amount in j.state(Payment, "P").buckets.items() if amount}
 
 
-def test_6_24_r01_takes_it_back_and_the_invoice_is_owed_again() -> None:
+def test_r01_takes_it_back_and_the_invoice_is_owed_again() -> None:
     j = Journey()
     inv = j.post("INV", line("L1", "250.00"))
     j.pay("P", "250.00", inv, method=by_bank_account(j))
@@ -51,7 +51,7 @@ def test_6_24_r01_takes_it_back_and_the_invoice_is_owed_again() -> None:
     returned(j, "R01").then_nothing()
 
 
-def test_6_24_r10_means_never_again_with_this_mandate() -> None:
+def test_r10_means_never_again_with_this_mandate() -> None:
     j = Journey()
     method = by_bank_account(j)
     j.pay("P", "250.00", j.post("INV", line("L1", "250.00")), method=method)

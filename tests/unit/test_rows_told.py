@@ -1,4 +1,4 @@
-"""Read models tell what their facts do (domain 4): of memos line by line, of refunds what they gave back,
+"""Read models tell what their facts do: of memos line by line, of refunds what they gave back,
 of the rest what a person looks for."""
 
 from __future__ import annotations

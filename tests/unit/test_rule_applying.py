@@ -1,4 +1,4 @@
-"""Worked example 6.14, rule-based application, and what each rule does by itself."""
+"""A worked example of applying by rules, and what each rule does by itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def owed(j: Journey, *invoices: str) -> list[int]:
     return [j.state(Invoice, invoice).balance for invoice in invoices]
 
 
-def test_6_14_credits_first_then_the_balances_that_match_then_the_highest() -> None:
+def test_credits_first_then_the_balances_that_match_then_the_highest() -> None:
     j = journey("MATCH_BALANCE", "HIGHEST_BALANCE", "OLDEST_INVOICE")
     inv1 = j.post("Inv1", line("L1", "50.00"), line("L2", "50.00"))
     inv2 = j.post("Inv2", line("L1", "150.00"), line("L2", "50.00"))

@@ -53,7 +53,7 @@ def test_a_rule_set_is_a_draft_first() -> None:
 
 
 def test_what_a_rule_leaves_out_is_the_sets() -> None:
-    """Worked example 6.12's rules."""
+    """The rules of the worked example, one of each kind."""
     rules = (
         NewRule("CardLimit", "Stripe3P", " Insufficient_Funds ", "STAGGERED", "DAYS", (1, 3, 5)),
         NewRule("CardLimit", "Stripe3P", type="FIXED", unit="HOURS", values=(12,), max=2),

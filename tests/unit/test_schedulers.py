@@ -307,7 +307,6 @@ def test_two_schedulers_that_fire_at_once_have_a_run_each() -> None:
 
 
 def test_monthly_on_the_31st_is_the_last_day_of_shorter_months() -> None:
-    """The worked example 6.8."""
     journey = Journey().at(datetime(2026, 1, 1, tzinfo=UTC))
     journey.when(monthly(start_date=date(2026, 1, 1))).then_accepted()
     journey.run_processes()

@@ -1,4 +1,4 @@
-"""Micro-deposits: their holder says what they were, and the gateway whether that is so (domain 2.2)."""
+"""Micro-deposits: their holder says what they were, and the gateway whether that is so."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ async def an_amount_arrives(stand: Stand) -> None:
 @check(
     "AMT-2",
     "a currency without minor units is not multiplied (JPY)",
-    "an adapter that multiplies by 100 takes 100,000 yen for 1,000 (domain 6.4)",
+    "an adapter that multiplies by 100 takes 100,000 yen for 1,000",
     lambda rig, can: None if not can.currencies or "JPY" in can.currencies else "it takes no JPY",
 )
 async def yen_arrive(stand: Stand) -> None:
@@ -38,7 +38,7 @@ async def yen_arrive(stand: Stand) -> None:
 @check(
     "AMT-3",
     "a currency with three decimals keeps them (KWD)",
-    "an adapter that counts in hundredths takes a tenth (domain 6.4)",
+    "an adapter that counts in hundredths takes a tenth",
     lambda rig, can: None if not can.currencies or "KWD" in can.currencies else "it takes no KWD",
 )
 async def dinars_arrive(stand: Stand) -> None:

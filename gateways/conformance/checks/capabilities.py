@@ -1,4 +1,4 @@
-"""Capabilities: the promises by which operations are planned and unknown outcomes resolved (3.4, 5.3)."""
+"""Capabilities: the promises by which operations are planned and unknown outcomes resolved."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Level 2 and Level 3 data: what is declared arrives, and its sums with it (domain 5.2)."""
+"""Level 2 and Level 3 data: what is declared arrives, and its sums with it."""
 
 from __future__ import annotations
 

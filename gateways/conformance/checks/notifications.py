@@ -85,7 +85,7 @@ async def unsigned_news_are_refused(stand: Stand) -> None:
 @check(
     "NOT-6",
     "old news are refused",
-    "a recording that is played back later must not count (domain 3.7: 5 minutes)",
+    "a recording that is played back later must not count (5 minutes)",
     TELLS,
     says("stale_seconds", "the gateway's news carry no signed time"),
 )

@@ -1,4 +1,4 @@
-"""Every way in which a gateway refuses or makes us wait, read as what it is (domain 5.5, 5.6)."""
+"""Every way in which a gateway refuses or makes us wait, read as what it is."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ async def asynchronous_is_pending(stand: Stand) -> None:
 @check(
     "REF-13",
     "no text of an answer is longer than is kept",
-    "what a gateway writes ends up in an event that is kept for ever (domain 5.4: 1,000 characters)",
+    "what a gateway writes ends up in an event that is kept for ever (1,000 characters)",
 )
 async def texts_are_bounded(stand: Stand) -> None:
     for status in (400, 402, 422, 500):

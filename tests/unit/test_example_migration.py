@@ -1,4 +1,4 @@
-"""Worked example 6.30: a migration of five tokenized methods, and the same again."""
+"""Worked example: a migration of five tokenized methods, and the same again."""
 
 from __future__ import annotations
 

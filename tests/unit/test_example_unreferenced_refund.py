@@ -1,4 +1,4 @@
-"""Worked example 6.23, unreferenced refund: a credit memo is paid out to a saved card."""
+"""Worked example: a refund that refers to no payment; a credit memo is paid out to a saved card."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def amounts(j: Journey) -> dict[str, int]:
     return {"open": memo.balance, "reserved": memo.refund_reserved, "refunded": memo.refunded}
 
 
-def test_6_23_sync() -> None:
+def test_sync() -> None:
     j = memo_of("200.00")
     refund(j, "200.00").then_accepted()
     j.answer_refund("R", SUCCESS)
@@ -41,7 +41,7 @@ def test_6_23_sync() -> None:
     assert amounts(j) == {"open": 0, "reserved": 0, "refunded": 20000}
 
 
-def test_6_23_async_confirmed() -> None:
+def test_async_confirmed() -> None:
     j = memo_of("200.00")
     refund(j, "200.00")
     j.answer_refund("R", PENDING)
@@ -51,7 +51,7 @@ def test_6_23_async_confirmed() -> None:
     assert amounts(j) == {"open": 0, "reserved": 0, "refunded": 20000}
 
 
-def test_6_23_async_rejected() -> None:
+def test_async_rejected() -> None:
     j = memo_of("200.00")
     refund(j, "200.00")
     j.answer_refund("R", PENDING)
@@ -60,7 +60,7 @@ def test_6_23_async_rejected() -> None:
     assert amounts(j) == {"open": 20000, "reserved": 0, "refunded": 0}
 
 
-def test_6_23_line_level_takes_the_largest_open_line_first() -> None:
+def test_line_level_takes_the_largest_open_line_first() -> None:
     j = memo_of("120.00", "50.00", "30.00")
     refund(j, "160.00").then_accepted()
     j.answer_refund("R", SUCCESS)
@@ -68,5 +68,5 @@ def test_6_23_line_level_takes_the_largest_open_line_first() -> None:
     assert [(line.refunded, line.balance) for line in lines.values()] == [(12000, 0), (4000, 1000), (0, 3000)]
 
 
-def test_6_23_more_than_there_is() -> None:
+def test_more_than_there_is() -> None:
     refund(memo_of("200.00"), "250.00").then_rejected("CREDIT_BALANCE_EXCEEDED", available=20000)

@@ -1,4 +1,4 @@
-"""Worked example 6.26, Level 2 and 3: what a corporate card's owner is shown, and what is left out when."""
+"""Worked example of Level 2 and 3: what a corporate card's owner is shown, and what is left out when."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def left_out(j: Journey) -> PaymentEnhancedDataReduced:
     return j.facts()[1][2]
 
 
-def test_6_26_a_whole_invoice_goes_with_its_lines() -> None:
+def test_a_whole_invoice_goes_with_its_lines() -> None:
     j = shop()
     j.request("P1", "259.79", j.post("I1", LINE_1, LINE_2))
     j.then_types(PaymentRequested, GatewayCallPlanned)
@@ -72,7 +72,7 @@ def test_6_26_a_whole_invoice_goes_with_its_lines() -> None:
     ]
 
 
-def test_6_26_a_part_payment_goes_with_its_share_of_the_tax_alone() -> None:
+def test_a_part_payment_goes_with_its_share_of_the_tax_alone() -> None:
     j = shop()
     j.request("P1", "100.00", j.post("I1", LINE_1, LINE_2))
     assert left_out(j) == PaymentEnhancedDataReduced(2, "PART_PAYMENT")
@@ -82,7 +82,7 @@ def test_6_26_a_part_payment_goes_with_its_share_of_the_tax_alone() -> None:
 
 
 @pytest.mark.parametrize(("count", "lines"), [(200, 200), (201, 0)])
-def test_6_26_200_lines_go_and_201_do_not(count: int, lines: int) -> None:
+def test_200_lines_go_and_201_do_not(count: int, lines: int) -> None:
     j = shop()
     j.request("P1", count, j.post("I1", *(line(str(n), "1.00") for n in range(count))))
     data = sent(j)

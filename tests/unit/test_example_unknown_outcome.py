@@ -1,4 +1,4 @@
-"""Worked example 6.21, unknown outcome, on a payment of 40.00 that was asked for by hand."""
+"""Worked example: an unknown outcome, on a payment of 40.00 that was asked for by hand."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def status(j: Journey) -> str:
     return j.state(Payment, "psi-9").status
 
 
-def test_6_21_the_query_finds_it_after_ten_minutes(j: Journey) -> None:
+def test_the_query_finds_it_after_ten_minutes(j: Journey) -> None:
     timed_out(j)
     assert status(j) == "INDETERMINATE"
     for seconds, following in ((30, 120), (120, 600)):
@@ -58,7 +58,7 @@ def test_6_21_the_query_finds_it_after_ten_minutes(j: Journey) -> None:
     assert j.ids(Payment) == ["psi-9"], "processed once: there never was another attempt"
 
 
-def test_6_21_the_notification_comes_first(j: Journey) -> None:
+def test_the_notification_comes_first(j: Journey) -> None:
     timed_out(j)
     inquire(j, 30, NOT_FOUND)
     inquire(j, 45, FOUND, "NOTIFICATION")
@@ -67,7 +67,7 @@ def test_6_21_the_notification_comes_first(j: Journey) -> None:
     inquire(j, 600, NOT_FOUND).then_nothing()
 
 
-def test_6_21_connect_refused_is_sent_again_as_the_same_attempt(j: Journey) -> None:
+def test_connect_refused_is_sent_again_as_the_same_attempt(j: Journey) -> None:
     j.settle("psi-9", Outcome("SystemError", raw_message="connect refused")).then_accepted()
     assert status(j) == "REQUESTED"
     assert j.call_of("psi-9").planned.attempt_no == 1

@@ -1,4 +1,4 @@
-"""Worked example 6.9: a batch run, its report, and the addendum of what came late."""
+"""Worked example: a batch run, its report, and the addendum of what came late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Worked example 6.4, currency exponents: a minor unit is not always a hundredth."""
+"""Worked example of currencies: a minor unit is not always a hundredth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.journey import Journey
     ("currency", "charge", "right", "times_100"),
     [("USD", "10.00", 1000, 1000), ("JPY", "1000", 1000, 100_000), ("KWD", "10.500", 10_500, 1050)],
 )
-def test_6_4_the_minor_amount_has_the_exponent_of_its_currency(
+def test_the_minor_amount_has_the_exponent_of_its_currency(
     currency: str, charge: str, right: int, times_100: int
 ) -> None:
     assert minor(charge, currency) == right
@@ -28,7 +28,7 @@ def test_6_4_the_minor_amount_has_the_exponent_of_its_currency(
 
 
 @pytest.mark.parametrize(("currency", "amount_minor"), [("USD", 1000), ("JPY", 1000), ("KWD", 10_500)])
-def test_6_4_the_gateway_is_told_the_minor_amount_as_it_is(currency: str, amount_minor: int) -> None:
+def test_the_gateway_is_told_the_minor_amount_as_it_is(currency: str, amount_minor: int) -> None:
     j = Journey()
     j.when(ProcessPayment(Money(amount_minor, currency), "P1", j.card_a))
     j.then_types(PaymentRequested, GatewayCallPlanned)
@@ -45,7 +45,7 @@ def at_a_gateway_for_tens_of_fils() -> tuple[Journey, str]:
     return j, j.last_id(SavedMethod)
 
 
-def test_6_4_kwd_10_505_is_refused_and_the_amounts_beside_it_are_named() -> None:
+def test_kwd_10_505_is_refused_and_the_amounts_beside_it_are_named() -> None:
     j, card = at_a_gateway_for_tens_of_fils()
     j.when(ProcessPayment(Money(10_505, "KWD"), "P1", card))
     j.then_rejected("GATEWAY_AMOUNT_GRANULARITY", nearest=[10_500, 10_510])
@@ -53,17 +53,17 @@ def test_6_4_kwd_10_505_is_refused_and_the_amounts_beside_it_are_named() -> None
 
 
 @pytest.mark.parametrize("amount_minor", [10_500, 10_510])
-def test_6_4_kwd_10_500_and_10_510_are_taken(amount_minor: int) -> None:
+def test_kwd_10_500_and_10_510_are_taken(amount_minor: int) -> None:
     j, card = at_a_gateway_for_tens_of_fils()
     j.when(ProcessPayment(Money(amount_minor, "KWD"), "P1", card)).then_accepted()
 
 
-def test_6_4_below_the_smallest_step_only_the_step_is_named() -> None:
+def test_below_the_smallest_step_only_the_step_is_named() -> None:
     j, card = at_a_gateway_for_tens_of_fils()
     j.when(ProcessPayment(Money(5, "KWD"), "P1", card))
     j.then_rejected("GATEWAY_AMOUNT_GRANULARITY", nearest=[10])
 
 
-def test_6_4_other_currencies_of_that_gateway_are_as_fine_as_their_minor_unit() -> None:
+def test_other_currencies_of_that_gateway_are_as_fine_as_their_minor_unit() -> None:
     j, card = at_a_gateway_for_tens_of_fils()
     j.when(ProcessPayment(Money(1, "USD"), "P1", card)).then_accepted()

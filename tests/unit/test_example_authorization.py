@@ -1,4 +1,4 @@
-"""Worked example 6.22: an authorization, captured twice, reversed once, and expired on day 7."""
+"""Worked example: an authorization, captured twice, reversed once, and expired on day 7."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def lifecycle() -> Journey:
     return j
 
 
-def test_6_22_captures_and_a_reversal_leave_50_00() -> None:
+def test_captures_and_a_reversal_leave_50_00() -> None:
     j = lifecycle()
     auth = j.state(Authorization, "PA1")
     assert (auth.amount, auth.captured, auth.reversed, auth.balance) == (500_00, 350_00, 100_00, 50_00)
@@ -51,18 +51,18 @@ def test_6_22_captures_and_a_reversal_leave_50_00() -> None:
     assert [j.state(Payment, id).type for id in ("P1", "P2")] == ["CAPTURE", "CAPTURE"]
 
 
-def test_6_22_the_reversal_is_the_first_adjustment() -> None:
+def test_the_reversal_is_the_first_adjustment() -> None:
     j = authorized()
     j.when(ReverseAuthorization("PA1", money("100.00"))).then_accepted()
     assert j.facts()[0][2].number == "PAA-000001"
 
 
-def test_6_22_a_capture_of_60_00_exceeds_what_is_left() -> None:
+def test_a_capture_of_60_00_exceeds_what_is_left() -> None:
     j = lifecycle().when(CapturePayment("PA1", money("60.00")))
     j.then_rejected("CAPTURE_EXCEEDS_AUTHORIZATION", available=5000)
 
 
-def test_6_22_on_day_7_the_rest_is_released() -> None:
+def test_on_day_7_the_rest_is_released() -> None:
     j = lifecycle().at(DAY_7)
     assert j.run_due() == [ExpireAuthorization("PA1")]
     j.then((Authorization, "PA1", AuthorizationExpired(money("50.00"))))
@@ -71,5 +71,5 @@ def test_6_22_on_day_7_the_rest_is_released() -> None:
     j.when(CapturePayment("PA1", money("10.00"))).then_rejected("AUTHORIZATION_EXPIRED")
 
 
-def test_6_22_on_day_7_nothing_is_captured_even_if_nobody_has_said_that_it_expired() -> None:
+def test_on_day_7_nothing_is_captured_even_if_nobody_has_said_that_it_expired() -> None:
     lifecycle().at(DAY_7).when(CapturePayment("PA1", money("10.00"))).then_rejected("AUTHORIZATION_EXPIRED")

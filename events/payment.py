@@ -379,7 +379,7 @@ class PaymentEnhancedDataReduced:
     """2: without its lines; 0: nothing at all."""
     reason: str
     """PART_PAYMENT, SEVERAL_INVOICES, GATEWAY_LEVEL_2_ONLY, TOO_MANY_LINES, NEGATIVE_LINE,
-    FRACTIONAL_QUANTITY, TOTALS_DIFFER or NOT_A_POSTED_SALE."""
+    FRACTIONAL_QUANTITY, TOTALS_DIFFER, NOT_A_POSTED_SALE, or REFUSED_BEFORE: at an earlier attempt."""
 
 
 @fact("payment.enhanced_data_rejected.v1")

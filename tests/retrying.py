@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
+from events.gateway import Capabilities
 from events.shapes import Outcome
 from services.retries.defining import ActivateRetryRuleSet, CreateRetryRuleSet, SetDefaultRetryRuleSet
 from services.retries.making import Intervals, NewRule, Window
@@ -12,7 +13,7 @@ from services.schedules.collecting import CollectScheduleItem
 from services.schedules.schedule import Item, PaymentSchedule
 from services.schedules.scheduling import CreatePaymentSchedule, NewItem
 from services.tenants.tenant_settings import ChangeTenantSettings
-from tests.journey import Journey, line, money
+from tests.journey import EVERYTHING, Journey, line, money
 
 NO_FUNDS = Outcome("Decline", "CardLimit", raw_code="insufficient_funds")
 STOLEN = Outcome("PermanentFail", "Security", hard=True, never_retry=True, raw_code="stolen_card")
@@ -32,9 +33,10 @@ class Retrying(Journey):
         *rules: NewRule,
         alternate: bool = False,
         window: Window | None = None,
+        capabilities: Capabilities = EVERYTHING,
         **settings: Any,
     ) -> None:
-        super().__init__(**settings)
+        super().__init__(capabilities=capabilities, **settings)
         self.when(
             CreateRetryRuleSet(
                 "Set", intervals, "set", use_alternate_method=alternate, rules=rules, window=window

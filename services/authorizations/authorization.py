@@ -77,6 +77,8 @@ class Authorization:
     invoice_ids: tuple[str, ...] = ()
     """What it is held for."""
     operation_key: str = ""
+    data_refused: bool = False
+    """Its gateway refused the Level 2 and 3 data of the hold, and was asked without them."""
     expires_at: datetime | None = None
 
     @property
@@ -124,6 +126,7 @@ def evolve(auth: Authorization, event: AuthorizationEvent) -> None:
             auth.status, auth.gateway_ref, auth.expires_at = "PROCESSED", event.gateway_ref, event.expires_at
         case AuthorizationEnhancedDataRejected():
             auth.status, auth.operation_key = "REQUESTED", event.gateway_idempotency_key
+            auth.data_refused = True
         case AuthorizationCaptureRequested():
             auth.captures[event.payment_id] = event
         case AuthorizationCaptureSucceeded():

@@ -91,6 +91,8 @@ def _captured(states: States, auth: Authorization, command: CapturePayment, cont
     targets, detail = meant_for(invoice_ids), _detail(states, auth, command)
     purchase = Purchase(command.amount, auth.method.type, number, targets, detail=detail)
     enhanced = enhancing.enhanced(states, purchase, states.get(Gateway, auth.gateway_id), context)
+    if auth.data_refused and not command.apply_to and command.enhanced_data is None:
+        enhanced = enhancing.withheld(enhanced)  # they are those of the hold
     key, planned = calling.plan(
         context,
         origin=payment_id,

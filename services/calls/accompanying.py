@@ -82,14 +82,19 @@ class Accompanied(Protocol):
 
 def accompanying(command: Accompanied, owner: Account) -> dict[str, Any]:
     """What of it was given, as `GatewayCallPlanned` has it.  Raises `PERSONAL_DATA_ERASED`."""
-    given: dict[str, Any] = {}
-    if command.fraud_context is not None:
-        account.check_takes_personal(owner, *vars(command.fraud_context).values())
-        given["fraud_context"] = FraudContext(**vars(command.fraud_context))
+    given = paid_by(command.fraud_context, owner)
     for name in ("client_context", "comments", "additional_data"):
         if (value := getattr(command, name)) is not None:
             given[name] = value
     return given
+
+
+def paid_by(payer: Payer | None, owner: Account) -> dict[str, Any]:
+    """Who pays, as `GatewayCallPlanned` has it.  Raises `PERSONAL_DATA_ERASED`."""
+    if payer is None:
+        return {}
+    account.check_takes_personal(owner, *vars(payer).values())
+    return {"fraud_context": FraudContext(**vars(payer))}
 
 
 def remembered(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,8 @@ class Asked:
     """Whether its instrument is one that the networks do not yet know as kept."""
     detail: PurchaseDetail | None = None
     """What its client says of the purchase."""
+    data_refused: bool = False
+    """Its gateway has refused to take such data at the attempt before."""
     besides: Mapping[str, Any] | None = None
     """What goes to the gateway with it, as `GatewayCallPlanned` has it."""
 
@@ -113,6 +115,8 @@ def ask(states: States, asked: Asked, context: Context) -> list[Change]:
     entity = asked.legal_entity_id or entity_of(states, asked.apply_to, context)
     purchase = Purchase(amount, method.type, number, targets, asked.profile_id, entity, asked.detail)
     enhanced = enhancing.enhanced(states, purchase, gateway, context)
+    if asked.data_refused:
+        enhanced = enhancing.withheld(enhanced)
     key, planned = calling.plan(
         context,
         origin=asked.origin,

@@ -12,7 +12,8 @@ from events import ids
 from events.money import Money
 from services.accounts import account
 from services.accounts.account import Account
-from services.commands import Amount, Id, command
+from services.calls.accompanying import AdditionalData, Payer, PurchaseDetail
+from services.commands import Amount, FreeText, Id, command
 from services.decision import Ahead, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch
 from services.invoices import invoice as invoices
@@ -47,6 +48,14 @@ class Checkout:
     gateway_id: Id | None = None
     """Of a one-time method."""
     billing_profile_id: Id | None = None
+    fraud_context: Payer | None = None
+    client_context: FreeText | None = None
+    """Kept and sent as it is; nothing here reads it."""
+    comments: FreeText | None = None
+    additional_data: AdditionalData | None = None
+    initiation_source_id: Id | None = None
+    """What it is begun for, such as an order: told to the gateway.  Without one: the invoice."""
+    enhanced_data: PurchaseDetail | None = None
 
 
 def _invoice_id(command: Checkout, context: Context) -> str:
@@ -72,6 +81,12 @@ def _sale(states: States, command: Checkout, invoice_id: str) -> ProcessPayment:
         apply_to=(ApplyTo(invoice_id, command.amount),),
         billing_profile_id=profile_id,
         initiation="CHECKOUT",
+        fraud_context=command.fraud_context,
+        client_context=command.client_context,
+        comments=command.comments,
+        additional_data=command.additional_data,
+        initiation_source_id=command.initiation_source_id,
+        enhanced_data=command.enhanced_data,
     )
 
 

@@ -22,6 +22,7 @@ from services.calls.accompanying import PurchaseDetail
 from services.calls.gateway import Gateway
 from services.decision import Context, Need, Needs, States
 from services.invoices.invoice import Invoice, LineState
+from services.payments.payment import DATA_REFUSED_BEFORE
 from services.tenants import tenant_settings
 from services.tenants.tenant_settings import TenantSettings
 
@@ -137,6 +138,11 @@ def enhanced(states: States, purchase: Purchase, gateway: Gateway, context: Cont
     ship_from = tenant_settings.ship_from(settings, entity)
     data = _header(purchase, shares, lines, context.account_id, ship_from, ship_to)
     return Enhanced(data, Reduced(2, reason) if reason and parts else None)
+
+
+def withheld(enhanced: Enhanced) -> Enhanced:
+    """Nothing is sent of what was refused already: it would only be refused, and asked for, once more."""
+    return Enhanced(None, Reduced(0, DATA_REFUSED_BEFORE)) if enhanced.sent else enhanced
 
 
 def _takes(can: Capabilities, purchase: Purchase) -> bool:

@@ -23,6 +23,7 @@ from events.shapes import Method, Outcome
 from services.accounts import account, payment_method
 from services.accounts.payment_method import MethodType, SavePaymentMethod
 from services.applications import guards
+from services.calls.accompanying import Payer, PurchaseDetail, paid_by
 from services.commands import Amount, FreeText, Id, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state
@@ -68,6 +69,8 @@ class PayByLink:
     """Less than is asked for, by a link that is not for one use."""
     save_method: bool = False
     """Keep it for the account, once it has paid."""
+    fraud_context: Payer | None = None
+    enhanced_data: PurchaseDetail | None = None
 
 
 @command("payments.payment_link.expire.v1")
@@ -168,7 +171,7 @@ def _pay_needs(states: States, command: PayByLink, context: Context) -> Needs:
 
 def pay(states: States, command: PayByLink, context: Context) -> Changes:
     link = payment_link.of(states, command.payment_link_id, context)
-    account.chargeable(states, context)
+    owner = account.chargeable(states, context)
     _check_payable(link, context)
     invoice = _owed(states, link.invoice_id, context)
     guards.check_unlocked(invoice)
@@ -185,6 +188,8 @@ def pay(states: States, command: PayByLink, context: Context) -> Changes:
         new=True,
         profile_id=invoice.profile_id,
         source_id=command.payment_link_id,
+        detail=command.enhanced_data,
+        besides=paid_by(command.fraud_context, owner),
     )
     begun = PaymentLinkPaymentBegun(payment_id, amount, command.save_method)
     return [

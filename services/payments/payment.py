@@ -63,6 +63,8 @@ from events.transfer import (
 from services.decision import States
 from services.errors import Rejected
 
+DATA_REFUSED_BEFORE = "REFUSED_BEFORE"
+"""Why Level 2 and 3 data do not go: the gateway refused them at an earlier attempt."""
 IN_FLIGHT = frozenset({"REQUESTED", "PENDING", "REQUIRES_ACTION", "REQUIRES_REVIEW", "INDETERMINATE"})
 """The states in which the gateway's final word is not known."""
 
@@ -131,6 +133,8 @@ class Payment:
     intended: tuple[Intended, ...] = ()
     payment_link_id: str | None = None
     """The link by which a guest has begun it."""
+    data_refused: bool = False
+    """Its gateway takes no Level 2 and 3 data with it, and has said so, now or at an earlier attempt."""
     schedule_item: ScheduleItemRef | None = None
     """The item that it collects, if it was asked for by a payment schedule."""
     legal_entity_id: str | None = None
@@ -236,6 +240,9 @@ def evolve(
             payment.payment_link_id = event.payment_link_id
         case PaymentEnhancedDataRejected():
             payment.status, payment.operation_key = "REQUESTED", event.gateway_idempotency_key
+            payment.data_refused = True
+        case PaymentEnhancedDataReduced():
+            payment.data_refused = event.reason == DATA_REFUSED_BEFORE
         case PaymentProcessed():
             payment.status, payment.amount = "PROCESSED", event.processed_amount.amount_minor
             payment.gateway_ref, payment.gateway_date = event.gateway_ref, event.gateway_date
@@ -298,7 +305,7 @@ def evolve(
             payment.cancellation_attempts = event.attempt_no
         case PaymentCancellationFailed():
             payment.cancellation_key = None
-        case PaymentApplicationFailed() | PaymentEnhancedDataReduced() | PaymentTransferKept():
+        case PaymentApplicationFailed() | PaymentTransferKept():
             pass
         case PaymentTransferReceived():
             _receive(payment, event)

@@ -117,6 +117,10 @@ def _needs(states: States, command: OfItem, context: Context) -> Needs:
         method = states.find(SavedMethod, method_id)
         if method and method.gateway_id:
             yield Need(Gateway, method.gateway_id)
+    schedule = states.find(PaymentSchedule, command.payment_schedule_id)
+    item = schedule.items.get(command.item_id) if schedule else None
+    if item:
+        yield from collecting.attempt_before(states, item, context)
 
 
 def _methods(states: States, command: OfItem, context: Context) -> list[str]:

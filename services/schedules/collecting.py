@@ -42,6 +42,7 @@ from services.schedules import schedule as schedules
 from services.schedules.outcomes import finish
 from services.schedules.schedule import Errand, Item, PaymentSchedule
 from services.tenants import exceptions, tenant_settings
+from services.tenants.tenant_settings import TenantSettings
 
 NO_WAY = frozenset(
     {
@@ -105,6 +106,14 @@ def _needs(states: States, command: CollectScheduleItem, context: Context) -> Ne
         yield from card.needed(states, method_id, context)
     method = states.find(SavedMethod, method_id) if method_id else None
     yield from asking.needed(states, method.gateway_id if method else None, _targets(item), context)
+    yield from attempt_before(states, item, context)
+
+
+def attempt_before(states: States, item: Item, context: Context) -> Needs:
+    """How the latest attempt went, where it may say what not to send again."""
+    settings = states.find(TenantSettings, context.tenant)
+    if item.tried and settings and settings["level2_level3_data"]:
+        yield Need(Payment, item.tried)
 
 
 def collect(states: States, command: CollectScheduleItem, context: Context) -> Changes:
@@ -307,6 +316,7 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
         item=ScheduleItemRef(attempt.payment_schedule_id, attempt.item_id),
         attempt_no=item.attempts + 1,
         reason=_reason(states, schedule, item),
+        data_refused=_data_refused(states, item, snapshot.gateway_id),
     )
     claimed = PaymentScheduleItemClaimed(
         item_id=attempt.item_id,
@@ -322,6 +332,12 @@ def begin(draft: Draft, states: States, attempt: Attempt, context: Context) -> N
     draft.record(PaymentSchedule, attempt.payment_schedule_id, claimed)
     draft.changes += asking.ask(states, asked, context)
     draft.changes += card.begun(states, method, asked.payment_id, amount, context)
+
+
+def _data_refused(states: States, item: Item, gateway_id: str) -> bool:
+    """Whether this gateway took no Level 2 and 3 data with the attempt before."""
+    before = states.find(Payment, item.tried) if item.tried else None
+    return before is not None and before.data_refused and before.gateway_id == gateway_id
 
 
 def _reason(states: States, schedule: PaymentSchedule, item: Item) -> str:

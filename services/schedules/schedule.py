@@ -72,6 +72,8 @@ class Item:
     payment_id: str | None = None
     """Of the live claim, or of the payment that succeeded."""
     attempts: int = 0
+    tried: str | None = None
+    """The payment of its latest attempt, whatever became of it."""
     unknown: bool = False
     """Its outcome is not known: it is PROCESSING until it is."""
     skipped_until: date | None = None
@@ -199,6 +201,7 @@ def _evolve_attempt(item: Item, event: PaymentScheduleEvent) -> None:
     match event:
         case PaymentScheduleItemClaimed():
             item.status, item.payment_id, item.attempts = "PROCESSING", event.payment_id, event.attempt_no
+            item.tried = event.payment_id
             item.queued = item.passed_over = None
             if event.run_id and event.run_page:
                 errand = Errand(event.run_id, event.run_page, event.attempt_no)

@@ -10,13 +10,16 @@ from events import ids
 from events.catalog import TOPICS
 from events.invoice import InvoicePosted
 from events.payment import PaymentRequested
+from events.shapes import FraudContext
+from services.calls.accompanying import Payer, PurchaseDetail
+from services.calls.calling import GatewayCall
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Content
 from services.invoices.preparing import DraftInvoice
 from services.payments.checking_out import Checkout
 from services.payments.paying import OneTimeMethod
 from services.payments.payment import Payment
-from tests.journey import CARD_CLOSED, SUCCESS, Journey, line, money
+from tests.journey import CARD_CLOSED, EVERYTHING, SUCCESS, Journey, line, money
 
 CONTENT = Content("INV", "USD", (line("1", 60), line("2", 40)))
 
@@ -103,3 +106,25 @@ def test_a_preview_says_what_would_happen_and_does_none_of_it() -> None:
     assert planned[0]["type"] == f"payments.{TOPICS[InvoicePosted]}"
     assert f"payments.{TOPICS[PaymentRequested]}" in {event["type"] for event in planned}
     assert j.state(Invoice, ids.invoice_id(j.tenant, "INV")).status == ""
+
+
+def test_what_the_buyer_says_of_it_goes_with_the_sale() -> None:
+    j = Journey(capabilities=replace(EVERYTHING, level2=True, level3=True), level2_level3_data=True)
+    j.when(
+        checkout(
+            j,
+            fraud_context=Payer(ip_address="203.0.113.7"),
+            client_context="cart 9",
+            comments="by noon",
+            additional_data={"channel": "web"},
+            initiation_source_id="ORDER-9",
+            enhanced_data=PurchaseDetail("PO-77"),
+        )
+    ).then_accepted()
+    planned = j.state(GatewayCall, "t:sale:P:1").planned
+    assert planned is not None
+    assert planned.enhanced is not None
+    assert (planned.enhanced.customer_code, len(planned.enhanced.lines)) == ("PO-77", 2)
+    assert planned.fraud_context == FraudContext(ip_address="203.0.113.7")
+    assert (planned.client_context, planned.comments) == ("cart 9", "by noon")
+    assert (planned.additional_data, planned.initiation_source_id) == ({"channel": "web"}, "ORDER-9")

@@ -10,16 +10,26 @@ import pytest
 
 from events.gateway_call import GatewayCallPlanned, GatewayCallRejected
 from events.operations import ExceptionRaised
-from events.payment import PaymentEnhancedDataRejected, PaymentFailed, PaymentProcessed
+from events.payment import (
+    PaymentEnhancedDataReduced,
+    PaymentEnhancedDataRejected,
+    PaymentFailed,
+    PaymentProcessed,
+    PaymentRequested,
+)
 from events.shapes import Outcome
 from gateways.simulator.core import DATA_MISMATCH
 from projections.explain import explain
+from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.authorizations.authorization import Authorization
 from services.calls.calling import GatewayCall
+from services.calls.gateway import RegisterGateway
 from services.payments.arriving import RecordPaymentOutcome
 from services.payments.payment import Payment
+from services.retries.retrying import RetryItemNow
 from services.tenants.exceptions import ExceptionCase
 from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, line, money
+from tests.retrying import NO_FUNDS, Retrying, fixed
 
 DATA_REFUSED = Outcome(
     "EnhancedDataRejected",
@@ -141,3 +151,45 @@ def test_explain_tells_both_calls_and_why() -> None:
     assert any("refused the Level 3 data" in fact["sentence"] for fact in told)
     assert j.ids(ExceptionCase)
     assert not j.ids(Authorization)
+
+
+# -- an item that is collected again
+
+
+def failing_item() -> Retrying:
+    """An item whose first attempt was refused for its data, and then declined without them."""
+    can = replace(EVERYTHING, level2=True, level3=True)
+    j = Retrying(fixed(1, "DAYS", 3), alternate=True, capabilities=can, level2_level3_data=True)
+    j.owe().collect().answered(DATA_REFUSED).answered(NO_FUNDS)
+    return j
+
+
+def test_an_attempt_is_not_asked_for_with_data_that_its_gateway_refused_before() -> None:
+    j = failing_item()
+    for _ in range(2):  # what the second heard, the third remembers
+        j.wait()
+        reduced = j.of(PaymentEnhancedDataReduced)[-1]
+        assert reduced == PaymentEnhancedDataReduced(0, "REFUSED_BEFORE")
+        assert j.of(GatewayCallPlanned)[-1].enhanced is None
+        assert j.of(PaymentRequested)[-1].level_requested is None
+        j.answered(NO_FUNDS)
+    assert len(j.of(PaymentEnhancedDataRejected)) == 1
+    assert len(j.of(PaymentEnhancedDataReduced)) == 2
+
+
+def test_nor_is_one_that_a_person_asks_for() -> None:
+    j = failing_item()
+    j.when(RetryItemNow(j.schedule_id, j.item_id, "he asked for it")).then_accepted()
+    assert j.of(PaymentEnhancedDataReduced) == [PaymentEnhancedDataReduced(0, "REFUSED_BEFORE")]
+
+
+def test_another_gateway_may_take_them() -> None:
+    j = failing_item()
+    j.when(RegisterGateway("gw2", "Other", "sim", "env:NONE", "m2", "TEST")).then_accepted()
+    j.when(SavePaymentMethod("gw2", "tok_other", "card")).then_accepted()
+    other = j.last_id(SavedMethod)
+    j.when(RetryItemNow(j.schedule_id, j.item_id, "he asked for it", other)).then_accepted()
+    planned = j.of(GatewayCallPlanned)[-1]
+    assert planned.gateway_id == "gw2"
+    assert planned.enhanced is not None
+    assert not j.of(PaymentEnhancedDataReduced)

@@ -194,6 +194,12 @@ def test_a_hold_or_a_capture_refused_for_its_data_is_sent_without_them(operation
         j.when(RecordAuthorizationOutcome("t:authorize:A1:2", "GATEWAY", HELD)).then_accepted()
         assert any(isinstance(fact, PaymentAuthorized) for _, _, fact in j.facts())
         assert j.state(Authorization, "A1").balance == 25979
+        take(j, "P1", "100.00")
+        assert called(j, "t:capture:P1:1").enhanced is None, "nor are its captures sent with them"
+        assert PaymentEnhancedDataReduced(0, "REFUSED_BEFORE") in [fact for _, _, fact in j.facts()]
+        j.settle("P1", SUCCESS)
+        take(j, "P2", "100.00", enhanced_data=PurchaseDetail("PO-77"))
+        assert called(j, "t:capture:P2:1").enhanced is not None, "but with others they may be"
         return
     hold(j, "259.79", invoice)
     take(j, "P1", "259.79")

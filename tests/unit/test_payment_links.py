@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from events.gateway import Capabilities
+from events.gateway_call import GatewayCallPlanned
 from events.payment import PaymentBegunByLink
 from events.payment_link import (
     PaymentLinkExpired,
@@ -14,7 +16,9 @@ from events.payment_link import (
     PaymentLinkPaymentBegun,
     PaymentLinkPaymentFailed,
 )
+from events.shapes import FraudContext
 from services.accounts.payment_method import SavedMethod
+from services.calls.accompanying import Payer, PurchaseDetail
 from services.credits.writing_off import WriteOffInvoice
 from services.invoices.invoice import Invoice
 from services.payments.asking import OneTimeMethod
@@ -27,19 +31,38 @@ from services.payments.linking import (
 )
 from services.payments.payment import Payment
 from services.payments.payment_link import PaymentLink
-from tests.journey import SOFT, SUCCESS, Journey, line, money
+from tests.journey import EVERYTHING, SOFT, SUCCESS, Journey, line, money
 
 GUEST = OneTimeMethod("card", "tok_guest", network="visa", last4="1881")
 PAY = PayByLink("L", GUEST, "gw")
 
 
-def linked(amount: Any = None, **more: Any) -> Journey:
+def linked(
+    amount: Any = None,
+    capabilities: Capabilities = EVERYTHING,
+    level2_level3_data: bool = False,
+    **more: Any,
+) -> Journey:
     """An invoice of 100.00, and the link L to pay it."""
-    j = Journey()
+    j = Journey(capabilities=capabilities, level2_level3_data=level2_level3_data)
     invoice = j.post("INV", line("1", 100))
     link = CreatePaymentLink(invoice, "L", money(amount) if amount else None, **more)
     j.when(link).then_accepted()
     return j
+
+
+def test_a_guest_says_what_his_purchase_order_is_and_who_he_is() -> None:
+    j = linked()
+    j.when(replace(PAY, fraud_context=Payer("ada@example.org"), enhanced_data=PurchaseDetail("PO-77")))
+    (planned,) = [fact for fact in told(j) if isinstance(fact, GatewayCallPlanned)]
+    assert planned.enhanced is None, "the tenant sends no such data"
+    assert planned.fraud_context == FraudContext("ada@example.org")
+    j = linked(capabilities=replace(EVERYTHING, level2=True, level3=True), level2_level3_data=True)
+    j.when(replace(PAY, enhanced_data=PurchaseDetail("PO-77", ship_to_country="BE"))).then_accepted()
+    (planned,) = [fact for fact in told(j) if isinstance(fact, GatewayCallPlanned)]
+    assert planned.enhanced
+    assert (planned.enhanced.customer_code, planned.enhanced.ship_to_country) == ("PO-77", "BE")
+    assert planned.enhanced.lines, "and the lines are the invoice's"
 
 
 def facts_of_link(j: Journey) -> list[object]:

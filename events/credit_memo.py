@@ -32,7 +32,7 @@ class LineAmount:
     amount: Money
 
 
-@fact("credit_memo.drafted.v3")
+@fact("credit_memo.drafted.v4")
 class CreditMemoDrafted:
     """Credit that is prepared; it gives nothing until it is posted."""
 
@@ -50,6 +50,14 @@ class CreditMemoDrafted:
     billing_profile_id: str | None = None
     legal_entity_id: str | None = None
     tax_strategy: str | None = None
+    effective_date: date | None = None
+    """Without one, the day of its posting."""
+
+
+@upcasts("credit_memo.drafted.v3", to="credit_memo.drafted.v4")
+def effective_when_posted(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 3 took effect on the day of its posting."""
+    return fact
 
 
 @upcasts("credit_memo.drafted.v1", to="credit_memo.drafted.v2")
@@ -78,6 +86,7 @@ class CreditMemoPosted:
     reason_code: str
     posted_at: datetime
     effective_date: date
+    """When it takes effect; what it settles is settled at once."""
     reference_invoice_id: str | None = None
     """The invoice whose charges it takes back."""
     source_invoice_id: str | None = None

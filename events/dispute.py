@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from events.catalog import fact
+from events.catalog import fact, upcasts
 from events.frozen import frozen
 from events.money import Money
+from events.shapes import Corporate
 
 
 @frozen
@@ -68,20 +70,30 @@ class DisputeWon:
     source: str
 
 
-@fact("dispute.lost.v1")
+@fact("dispute.lost.v2")
 class DisputeLost:
     """The bank found for the customer: the money is gone, and may have cost a fee."""
 
     source: str
     fee: Money | None = None
+    corporate: Corporate | None = None
+    """Without the fee."""
 
 
-@fact("dispute.accepted.v1")
+@fact("dispute.accepted.v2")
 class DisputeAccepted:
     """Nobody contests it: the money is lost."""
 
     reason: str
     fee: Money | None = None
+    corporate: Corporate | None = None
+
+
+@upcasts("dispute.lost.v1", to="dispute.lost.v2")
+@upcasts("dispute.accepted.v1", to="dispute.accepted.v2")
+def lost_in_its_own_currency(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say what was lost in the reporting currency."""
+    return fact
 
 
 DisputeEvent = (

@@ -300,7 +300,7 @@ class PaymentCancellationFailed:
     raw_message: str | None
 
 
-@fact("payment.returned.v1")
+@fact("payment.returned.v2")
 class PaymentReturned:
     """The bank took a processed payment back: a return, or a debit that failed after all."""
 
@@ -317,6 +317,8 @@ class PaymentReturned:
     returned_at: datetime
     """When the bank says that it did."""
     gateway_ref: str | None = None
+    corporate: Corporate | None = None
+    """All that the bank took, what was overdrawn included."""
 
 
 @fact("payment.overdraft_reduced.v1")
@@ -360,7 +362,7 @@ class ChargebackWon:
     released: Money
 
 
-@fact("payment.chargeback_lost.v1")
+@fact("payment.chargeback_lost.v2")
 class ChargebackLost:
     """The money is gone; what was used of it already is overdrawn."""
 
@@ -369,6 +371,8 @@ class ChargebackLost:
     overdrawn: Money
     """What was refunded before it was disputed: it left twice, and the customer owes it."""
     fee: Money | None = None
+    corporate: Corporate | None = None
+    """All that is gone, what was overdrawn included, without the fee."""
 
 
 @fact("payment.enhanced_data_reduced.v1")
@@ -396,12 +400,21 @@ class PaymentEnhancedDataRejected:
     gateway_idempotency_key: str
 
 
-@fact("payment.canceled.v1")
+@fact("payment.canceled.v2")
 class PaymentCanceled:
     """It was voided at its gateway, or had been recorded by mistake: it counts no more."""
 
     amount: Money
     reason: str | None = None
+    corporate: Corporate | None = None
+
+
+@upcasts("payment.returned.v1", to="payment.returned.v2")
+@upcasts("payment.chargeback_lost.v1", to="payment.chargeback_lost.v2")
+@upcasts("payment.canceled.v1", to="payment.canceled.v2")
+def lost_in_its_own_currency(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say what was lost in the reporting currency."""
+    return fact
 
 
 PaymentEvent = (

@@ -10,7 +10,7 @@ from events.money import Money
 from events.shapes import Corporate, Method
 
 
-@fact("refund.requested.v1")
+@fact("refund.requested.v2")
 class RefundRequested:
     """So much is to be given back: its money is reserved, and a gateway will be asked, or has to be
     approved first.
@@ -34,9 +34,11 @@ class RefundRequested:
     leg_no: int | None = None
     requested_by: str | None = None
     notes: str | None = None
+    payment_group_id: str | None = None
+    """The group that it is of: its payment's, or the one that was named."""
 
 
-@fact("refund.approval_requested.v1")
+@fact("refund.approval_requested.v2")
 class RefundApprovalRequested:
     """A refund above the tenant's threshold: a second person must agree before anything is sent."""
 
@@ -55,6 +57,7 @@ class RefundApprovalRequested:
     credit_memo_id: str | None = None
     payment_method_id: str | None = None
     notes: str | None = None
+    payment_group_id: str | None = None
 
 
 @fact("refund.approved.v1")
@@ -123,7 +126,7 @@ class RefundFailed:
     source: str
 
 
-@fact("refund.recorded_externally.v2")
+@fact("refund.recorded_externally.v3")
 class ExternalRefundRecorded:
     """Money given back outside any gateway: cash, cheque, transfer."""
 
@@ -140,6 +143,15 @@ class ExternalRefundRecorded:
     orchestration_id: str | None = None
     leg_no: int | None = None
     corporate: Corporate | None = None
+    payment_group_id: str | None = None
+
+
+@upcasts("refund.requested.v1", to="refund.requested.v2")
+@upcasts("refund.approval_requested.v1", to="refund.approval_requested.v2")
+@upcasts("refund.recorded_externally.v2", to="refund.recorded_externally.v3")
+def in_no_group(fact: dict[str, Any]) -> dict[str, Any]:
+    """Before, a refund was in no payment group, even if its payment was."""
+    return fact
 
 
 @upcasts("refund.processed.v1", to="refund.processed.v2")
@@ -158,7 +170,7 @@ class RefundApplied:
     amount: Money
 
 
-@fact("refund.reversed.v1")
+@fact("refund.reversed.v2")
 class RefundReversed:
     """The money came back from the customer's bank."""
 
@@ -167,6 +179,13 @@ class RefundReversed:
     target_kind: str
     target_id: str
     raw_code: str | None = None
+    corporate: Corporate | None = None
+
+
+@upcasts("refund.reversed.v1", to="refund.reversed.v2")
+def came_back_in_its_own_currency(fact: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 did not say what came back in the reporting currency."""
+    return fact
 
 
 @fact("refund.canceled.v1")

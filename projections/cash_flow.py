@@ -1,7 +1,10 @@
-"""Cash flow: what moved in a day, by currency, gateway and method.
+"""Cash flow: what moved in a day, by currency, gateway and method; and all of it in the reporting currency.
 
 Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings, so that they tie to
 it to the minor unit; the other columns are what each fact moves.
+Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings (domain 3.11), so that they tie to
+it to the minor unit; the other columns are what each fact moves.  In the reporting currency each counts as
+it was worth when it moved: a payment that is returned at another rate leaves the difference.
 """
 
 from __future__ import annotations
@@ -33,6 +36,11 @@ from projections.table import DAY, TENANT, TEXT, Add, Column, Place, Row, Table,
 
 Own = Mapping[str, Any]
 
+_IN_AND_OUT = (
+    *("authorized", "captured", "received_outside", "refunded", "refunded_outside"),
+    *("came_back", "canceled", "returned", "charged_back"),
+)
+
 cash_flow = Table(
     "cash_flow",
     key=(
@@ -42,22 +50,20 @@ cash_flow = Table(
         Column("gateway_id", TEXT),
         Column("method_type", TEXT),
     ),
-    columns=money(
-        "authorized",
-        "captured",
-        "received_outside",
-        "settled",
-        "fees",
-        "refunded",
-        "refunded_outside",
-        "came_back",
-        "canceled",
-        "returned",
-        "charged_back",
-        "unapplied",
-    ),
+    columns=money(*_IN_AND_OUT, "settled", "fees", "unapplied"),
 )
 
+corporate_cash_flow = Table(
+    "corporate_cash_flow",
+    key=(
+        TENANT,
+        Column("day", DAY),
+        Column("corporate_currency", TEXT),
+        Column("gateway_id", TEXT),
+        Column("method_type", TEXT),
+    ),
+    columns=money(*_IN_AND_OUT, currency="corporate_currency"),
+)
 
 _MOVED: dict[type[Any], tuple[str, Callable[[Any], int]]] = {
     PaymentProcessed: ("captured", lambda fact: fact.processed_amount.amount_minor),
@@ -106,6 +112,19 @@ def flowed(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             yield Row((at.tenant, at.time.date(), currency, *_by(fact, own)), added)
 
 
+_WORTH = {PaymentAuthorized: "authorized", **{fact: column for fact, (column, _) in _MOVED.items()}}
+"""The column of its worth, by fact."""
+
+
+@corporate_cash_flow.on(*_WORTH)
+def worth(fact: Any, at: Place, own: Own) -> Iterable[Row]:
+    """What has no worth, since there was no rate, is not in it."""
+    if fact.corporate is not None:
+        amount, column = fact.corporate.amount, _WORTH[fact.__class__]
+        key = at.tenant, at.time.date(), amount.currency, *_by(fact, own)
+        yield Row(key, {column: Add(amount.amount_minor)})
+
+
 def _by(fact: Any, own: Own) -> tuple[str, str]:
     """The gateway and the method; of what is outside any gateway, the instrument."""
     instrument = getattr(fact, "instrument", None) or own.get("instrument")
@@ -114,4 +133,4 @@ def _by(fact: Any, own: Own) -> tuple[str, str]:
     return own.get("gateway_id") or "", own.get("method_type") or ""
 
 
-TABLES = (cash_flow,)
+TABLES = (cash_flow, corporate_cash_flow)

@@ -89,7 +89,7 @@ def posted(fact: Any, at: Place, own: Own) -> Iterable[Row]:
             "balance": fact.total.amount_minor if is_posted else 0,
             "lines": lines,
             "posted_at": fact.posted_at if is_posted else None,
-            "effective_date": fact.effective_date if is_posted else None,
+            "effective_date": fact.effective_date,
             **(corporate(fact.corporate) if is_posted else {}),
         },
     )

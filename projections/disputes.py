@@ -14,6 +14,7 @@ from events.dispute import (
     DisputeOpened,
     DisputeWon,
 )
+from projections.rates import CORPORATE, corporate
 from projections.table import INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -28,6 +29,7 @@ disputes = Table(
         Column("opened_at", INSTANT),
         Column("evidence_due_at", INSTANT),
         Column("ended_at", INSTANT),
+        *CORPORATE,
         Column("version", "int", 0),
     ),
     kind="dispute",
@@ -80,8 +82,9 @@ _ENDED = {DisputeWon: "WON", DisputeLost: "LOST", DisputeAccepted: "ACCEPTED"}
 @disputes.on(*_ENDED)
 def ended(fact: DisputeWon | DisputeLost | DisputeAccepted, at: Place, own: Own) -> Iterable[Row]:
     fee = None if isinstance(fact, DisputeWon) or fact.fee is None else fact.fee.amount_minor
+    lost = {} if isinstance(fact, DisputeWon) else corporate(fact.corporate)
     changes = {"status": _ENDED[type(fact)], "fee": fee, "held": 0, "ended_at": at.time}
-    yield Row((at.tenant, at.id), changes)
+    yield Row((at.tenant, at.id), {**changes, **lost})
 
 
 TABLES = (disputes,)

@@ -37,7 +37,7 @@ from events.payment import (
 )
 from events.payout import PaymentSettledByGateway, PaymentTakenBackByGateway
 from events.shapes import ActionRequired
-from projections.rates import CORPORATE, corporate
+from projections.rates import CORPORATE, corporate, loss
 from projections.table import (
     DAY,
     FLAG,
@@ -86,6 +86,7 @@ payments = Table(
         *money("settled", "settled_excess", "taken_back_by_gateway"),
         *money("settlement_amount", "gateway_fee", currency="settlement_currency"),
         *CORPORATE,
+        Column("losses", JSON),
         *text("action_type", "action_url", "client_context"),
         Column("parameters", JSON),
         Column("level_sent", "int"),
@@ -306,7 +307,12 @@ def returned(fact: PaymentReturned, at: Place, own: Own) -> Iterable[Row]:
     moved = {"returned": Add(amount), "unapplied": Add(-amount), "refundable": Add(-amount)}
     why = {"category": fact.category, "raw_code": fact.code, "hard": fact.hard}
     owed = {"status": "RETURNED", "overdrawn": Add(fact.overdrawn.amount_minor)}
-    yield Row((at.tenant, at.id), {**moved, **why, **owed})
+    lost = loss("RETURNED", fact.returned + fact.overdrawn, fact.corporate)
+    yield Row((at.tenant, at.id), {**moved, **why, **owed, "losses": _losses(own, lost)})
+
+
+def _losses(own: Own, lost: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*(own.get("losses") or []), lost]
 
 
 @payments.on(PaymentOverdraftReduced)
@@ -350,7 +356,8 @@ def dispute_lost(fact: ChargebackLost, at: Place, own: Own) -> Iterable[Row]:
     amount = fact.lost.amount_minor
     moved = {"dispute_held": Add(-amount), "disputed_lost": Add(amount)}
     owed = {"overdrawn": Add(fact.overdrawn.amount_minor), "has_dispute": own["dispute_held"] > amount}
-    yield Row((at.tenant, at.id), {**moved, **owed})
+    lost = loss("CHARGED_BACK", fact.lost + fact.overdrawn, fact.corporate)
+    yield Row((at.tenant, at.id), {**moved, **owed, "losses": _losses(own, lost)})
 
 
 @payments.on(PaymentSettledByGateway)
@@ -376,7 +383,8 @@ def taken_back(fact: PaymentTakenBackByGateway, at: Place, own: Own) -> Iterable
 @payments.on(PaymentCanceled)
 def canceled(fact: PaymentCanceled, at: Place, own: Own) -> Iterable[Row]:
     nothing = {"received": 0, "unapplied": 0, "refundable": 0, "in_flight": False}
-    yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED"})
+    lost = loss("CANCELED", fact.amount, fact.corporate)
+    yield Row((at.tenant, at.id), {**nothing, "status": "CANCELED", "losses": _losses(own, lost)})
 
 
 TABLES = (payments,)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from events.exchange_rates import ExchangeRatesPublished
+from events.money import Money
 from events.shapes import Corporate
 from projections.table import DAY, INSTANT, TENANT, TEXT, Column, Place, Row, Table, money, text
 
@@ -41,6 +42,18 @@ def corporate(worth: Corporate | None) -> dict[str, Any]:
         "corporate_rate": worth.rate,
         "corporate_date": worth.date,
     }
+
+
+def loss(cause: str, amount: Money, worth: Corporate | None) -> dict[str, Any]:
+    """Money that was taken back, and what it was worth in the reporting currency then."""
+    return {"cause": cause, "amount_minor": amount.amount_minor, **_worth(worth)}
+
+
+def _worth(worth: Corporate | None) -> dict[str, Any]:
+    if worth is None:
+        return {}
+    amount = {"amount_minor": worth.amount.amount_minor, "currency": worth.amount.currency}
+    return {"corporate": {**amount, "rate": worth.rate, "date": worth.date.isoformat()}}
 
 
 @exchange_rates.on(ExchangeRatesPublished)

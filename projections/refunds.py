@@ -25,7 +25,7 @@ from events.refund import (
     RefundReversed,
 )
 from projections.payments import display
-from projections.rates import CORPORATE, corporate
+from projections.rates import CORPORATE, corporate, loss
 from projections.table import INSTANT, JSON, TENANT, TEXT, Add, Column, Place, Row, Table, money, text
 
 Own = Mapping[str, Any]
@@ -47,7 +47,7 @@ refunds = Table(
         *money("amount", "lined"),
         *text("gateway_id", "gateway_ref", "method_display", "orchestration_id", "instrument", "reference"),
         *text("requested_by", "approved_by", "method_type", "payout_id", "settlement_currency"),
-        *text("method_id", "notes"),
+        *text("method_id", "notes", "payment_group_id"),
         Column("lines", JSON),
         *money("settled", "settled_excess"),
         *money("gateway_fee", currency="settlement_currency"),
@@ -57,6 +57,7 @@ refunds = Table(
         Column("requested_at", INSTANT),
         Column("processed_at", INSTANT),
         *CORPORATE,
+        Column("came_back", JSON),
         Column("version", "int", 0),
     ),
     kind="refund",
@@ -86,7 +87,7 @@ orchestrations = Table(
 @refunds.on(RefundRequested)
 def requested(fact: RefundRequested, at: Place, own: Own) -> Iterable[Row]:
     names = ("number", "account_id", "type", "reason_code", "payment_id", "credit_memo_id", "gateway_id")
-    more = ("orchestration_id", "leg_no", "attempt_no", "requested_at", "requested_by")
+    more = ("orchestration_id", "leg_no", "attempt_no", "requested_at", "requested_by", "payment_group_id")
     yield Row(
         (at.tenant, at.id),
         {
@@ -109,7 +110,7 @@ def approval_requested(fact: RefundApprovalRequested, at: Place, own: Own) -> It
     yield Row(
         (at.tenant, at.id),
         {
-            **{name: getattr(fact, name) for name in (*names, "requested_by", "notes")},
+            **{name: getattr(fact, name) for name in (*names, "requested_by", "notes", "payment_group_id")},
             "method_id": fact.payment_method_id,
             "status": "AWAITING_APPROVAL",
             "currency": fact.amount.currency,
@@ -145,6 +146,7 @@ def recorded(fact: ExternalRefundRecorded, at: Place, own: Own) -> Iterable[Row]
         "credit_memo_id",
         "orchestration_id",
         "leg_no",
+        "payment_group_id",
     )
     yield Row(
         (at.tenant, at.id),
@@ -183,7 +185,6 @@ _STATUS = {
     RefundPending: "PENDING",
     RefundHeldForReview: "REQUIRES_REVIEW",
     RefundOutcomeUnknown: "INDETERMINATE",
-    RefundReversed: "REVERSED",
     RefundCanceled: "CANCELED",
     RefundRejected: "CANCELED",
 }
@@ -192,6 +193,12 @@ _STATUS = {
 @refunds.on(*_STATUS)
 def status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     yield Row((at.tenant, at.id), {"status": _STATUS[type(fact)]})
+
+
+@refunds.on(RefundReversed)
+def came_back(fact: RefundReversed, at: Place, own: Own) -> Iterable[Row]:
+    gained = loss("REVERSED", fact.amount, fact.corporate)
+    yield Row((at.tenant, at.id), {"status": "REVERSED", "came_back": gained})
 
 
 @refunds.on(RefundApplied)

@@ -313,7 +313,7 @@ CAPABILITIES: tuple[Capability, ...] = (
     _row(
         "Ledger, cash flow",
         "R | R | R | - | R | - | - | R | -",
-        reads="ledger-entries ledger-balances cash-flow",
+        reads="ledger-entries ledger-balances cash-flow corporate-cash-flow",
         added=True,
     ),
     _row(

@@ -7,7 +7,7 @@ term at least 0, for the memo and for each of its lines.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from events.credit_memo import (
@@ -78,6 +78,8 @@ class CreditMemo:
     billing_profile_id: str | None = None
     legal_entity_id: str | None = None
     tax_strategy: str | None = None
+    effective_date: date | None = None
+    """Of a draft that says when it takes effect, and of what is posted."""
     locked_by: str | None = None
     posted_at: datetime | None = None
 
@@ -146,7 +148,7 @@ def _post(memo: CreditMemo, event: CreditMemoPosted | CreditMemoDrafted) -> None
     }
     memo.saved_payment_method_id, memo.tax_strategy = event.saved_payment_method_id, event.tax_strategy
     memo.billing_profile_id, memo.legal_entity_id = event.billing_profile_id, event.legal_entity_id
-    memo.status = "DRAFT"
+    memo.status, memo.effective_date = "DRAFT", event.effective_date
     if isinstance(event, CreditMemoPosted):
         memo.status, memo.posted_at = "POSTED", event.posted_at
         memo.source_invoice_id = event.source_invoice_id

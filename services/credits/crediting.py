@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 
 from events.credit_memo import (
     CreditMemoCanceled,
@@ -23,7 +24,7 @@ from services.credits.credit_memo import CreditMemo
 from services.credits.debit_memo import DebitMemo
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch
-from services.tenants import rates, tenant_settings
+from services.tenants import periods, rates, tenant_settings
 
 LINES_MAX = 300
 
@@ -61,6 +62,8 @@ class CreateCreditMemo:
     tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"
     """IGNORE: it has no tax; MANUAL_OVERRIDE: each line says its own.  It has no invoice's tax to copy, and
     nothing here calculates tax: the others are refused."""
+    effective_date: date | None = None
+    """When it takes effect, in an accounting period that is open; without one, the day of its posting."""
 
 
 @command("payments.credit_memo.post.v1")
@@ -91,6 +94,7 @@ def _create_needs(states: States, command: CreateCreditMemo, context: Context) -
         yield Need(CreditMemo, command.credit_memo_id)
     yield account.needed(context)
     yield from worth_needed(states, context)
+    yield from periods.needed(command.legal_entity_id, command.effective_date, context)
 
 
 def worth_needed(states: States, context: Context) -> Needs:
@@ -117,6 +121,7 @@ def create(states: States, command: CreateCreditMemo, context: Context) -> Chang
     if command.tax_strategy == "IGNORE" and any(line.taxes for line in command.lines):
         raise Rejected("MALFORMED_REQUEST", "a memo that ignores tax has none", field="data.lines")
     lines = lines_of(command.lines, command.currency)
+    periods.check_open(states, command.legal_entity_id, command.effective_date, context)
     id = command.credit_memo_id or context.new_id("memo")
     number, new = context.number("CM"), command.credit_memo_id is None
     if command.draft:
@@ -183,11 +188,12 @@ def fact_of(
     context: Context,
     reference_invoice_id: str | None = None,
     category: str | None = None,
+    effective_date: date | None = None,
     **head: str | None,
 ) -> CreditMemoPosted:
     charge = sum(line.charge.amount_minor for line in lines)
     total = Money(sum(line.line_total.amount_minor for line in lines), currency)
-    today = context.now.date()
+    effective = effective_date or context.now.date()
     return CreditMemoPosted(
         credit_memo_id=id,
         number=number,
@@ -201,20 +207,21 @@ def fact_of(
         total=total,
         reason_code=reason_code,
         posted_at=context.now,
-        effective_date=today,
+        effective_date=effective,
         reference_invoice_id=reference_invoice_id,
-        corporate=rates.snapshot(seen, total, today, context),
+        corporate=rates.snapshot(seen, total, effective, context),
         **head,
     )
 
 
-def head_of(source: CreateCreditMemo | CreditMemo) -> dict[str, str | None]:
-    """What a memo keeps of who asked for it: how it is paid out, for whom, in whose books, taxed how."""
+def head_of(source: CreateCreditMemo | CreditMemo) -> dict[str, Any]:
+    """What a memo keeps of who asked for it: whom it pays how, in which books, taxed how, from when."""
     return {
         "saved_payment_method_id": source.saved_payment_method_id,
         "billing_profile_id": source.billing_profile_id,
         "legal_entity_id": source.legal_entity_id,
         "tax_strategy": source.tax_strategy,
+        "effective_date": source.effective_date,
     }
 
 
@@ -223,6 +230,9 @@ def _memo_needs(
 ) -> Needs:
     yield Need(CreditMemo, command.credit_memo_id)
     yield from worth_needed(states, context)
+    memo = states.find(CreditMemo, command.credit_memo_id)
+    if memo and memo.status == "DRAFT":
+        yield from periods.needed(memo.legal_entity_id, memo.effective_date, context)
 
 
 def _of(states: States, id: str, context: Context, *allowed: str) -> CreditMemo:
@@ -233,6 +243,7 @@ def _of(states: States, id: str, context: Context, *allowed: str) -> CreditMemo:
 
 def post(states: States, command: PostCreditMemo, context: Context) -> Changes:
     memo = _of(states, command.credit_memo_id, context, "DRAFT")
+    periods.check_open(states, memo.legal_entity_id, memo.effective_date, context)
     lines = [line.line for line in memo.lines.values()]
     posted = fact_of(
         states,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from events.credit_memo import CreditMemoLine
 from events.frozen import frozen
 from events.invoice import InvoiceLine, Tax
@@ -17,7 +19,7 @@ from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, not_found
 from services.invoices import invoice as invoices
 from services.invoices.invoice import Invoice
-from services.tenants import rates, tenant_settings
+from services.tenants import periods, rates, tenant_settings
 
 
 @frozen
@@ -39,6 +41,8 @@ class CreditInvoice:
     tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"
     """COPY_FROM_INVOICE_LINE: as much of the line's taxes as is credited of its charge.  Nothing here
     calculates tax: CALCULATE is refused."""
+    effective_date: date | None = None
+    """When the memo takes effect, in an accounting period that is open; without one, today."""
 
 
 def _credit_needs(states: States, command: CreditInvoice, context: Context) -> Needs:
@@ -46,6 +50,8 @@ def _credit_needs(states: States, command: CreditInvoice, context: Context) -> N
     yield tenant_settings.needed(context)
     yield from rates.needed(states, context)
     yield from writing_off.small_needed(states, context)
+    invoice = states.find(Invoice, command.invoice_id)
+    yield from periods.needed(invoice.legal_entity_id if invoice else None, command.effective_date, context)
 
 
 def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
@@ -53,6 +59,7 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
     guards.check_invoice(invoice, command.invoice_id, context)
     guards.check_posted(invoice)
     guards.check_unlocked(invoice)
+    periods.check_open(states, invoice.legal_entity_id, command.effective_date, context)
     crediting.check_strategy(command.tax_strategy, "IGNORE", "MANUAL_OVERRIDE", "COPY_FROM_INVOICE_LINE")
     if len(command.lines) > crediting.LINES_MAX:
         raise Rejected("TOO_MANY_LINES", f"at most {crediting.LINES_MAX} lines", field="data.lines")
@@ -76,6 +83,7 @@ def credit(states: States, command: CreditInvoice, context: Context) -> Changes:
         "INVOICE",
         context,
         command.invoice_id,
+        effective_date=command.effective_date,
         billing_profile_id=invoice.profile_id,
         legal_entity_id=invoice.legal_entity_id,
         tax_strategy=command.tax_strategy,

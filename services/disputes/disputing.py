@@ -21,7 +21,7 @@ from events.dispute import (
 from events.invoice import InvoiceDisputed, InvoiceDisputeEnded
 from events.money import Money
 from events.payment import ChargebackLost, ChargebackOpened, ChargebackWon
-from events.shapes import Intended
+from events.shapes import Corporate, Intended
 from services.applications import freeing, guards
 from services.applications.application import Why
 from services.commands import Amount, FreeText, Id, Text, Token, command
@@ -35,7 +35,7 @@ from services.payments import payment as payments
 from services.payments import placing, returning
 from services.payments.payment import Payment
 from services.payments.returning import check_takeable
-from services.tenants import exceptions, tenant_settings
+from services.tenants import exceptions, rates, tenant_settings
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve, Dispute: dispute.evolve}
 
@@ -153,6 +153,7 @@ def submit_evidence(states: States, command: SubmitDisputeEvidence, context: Con
 def _end_needs(states: States, command: AcceptDispute | RecordDisputeOutcome, context: Context) -> Needs:
     yield Need(Dispute, command.dispute_id)
     yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     known = states.find(Dispute, command.dispute_id)
     if known and known.status:
         yield Need(Payment, known.payment_id)
@@ -165,9 +166,9 @@ def accept(states: States, command: AcceptDispute, context: Context) -> Changes:
     if known.status not in ANSWERABLE:
         raise invalid_state("dispute", known.status, ANSWERABLE)
     _check_fee(known, command.fee)
-    draft = Draft(states, _EVOLVE)
-    draft.record(Dispute, command.dispute_id, DisputeAccepted(command.reason, command.fee))
-    _lose(draft, known, command.fee, "ACCEPTED")
+    draft, worth = Draft(states, _EVOLVE), _worth(states, known, context)
+    draft.record(Dispute, command.dispute_id, DisputeAccepted(command.reason, command.fee, worth))
+    _lose(draft, known, command.fee, worth, "ACCEPTED")
     return draft.changes
 
 
@@ -188,8 +189,9 @@ def record_outcome(states: States, command: RecordDisputeOutcome, context: Conte
         _win(draft, known, tenant_settings.of(states, context)["application_level"], context)
         _say_what_is_due(draft, known, context)
     else:
-        draft.record(Dispute, command.dispute_id, DisputeLost(command.source, command.fee))
-        _lose(draft, known, command.fee, "LOST")
+        worth = _worth(states, known, context)
+        draft.record(Dispute, command.dispute_id, DisputeLost(command.source, command.fee, worth))
+        _lose(draft, known, command.fee, worth, "LOST")
     return draft.changes
 
 
@@ -222,12 +224,17 @@ def _say_what_is_due(draft: Draft, known: Dispute, context: Context) -> None:
         draft.changes.append(case)
 
 
-def _lose(draft: Draft, known: Dispute, fee: Money | None, outcome: str) -> None:
+def _worth(states: States, known: Dispute, context: Context) -> Corporate | None:
+    """What all that it takes is worth in the reporting currency."""
+    return rates.snapshot(states, Money(known.amount, known.currency), context.now, context)
+
+
+def _lose(draft: Draft, known: Dispute, fee: Money | None, worth: Corporate | None, outcome: str) -> None:
     """What was held is gone; what had been refunded before left twice, and is owed."""
     lost, overdrawn = (Money(amount, known.currency) for amount in (known.held, known.amount - known.held))
     if draft.get(Payment, known.payment_id).dispute_fee_taken:
         fee = None  # a payout has told of it, and it is booked
-    draft.record(Payment, known.payment_id, ChargebackLost(known.dispute_id, lost, overdrawn, fee))
+    draft.record(Payment, known.payment_id, ChargebackLost(known.dispute_id, lost, overdrawn, fee, worth))
     returning.reduce_overdraft(draft, known.payment_id)
     _end(draft, known, outcome)
 

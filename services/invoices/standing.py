@@ -26,7 +26,10 @@ PERSON = "USER"
 
 @command("payments.invoice.exclude_from_payments.v1")
 class ExcludeInvoiceFromPayments:
-    """Collect nothing for an invoice by itself."""
+    """Collect nothing for an invoice by itself.
+
+    One that a schedule collects already is `INVALID_STATE`: its schedule is canceled first.
+    """
 
     invoice_id: Id
     reason: FreeText
@@ -93,8 +96,11 @@ def set_custom_fields(states: States, command: SetInvoiceCustomFields, context: 
 
 
 def exclude(states: States, command: ExcludeInvoiceFromPayments, context: Context) -> Changes:
-    if posted(states, command.invoice_id, context).excluded:
+    invoice = posted(states, command.invoice_id, context)
+    if invoice.excluded:
         return []
+    if invoice.schedule_ids:
+        raise invalid_state("invoice", "SCHEDULED", ["NOT_SCHEDULED"])
     return [Change(Invoice, command.invoice_id, InvoiceExcludedFromPayments(command.reason))]
 
 

@@ -251,6 +251,7 @@ def _paid_outside(
         orchestration_id=ro.orchestration_id,
         leg_no=leg.no,
         corporate=rates.snapshot(draft, amount, context.now, context),
+        payment_group_id=draft.get(Payment, leg.source_id).payment_group_id,
     )
     draft.record(Refund, refund_id, recorded, new=True)
     draft.record(Refund, refund_id, RefundApplied("payment", leg.source_id, amount))

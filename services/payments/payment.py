@@ -138,6 +138,7 @@ class Payment:
     schedule_item: ScheduleItemRef | None = None
     """The item that it collects, if it was asked for by a payment schedule."""
     legal_entity_id: str | None = None
+    payment_group_id: str | None = None
     """Whose books it is in."""
     applications: dict[str, PaymentApplication] = field(default_factory=dict[str, PaymentApplication])
     """Live ones only."""
@@ -341,6 +342,7 @@ def _request(payment: Payment, event: PaymentRequested) -> None:
     payment.operation_key, payment.intended = event.gateway_idempotency_key, event.intended_applications
     payment.authorization_id, payment.requested_at = event.authorization_id, event.requested_at
     payment.schedule_item, payment.legal_entity_id = event.schedule_item, event.legal_entity_id
+    payment.payment_group_id = event.payment_group_id
 
 
 def _draft(
@@ -348,7 +350,7 @@ def _draft(
 ) -> None:
     payment.payment_id, payment.number, payment.type = was.payment_id, was.number, "EXTERNAL"
     payment.account_id, payment.status = was.account_id, "DRAFT"
-    payment.legal_entity_id = was.legal_entity_id
+    payment.legal_entity_id, payment.payment_group_id = was.legal_entity_id, was.payment_group_id
     payment.amount, payment.currency = said.amount.amount_minor, said.amount.currency
     payment.draft = replace(
         was,
@@ -363,7 +365,7 @@ def _record(payment: Payment, event: ExternalPaymentRecorded) -> None:
     payment.payment_id, payment.number, payment.type = event.payment_id, event.number, "EXTERNAL"
     payment.account_id, payment.status = event.account_id, "PROCESSED"
     payment.requested_at, payment.draft = event.recorded_at, None
-    payment.legal_entity_id = event.legal_entity_id
+    payment.legal_entity_id, payment.payment_group_id = event.legal_entity_id, event.payment_group_id
     payment.amount, payment.currency = event.amount.amount_minor, event.amount.currency
 
 

@@ -26,7 +26,7 @@ from services.invoices.invoice import Invoice
 from services.payments import payment as payments
 from services.payments.payment import Payment
 from services.schedules import outcomes
-from services.tenants import exceptions
+from services.tenants import exceptions, rates, tenant_settings
 
 _EVOLVE = {Payment: payments.evolve, Invoice: invoices.evolve}
 
@@ -66,6 +66,8 @@ class WriteOffOverdraft:
 def _needs(states: States, command: RecordPaymentReturn, context: Context) -> Needs:
     yield from freeing.needed(states, command.payment_id, context, command.returned_at)
     yield account.needed(context)
+    yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.method and payment.method.method_id:
         yield Need(SavedMethod, payment.method.method_id)
@@ -90,6 +92,7 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         payment.refunded + payment.refund_reserved,
         payment.transfer_reserved + payment.transferred,
     )
+    taken, owed = Money(here + given_back + sent_on, payment.currency), Money(given_back, payment.currency)
     returned = PaymentReturned(
         code=command.code,
         category=meaning.category,
@@ -100,13 +103,13 @@ def record_return(states: States, command: RecordPaymentReturn, context: Context
         source=command.source,
         returned_at=command.returned_at,
         gateway_ref=command.gateway_ref,
+        corporate=rates.snapshot(states, taken, command.returned_at, context),
     )
     draft.record(Payment, id, returned)
     outcome = _outcome(command, meaning)
     _blame(draft, states, payment, outcome, context)
     draft.changes += outcomes.returned(states, payment, outcome, tuple(draft.changes), context)
     if given_back:
-        owed = Money(given_back, payment.currency)
         message = f"{owed} of it were refunded, or on their way back: the customer owes them"
         case = exceptions.raised(context, "RETURN_AFTER_REFUND", "payment", id, message, owed)
         draft.changes.append(case)

@@ -17,7 +17,7 @@ from services.decision import Change, Changes, Context, Need, Needs, Rule, State
 from services.errors import Rejected, invalid_state
 from services.payments.payment import Payment
 from services.schedules import outcomes
-from services.tenants import exceptions
+from services.tenants import exceptions, rates, tenant_settings
 
 
 @command("payments.payment.cancel.v1")
@@ -30,6 +30,8 @@ class CancelPayment:
 
 def _cancel_needs(states: States, command: CancelPayment, context: Context) -> Needs:
     yield Need(Payment, command.payment_id)
+    yield tenant_settings.needed(context)
+    yield from rates.needed(states, context)
     payment = states.find(Payment, command.payment_id)
     if payment and payment.gateway_id:
         yield Need(Gateway, payment.gateway_id)
@@ -50,7 +52,7 @@ def cancel(states: States, command: CancelPayment, context: Context) -> Changes:
         raise Rejected("PAYMENT_HAS_SETTLEMENTS", "unapply it first; what was refunded cannot be canceled")
     amount = Money(payment.amount, payment.currency)
     if payment.gateway_id is None:
-        return [Change(Payment, command.payment_id, PaymentCanceled(amount, command.reason))]
+        return [_canceled(states, payment, command.reason, context)]
     gateway = states.get(Gateway, payment.gateway_id)
     if "VOID" not in gateway.capabilities.operations:
         raise Rejected("PAYMENT_NOT_VOIDABLE", "its gateway knows no void: refund it")
@@ -85,7 +87,7 @@ def voided(states: States, payment: Payment, settled: Settled, context: Context)
     amount = Money(payment.amount, payment.currency)
     match settled.verdict:
         case "PROCESSED":
-            canceled = Change(Payment, id, PaymentCanceled(amount, outcome.raw_message))
+            canceled = _canceled(states, payment, outcome.raw_message, context)
             return [canceled, *outcomes.canceled(states, payment, context)]
         case "FAILED":
             failed = PaymentCancellationFailed(outcome.result_code, outcome.raw_code, outcome.raw_message)
@@ -95,6 +97,12 @@ def voided(states: States, payment: Payment, settled: Settled, context: Context)
             return [exceptions.raised(context, "LATE_SUCCESS", "payment", id, message, amount)]
         case _:
             return []
+
+
+def _canceled(states: States, payment: Payment, reason: str | None, context: Context) -> Change:
+    amount = Money(payment.amount, payment.currency)
+    worth = rates.snapshot(states, amount, context.now, context)
+    return Change(Payment, payment.payment_id, PaymentCanceled(amount, reason, worth))
 
 
 RULES = (Rule(CancelPayment, _cancel_needs, cancel),)

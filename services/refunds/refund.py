@@ -62,6 +62,7 @@ class Refund:
     """Of one that awaits its approval: UNAPPLIED, REOPEN_INVOICES or CREDIT_MEMO."""
     payment_method_id: str | None = None
     """The method that was asked for, where it is paid out of a memo."""
+    payment_group_id: str | None = None
     requested_by: str = ""
     notes: str | None = None
     requested_at: datetime | None = None
@@ -144,6 +145,7 @@ def _ask(refund: Refund, event: RefundApprovalRequested) -> None:
     refund.amount, refund.currency = event.amount.amount_minor, event.amount.currency
     refund.payment_id, refund.credit_memo_id = event.payment_id, event.credit_memo_id
     refund.payment_method_id, refund.source = event.payment_method_id, event.source
+    refund.payment_group_id = event.payment_group_id
     refund.requested_by, refund.notes, refund.requested_at = (
         event.requested_by,
         event.notes,

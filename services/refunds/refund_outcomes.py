@@ -233,7 +233,8 @@ def _reversed(draft: Draft, refund: Refund, raw_code: str | None, context: Conte
     amount, id = Money(refund.amount, refund.currency), refund.refund_id
     kind, source = ("payment", refund.payment_id) if refund.payment_id else ("cm", refund.credit_memo_id)
     assert source is not None
-    draft.record(Refund, id, RefundReversed(amount, refund.type, kind, source, raw_code))
+    worth = rates.snapshot(draft, amount, context.now, context)
+    draft.record(Refund, id, RefundReversed(amount, refund.type, kind, source, raw_code, worth))
     if kind == "payment":
         draft.record(Payment, source, RefundReversedOnPayment(id, amount))
     else:

@@ -26,6 +26,7 @@ from services.commands import Amount, FreeText, Id, Text, command
 from services.credits.credit_memo import CreditMemo
 from services.decision import Changes, Context, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, currency_mismatch, exceeded, not_found
+from services.payments import payment_group
 from services.payments.payment import Payment
 from services.refunds import deciding_alone, payout_limits, requesting
 from services.refunds.refund import Refund
@@ -60,6 +61,8 @@ class IssueUnreferencedRefund:
     notes: FreeText | None = None
     memo_line_id: Id | None = None
     """Without one, the largest open line first."""
+    payment_group_id: Id | None = None
+    """The group that it joins; a refund of a payment is in its payment's."""
 
 
 @command("payments.refund.record_external.v1")
@@ -74,6 +77,8 @@ class RecordExternalRefund:
     payment_id: Id | None = None
     credit_memo_id: Id | None = None
     refund_id: Id | None = None
+    payment_group_id: Id | None = None
+    """Without one, its payment's."""
 
 
 def _issue_needs(states: States, command: IssueRefund, context: Context) -> Needs:
@@ -181,6 +186,7 @@ def _ask(
         credit_memo_id=memo_id,
         payment_method_id=command.payment_method_id if isinstance(command, IssueUnreferencedRefund) else None,
         notes=command.notes,
+        payment_group_id=_group_of(draft, command),
     )
     draft.record(Refund, refund_id, asked, new=not command.refund_id)
     if memo_id:
@@ -188,6 +194,12 @@ def _ask(
         draft.record(CreditMemo, memo_id, CreditMemoRefundReserved(refund_id, command.amount, lines))
     elif asked.source == "UNAPPLIED":
         draft.record(Payment, payment_id or "", RefundReservedOnPayment(refund_id, command.amount))
+
+
+def _group_of(draft: Draft, command: IssueRefund | IssueUnreferencedRefund) -> str | None:
+    if isinstance(command, IssueUnreferencedRefund):
+        return command.payment_group_id
+    return draft.get(Payment, command.payment_id).payment_group_id
 
 
 def _check_refundable(source: Payment, command: IssueRefund) -> None:
@@ -206,6 +218,7 @@ def _unreferenced_needs(states: States, command: IssueUnreferencedRefund, contex
     yield Need(CreditMemo, command.credit_memo_id)
     if command.refund_id:
         yield Need(Refund, command.refund_id)
+    yield from payment_group.needed(command.payment_group_id, None)
     yield account.needed(context)
     yield tenant_settings.needed(context)
     memo, owner = states.find(CreditMemo, command.credit_memo_id), states.find(Account, context.account_id)
@@ -216,6 +229,7 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
     memo = states.get(CreditMemo, command.credit_memo_id)
     guards.check_memo_known(memo, command.credit_memo_id, context)
     _check_new(states, command.refund_id)
+    payment_group.joined(states, command.payment_group_id, None, context)
     guards.check_memo_free(memo)
     _check_amount(command.amount, memo.currency)
     guards.check_memo_balance(memo, command.amount)
@@ -246,6 +260,7 @@ def issue_unreferenced(states: States, command: IssueUnreferencedRefund, context
         context,
         lines=_lines(memo, command),
         notes=command.notes,
+        payment_group_id=command.payment_group_id,
         new=not command.refund_id,
     )
     return draft.changes
@@ -274,6 +289,7 @@ def _external_needs(states: States, command: RecordExternalRefund, context: Cont
         yield Need(CreditMemo, command.credit_memo_id)
     if command.refund_id:
         yield Need(Refund, command.refund_id)
+    yield from payment_group.needed(command.payment_group_id, None)
     yield account.needed(context)
     yield tenant_settings.needed(context)
     yield from rates.needed(states, context)
@@ -291,6 +307,7 @@ def _entity(states: States, command: RecordExternalRefund) -> str | None:
 def record_external(states: States, command: RecordExternalRefund, context: Context) -> Changes:
     account.of(states, context)
     _check_new(states, command.refund_id)
+    payment_group.joined(states, command.payment_group_id, None, context)
     if command.payment_id and command.credit_memo_id:
         raise Rejected("MALFORMED_REQUEST", "name a payment or a credit memo", field="data.payment_id")
     if not command.reference.strip():
@@ -317,12 +334,18 @@ def record_external(states: States, command: RecordExternalRefund, context: Cont
         command.payment_id,
         command.credit_memo_id,
         corporate=rates.snapshot(states, command.amount, command.paid_on, context),
+        payment_group_id=_external_group(draft, command),
     )
     draft.record(Refund, refund_id, recorded, new=not command.refund_id)
     if command.payment_id or command.credit_memo_id:
         kind, id = ("payment", command.payment_id) if command.payment_id else ("cm", command.credit_memo_id)
         draft.record(Refund, refund_id, RefundApplied(kind, id or "", command.amount))
     return draft.changes
+
+
+def _external_group(draft: Draft, command: RecordExternalRefund) -> str | None:
+    source = draft.get(Payment, command.payment_id) if command.payment_id else None
+    return command.payment_group_id or (source.payment_group_id if source else None)
 
 
 def take_from_payment(draft: Draft, payment_id: str, refund_id: str, amount: Money, context: Context) -> None:

@@ -114,6 +114,7 @@ def request(
         leg_no=leg_no,
         requested_by=approved.requested_by if approved else context.actor.id,
         notes=notes,
+        payment_group_id=source.payment_group_id,
     )
     draft.record(Refund, refund_id, requested, new)
     draft.record(*planned)
@@ -166,6 +167,7 @@ def request_unreferenced(
     leg_no: int | None = None,
     lines: tuple[LineAmount, ...] | None = None,
     notes: str | None = None,
+    payment_group_id: str | None = None,
     new: bool = True,
     approved: Refund | None = None,
 ) -> None:
@@ -204,6 +206,7 @@ def request_unreferenced(
         leg_no=leg_no,
         requested_by=approved.requested_by if approved else context.actor.id,
         notes=approved.notes if approved else notes,
+        payment_group_id=approved.payment_group_id if approved else payment_group_id,
     )
     draft.record(Refund, refund_id, requested, new)
     draft.record(*planned)

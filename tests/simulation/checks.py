@@ -207,7 +207,7 @@ def _ours(watch: Watch, log: list[Recorded]) -> tuple[Counter[tuple[str, int]], 
             moved[_key(watch, payment, ("SALE", "CAPTURE")), fact.processed_amount.amount_minor] += 1
         elif event.topic == "refund.processed.v2":
             moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] += 1
-        elif event.topic == "refund.reversed.v1":
+        elif event.topic == "refund.reversed.v2":
             moved[watch.of["refund"][id].operation_key, fact.amount.amount_minor] -= 1
         elif (
             isinstance(fact, ExceptionRaised)

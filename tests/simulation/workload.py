@@ -675,7 +675,9 @@ def new_memo(users: Users, account: str) -> CreateCreditMemo:
         )
         for n in range(chosen.randint(1, 3))
     )
-    return CreateCreditMemo(currency, lines, "GOODWILL", f"M{number}", draft=chosen.random() < 0.4)
+    earlier = DAY - timedelta(days=number % 70) if number % 4 == 0 else None
+    memo = CreateCreditMemo(currency, lines, "GOODWILL", f"M{number}", draft=chosen.random() < 0.4)
+    return replace(memo, effective_date=earlier)
 
 
 def _taxes(users: Users, currency: str) -> tuple[MemoTax, ...]:
@@ -771,7 +773,9 @@ def pay_out(users: Users, account: str) -> Said | None:
         return None
     amount, id = money(users.part(memo.balance), memo.currency), f"R{users.number}"
     method = users.method(memo.account_id) if users.chosen.random() < 0.7 else None
-    return of(users, memo, lambda m: IssueUnreferencedRefund(m.credit_memo_id, amount, "asked", method, id))
+    group = f"G-{memo.account_id}" if users.number % 4 == 0 else None
+    paid = IssueUnreferencedRefund(memo.credit_memo_id, amount, "asked", method, id, payment_group_id=group)
+    return of(users, memo, lambda m: paid)
 
 
 @says(3)

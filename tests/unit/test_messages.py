@@ -16,7 +16,7 @@ TRACED = orjson.dumps({"correlation_id": "c", "traceparent": "00-1", "actor": {"
 
 
 def recorded(position: int, command_id: UUID, meta: bytes = b"{}", home: str = "t/Ä") -> Recorded:
-    topic, stream = "payment.canceled.v1", f"t/payment-{position}"
+    topic, stream = "payment.canceled.v2", f"t/payment-{position}"
     return Recorded(position, home, stream, 3, topic, b'{"a":1}', command_id, meta, NOW, NOW, True)
 
 
@@ -31,7 +31,7 @@ def test_an_event_says_where_it_stands_and_what_caused_it() -> None:
         ("ce_time", b"2026-03-02T09:00:00+00:00"),
         ("partitionkey", "t/Ä".encode()),
         ("ce_id", b"t/payment-7@3"),
-        ("ce_type", b"payments.payment.canceled.v1"),
+        ("ce_type", b"payments.payment.canceled.v2"),
         ("ce_subject", b"t/payment-7"),
         ("position", b"7"),
         ("version", b"3"),

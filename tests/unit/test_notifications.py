@@ -243,7 +243,7 @@ def test_a_dispute_is_opened_once_and_lost_once() -> None:
     assert j.state(Dispute, dispute.dispute_id).status == "LOST"
     j.when(ReplayNotification("gw", "evt_d")).then_accepted()
     j.run_processes()
-    assert kinds(j, "dispute") == ["dispute.opened.v1", "dispute.lost.v1"]
+    assert kinds(j, "dispute") == ["dispute.opened.v1", "dispute.lost.v2"]
     assert cases(j) == []
 
 
@@ -281,7 +281,7 @@ def test_a_debit_that_fails_after_success_is_a_return() -> None:
     told(j, news("evt_2", outcome=FAILED), news("evt_3", outcome=FAILED))
     assert j.state(Payment, "P1").status == "RETURNED"
     assert j.balances(invoice)["balance"] == "100.00"
-    assert kinds(j, "payment").count("payment.returned.v1") == 1
+    assert kinds(j, "payment").count("payment.returned.v2") == 1
     assert cases(j) == []
 
 

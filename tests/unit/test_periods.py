@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from events.invoice import InvoicePaymentUnapplied
+from events.credit_memo import CreditMemoDrafted, CreditMemoPosted
+from events.invoice import InvoicePaymentUnapplied, Product
 from events.payment import PaymentReturned
 from events.period import AccountingPeriodClosed, AccountingPeriodOpened, AccountingPeriodReopened
+from projections.credits import credit_memos
 from projections.folding import Folder
 from projections.models import TABLES
 from projections.payments import payments
@@ -19,6 +21,8 @@ from services.applications.allocating import AllocatePayment, MovePaymentApplica
 from services.applications.applying import ApplyPayment, UnapplyPayment
 from services.authorizations.authorizing import RecordExternalAuthorization
 from services.authorizations.capturing import CapturePayment
+from services.credits.crediting import CreateCreditMemo, NewLine, PostCreditMemo
+from services.credits.crediting_lines import CreditedLine, CreditInvoice
 from services.invoices.posting import PostInvoice
 from services.invoices.preparing import DraftInvoice, PostDraftInvoice
 from services.payments.asking import ApplyTo
@@ -181,3 +185,39 @@ def test_a_payment_is_in_the_books_of_what_it_pays() -> None:
     assert [rows["t", id]["legal_entity_id"] for id in "PQRST"] == ["DE", "FR", "DE", "DE", "FR"]
     j.when(PostDraftPayment("T")).then_accepted()
     assert j.state(Payment, "T").legal_entity_id == "FR"
+
+
+def test_a_memo_takes_effect_on_the_day_that_it_says_in_a_month_that_is_open(j: Journey) -> None:
+    lines = (NewLine("1", money(20), Product(name="x")),)
+    memo = CreateCreditMemo("USD", lines, "GOODWILL", "M", effective_date=IN_FEBRUARY.date())
+    closed = replace(memo, effective_date=IN_JANUARY.date())
+    j.when(closed).then_rejected("ACCOUNTING_PERIOD_CLOSED", month="2026-01", first_open="2026-02-01")
+    j.when(memo).then_types(CreditMemoPosted)
+    assert (j.facts()[0][2].effective_date, j.facts()[0][2].posted_at) == (IN_FEBRUARY.date(), j.time)
+    invoice = j.post("INV", line("1", 100))
+    part = CreditInvoice(
+        invoice, (CreditedLine("1", money(10)),), "GOODWILL", effective_date=IN_JANUARY.date()
+    )
+    j.when(part).then_rejected("ACCOUNTING_PERIOD_CLOSED")
+    j.when(replace(part, effective_date=IN_FEBRUARY.date())).then_accepted()
+    assert j.facts()[0][2].effective_date == IN_FEBRUARY.date()
+
+
+def test_a_draft_memo_is_posted_into_the_month_that_it_says(j: Journey) -> None:
+    lines = (NewLine("1", money(20), Product(name="x")),)
+    memo = CreateCreditMemo("USD", lines, "GOODWILL", "M", draft=True, effective_date=IN_FEBRUARY.date())
+    j.when(memo).then_types(CreditMemoDrafted)
+    assert Folder(TABLES).from_zero(j.events())[credit_memos]["t", "M"]["effective_date"] == date(2026, 2, 20)
+    close(j, "2026-02")
+    j.when(PostCreditMemo("M")).then_rejected("ACCOUNTING_PERIOD_CLOSED", month="2026-02")
+    j.when(ReopenAccountingPeriod("2026-02")).then_accepted()
+    j.when(PostCreditMemo("M")).then_types(CreditMemoPosted)
+    assert j.facts()[0][2].effective_date == IN_FEBRUARY.date()
+
+
+def test_a_draft_memo_without_a_day_takes_effect_when_it_is_posted(j: Journey) -> None:
+    lines = (NewLine("1", money(20), Product(name="x")),)
+    j.when(CreateCreditMemo("USD", lines, "GOODWILL", "M", draft=True)).then_accepted()
+    j.at(timedelta(days=3))
+    j.when(PostCreditMemo("M")).then_accepted()
+    assert j.facts()[0][2].effective_date == j.time.date()

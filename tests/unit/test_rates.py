@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,19 +11,29 @@ import pytest
 from events.authorization import AuthorizationRecorded, PaymentAuthorized
 from events.credit_memo import CreditMemoPosted
 from events.debit_memo import DebitMemoPosted
+from events.dispute import DisputeAccepted, DisputeLost
 from events.exchange_rates import ExchangeRatesPublished
 from events.invoice import InvoicePosted, Product
 from events.money import Money
-from events.payment import ExternalPaymentRecorded, PaymentProcessed
-from events.refund import ExternalRefundRecorded, RefundProcessed
+from events.payment import (
+    ChargebackLost,
+    ExternalPaymentRecorded,
+    PaymentCanceled,
+    PaymentProcessed,
+    PaymentReturned,
+)
+from events.refund import ExternalRefundRecorded, RefundProcessed, RefundReversed
 from events.shapes import Corporate, Outcome
 from projections.authorizations import authorizations
+from projections.cash_flow import corporate_cash_flow
 from projections.credits import credit_memos, debit_memos
+from projections.disputes import disputes
 from projections.folding import Folder
 from projections.invoices import invoices
 from projections.models import TABLES
 from projections.payments import payments
 from projections.rates import exchange_rates
+from projections.refunds import refunds
 from services.authorizations.authorization import Authorization
 from services.authorizations.authorizing import AuthorizePayment, RecordExternalAuthorization
 from services.authorizations.outcomes import RecordAuthorizationOutcome
@@ -30,11 +41,16 @@ from services.credits.crediting import CreateCreditMemo, NewLine, PostCreditMemo
 from services.credits.crediting_lines import CreditedLine, CreditInvoice
 from services.credits.debiting import CreateDebitMemo
 from services.credits.writing_off import ReverseWriteOff, WriteOffInvoice
+from services.disputes.disputing import AcceptDispute, RecordDisputeOpened, RecordDisputeOutcome
 from services.invoices.converting import ConvertNegativeInvoice
 from services.invoices.invoice import Invoice
 from services.invoices.voiding import VoidInvoice
+from services.payments.arriving import RecordPaymentOutcome
 from services.payments.drafting import PostDraftPayment
 from services.payments.external import RecordExternalPayment
+from services.payments.payment import Payment
+from services.payments.returning import RecordPaymentReturn
+from services.payments.taking_back import CancelPayment
 from services.refunds.refund import Refund
 from services.refunds.refund_outcomes import RecordRefundOutcome, ResolveRefundOutcome
 from services.refunds.refunding import IssueRefund, RecordExternalRefund
@@ -75,8 +91,8 @@ def test_rates_are_published_by_the_day_and_corrected() -> None:
     j.when(corrected).then((ExchangeRates, "ECB", ExchangeRatesPublished("ECB", "EUR", DAY, {"USD": "0.86"})))
     rows = Folder(TABLES).from_zero(j.events())[exchange_rates]
     assert {key[3:]: row["rate"] for key, row in rows.items()} == {
-        ("USD", "2026-03-01"): "0.86",
-        ("JPY", "2026-03-01"): "0.0061",
+        ("USD", DAY): "0.86",
+        ("JPY", DAY): "0.0061",
     }
 
 
@@ -262,3 +278,110 @@ def test_a_debit_memo_does_too(later: bool) -> None:
     taken.when(WriteOffInvoice(taken.post("INV", line("1", 20)), "GONE")).then_accepted()
     taken.when(ReverseWriteOff(taken.last_id(Invoice))).then_accepted()
     assert worth(taken, DebitMemoPosted) == euros("17.00")
+
+
+# -- what is lost again
+
+
+LATER = DAY + timedelta(days=3)
+
+
+def paid_then_dearer() -> Journey:
+    """100 dollars came at 0.85; now a dollar is 0.90 euros."""
+    j = reporting()
+    j.pay("P", 100)
+    j.when(PublishExchangeRates("ECB", "EUR", LATER, {"USD": "0.90"})).then_accepted()
+    j.at(timedelta(days=3))
+    return j
+
+
+def flow(j: Journey) -> dict[str, int]:
+    """What moved in euros, all days and methods together."""
+    moved = Counter[str]()
+    for row in Folder(TABLES).from_zero(j.events())[corporate_cash_flow].values():
+        assert row["corporate_currency"] == "EUR"
+        moved.update({name: row[name] for name in ("captured", *LOST) if row[name]})
+    return dict(moved)
+
+
+LOST = ("refunded", "came_back", "canceled", "returned", "charged_back")
+
+
+def test_what_a_bank_takes_back_is_told_at_the_rate_of_its_day() -> None:
+    j = paid_then_dearer()
+    j.when(IssueRefund("P", money(40), "asked", refund_id="R")).then_accepted()
+    j.answer_refund("R", SUCCESS)
+    j.when(RecordPaymentReturn("P", "R01", "NOTIFICATION", j.time)).then_accepted()
+    assert worth(j, PaymentReturned) == euros("90.00", "0.90", LATER), "with what is overdrawn"
+    assert flow(j) == {"captured": 8500, "refunded": 3600, "returned": 9000}
+    told = {"amount_minor": 9000, "currency": "EUR", "rate": "0.90", "date": LATER.isoformat()}
+    row = Folder(TABLES).from_zero(j.events())[payments]["t", "P"]
+    assert row["losses"] == [{"cause": "RETURNED", "amount_minor": 10000, "corporate": told}]
+    assert row["corporate_amount"] == 8500
+
+
+def test_it_counts_by_the_rate_of_the_day_that_the_bank_names() -> None:
+    j = paid_then_dearer()
+    j.when(RecordPaymentReturn("P", "R01", "NOTIFICATION", j.time - timedelta(days=2))).then_accepted()
+    assert worth(j, PaymentReturned) == euros("85.00")
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_a_lost_dispute_is_told_too(accepted: bool) -> None:
+    j = paid_then_dearer()
+    j.when(RecordDisputeOpened("D", "P", money(60), "fraudulent", "NOTIFICATION")).then_accepted()
+    assert flow(j) == {"captured": 8500}, "nothing is lost yet"
+    if accepted:
+        j.when(AcceptDispute("D", "too small", money(15))).then_accepted()
+    else:
+        j.when(RecordDisputeOutcome("D", "LOST", "NOTIFICATION", money(15))).then_accepted()
+    assert worth(j, ChargebackLost) == euros("54.00", "0.90", LATER)
+    assert worth(j, DisputeAccepted if accepted else DisputeLost) == euros("54.00", "0.90", LATER)
+    assert flow(j) == {"captured": 8500, "charged_back": 5400}
+    rows = Folder(TABLES).from_zero(j.events())
+    assert rows[disputes]["t", "D"]["corporate_amount"] == 5400
+    assert [loss["cause"] for loss in rows[payments]["t", "P"]["losses"]] == ["CHARGED_BACK"]
+
+
+def test_a_dispute_that_is_won_has_lost_nothing() -> None:
+    j = paid_then_dearer()
+    j.when(RecordDisputeOpened("D", "P", money(60), "fraudulent", "NOTIFICATION")).then_accepted()
+    j.when(RecordDisputeOutcome("D", "WON", "NOTIFICATION")).then_accepted()
+    assert flow(j) == {"captured": 8500}
+    assert Folder(TABLES).from_zero(j.events())[disputes]["t", "D"]["corporate_currency"] is None
+
+
+def test_a_refund_that_comes_back_is_told_too() -> None:
+    j = paid_then_dearer()
+    j.when(IssueRefund("P", money(40), "asked", refund_id="R")).then_accepted()
+    j.answer_refund("R", SUCCESS)
+    j.answer_refund("R", Outcome("Reversed", raw_code="account_closed"), "NOTIFICATION")
+    assert worth(j, RefundReversed) == euros("36.00", "0.90", LATER)
+    assert flow(j) == {"captured": 8500, "refunded": 3600, "came_back": 3600}
+    row = Folder(TABLES).from_zero(j.events())[refunds]["t", "R"]
+    assert (row["status"], row["came_back"]["corporate"]["amount_minor"]) == ("REVERSED", 3600)
+
+
+@pytest.mark.parametrize("at_the_gateway", [True, False])
+def test_a_canceled_payment_is_told_too(at_the_gateway: bool) -> None:
+    j = paid_then_dearer() if at_the_gateway else reporting()
+    if not at_the_gateway:
+        j.when(RecordExternalPayment(money(100), "CASH", "till", DAY, payment_id="P")).then_accepted()
+    j.when(CancelPayment("P")).then_accepted()
+    if at_the_gateway:
+        key = j.state(Payment, "P").cancellation_key
+        assert key
+        j.when(RecordPaymentOutcome(key, "GATEWAY", SUCCESS)).then_accepted()
+    expected = euros("90.00", "0.90", LATER) if at_the_gateway else euros("85.00")
+    assert worth(j, PaymentCanceled) == expected
+    assert flow(j)["canceled"] == expected.amount.amount_minor
+
+
+def test_without_a_rate_a_loss_has_no_worth_and_is_recorded() -> None:
+    j = Journey(corporate_currency="EUR")
+    j.pay("P", 100)
+    j.when(RecordPaymentReturn("P", "R01", "NOTIFICATION", j.time)).then_accepted()
+    assert worth(j, PaymentReturned) is None
+    rows = Folder(TABLES).from_zero(j.events())
+    assert rows[payments]["t", "P"]["losses"] == [{"cause": "RETURNED", "amount_minor": 10000}]
+    assert corporate_cash_flow not in rows

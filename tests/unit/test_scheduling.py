@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from events.invoice import InvoiceExcludedFromPayments
 from events.schedule import (
     PaymentScheduleItemCanceled,
     PaymentScheduleItemPaymentFailed,
@@ -17,6 +18,7 @@ from services.accounts.billing_profile import DefineBillingProfile
 from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
 from services.applications.applying import UnapplyPayment
 from services.invoices.invoice import Invoice
+from services.invoices.standing import ExcludeInvoiceFromPayments
 from services.payments.payment import Payment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
 from services.schedules.following import FollowInvoiceBalance
@@ -286,6 +288,16 @@ def test_an_invoice_says_why_nothing_is_scheduled_for_it() -> None:
     assert scheduled(amount="0.00") == "NOTHING_TO_COLLECT"
     assert scheduled(exclude_from_payments=True) == "EXCLUDED_FROM_PAYMENTS"
     assert scheduled(profile_id="p") == "AUTOMATIC_PAYMENTS_SKIPPED"
+
+
+def test_an_invoice_that_a_schedule_collects_is_excluded_once_that_is_canceled() -> None:
+    journey = by_hand("100.00")
+    (invoice,) = journey.ids(Invoice)
+    exclude = ExcludeInvoiceFromPayments(invoice, "barter")
+    journey.when(exclude).then_rejected("INVALID_STATE", state="SCHEDULED", allowed=["NOT_SCHEDULED"])
+    journey.when(CancelPaymentSchedule("S", "barter")).then_accepted()
+    journey.when(exclude).then_types(InvoiceExcludedFromPayments)
+    journey.when(exclude).then_nothing()
 
 
 def test_without_an_active_treatment_a_person_is_told() -> None:

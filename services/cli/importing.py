@@ -60,7 +60,7 @@ async def _import(file: Path, tenant: str, data_dir: Path | None, target: Path, 
         found = files.read(file, tenant, ACTOR)
     except (ValueError, FileNotFoundError, IsADirectoryError) as why:
         raise Trouble(f"{file}: {getattr(why, 'strerror', None) or why}") from why
-    async with attached_store(data_dir) as (settings, store):
+    async with attached_store(data_dir, bus=True) as (settings, store):
         kafka, topics = settings.kafka_bootstrap_servers or "", bootstrap.topics(settings)
         known = await _known(store, found)
         seal = joining.seals(bootstrap.key_encryption(settings)).made

@@ -70,7 +70,7 @@ class _Session(NamedTuple):
 
 @asynccontextmanager
 async def _session(data_dir: Path | None, tenant: str) -> AsyncIterator[_Session]:
-    async with attached_store(data_dir) as (settings, store):
+    async with attached_store(data_dir, bus=True) as (settings, store):
         kafka, topics = settings.kafka_bootstrap_servers or "", bootstrap.topics(settings)
         seal = joining.seals(bootstrap.key_encryption(settings)).made
         async with (

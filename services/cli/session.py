@@ -111,13 +111,15 @@ def said(trouble: BaseException) -> str:
 
 def clock_of(data_dir: Path | None) -> Clock:
     """The time of the Tender that runs over the data folder: it may have been moved."""
-    return bootstrap.clock(attached(settings_of(data_dir)))
+    return bootstrap.clock(attached(settings_of(data_dir), bus=False))
 
 
 @asynccontextmanager
-async def attached_store(data_dir: Path | None) -> AsyncIterator[tuple[Settings, PostgresStore]]:
-    """The store of a running Tender, and the settings by which it is found."""
-    settings = attached(settings_of(data_dir))
+async def attached_store(
+    data_dir: Path | None, *, bus: bool = False
+) -> AsyncIterator[tuple[Settings, PostgresStore]]:
+    """The store of a running Tender, and the settings by which it, and its `bus`, is found."""
+    settings = attached(settings_of(data_dir), bus=bus)
     async with bootstrap.store(settings) as store:
         yield settings, store
 

@@ -208,10 +208,13 @@ def timed(settings: Settings) -> Settings:
     return settings.model_copy(update={"clock_file": file if ours else None})
 
 
-def attached(settings: Settings) -> Settings:
-    """The settings of a Tender that runs already: the user's servers, or those over the data folder."""
+def attached(settings: Settings, *, bus: bool = True) -> Settings:
+    """The settings of a Tender that runs already: the user's servers, or those over the data folder.
+
+    Without `bus` its database is enough.
+    """
     settings = timed(settings)
-    if settings.database_url and settings.kafka_bootstrap_servers:
+    if settings.database_url and (settings.kafka_bootstrap_servers or not bus):
         return settings
     endpoints = running_endpoints(settings.data_dir)
     if endpoints is None:

@@ -8,7 +8,9 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
 import pytest
 
 from events.money import Money
@@ -22,6 +24,7 @@ from services.clock import SystemClock
 from services.commands import Actor, Command, decode, encode
 from services.handler import Handler
 from services.invoices.posting import Line, PostInvoice
+from services.running.supervisor import module_command
 from services.store.postgres import PostgresStore
 from services.subjects import SUBJECTS
 from tests.fixtures.keys import KEYS
@@ -153,7 +156,9 @@ async def test_a_row_that_is_missing_or_too_much_is_named(shop: Shop, wrong: str
     assert not report.switched
 
 
-async def test_readers_notice_nothing_of_a_switch(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_readers_notice_nothing_of_a_switch(
+    shop: Shop, database_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Commands go on, readers read; no read fails, and none shows what was true two seconds before."""
     live = ProjectionRunner(shop.store, shop.rows, TABLES)
     seen = Seen()
@@ -163,8 +168,8 @@ async def test_readers_notice_nothing_of_a_switch(shop: Shop, capsys: pytest.Cap
     try:
         await asyncio.sleep(1.0)
         for _ in range(2):
-            report = await rebuild(shop.store, shop.rows)
-            assert (report.differences, report.switched) == ([], True)
+            report = await _rebuilt_by_an_operator(database_url)
+            assert (report["differences"], report["switched"]) == ([], True)
             await asyncio.sleep(1.5)
         assert not [task.exception() for task in running if task.done()]
     finally:
@@ -174,12 +179,30 @@ async def test_readers_notice_nothing_of_a_switch(shop: Shop, capsys: pytest.Cap
     seconds = time.monotonic() - began
     with capsys.disabled():
         print(
-            f"\n{report.events:,} events rebuilt twice beside {seen.reads / seconds:.0f} reads/s; "
+            f"\n{report['events']:,} events rebuilt twice beside {seen.reads / seconds:.0f} reads/s; "
             f"the oldest answer was {seen.oldest:.2f} s old",
             end="",
         )
     assert seen.reads > 100
     assert seen.oldest < OLD_SECONDS
+
+
+async def _rebuilt_by_an_operator(database_url: str) -> dict[str, Any]:
+    """In a process of its own, as the runbook has it."""
+    process = await asyncio.create_subprocess_exec(
+        *module_command("services.cli", "projections", "rebuild", "--output", "json"),
+        env={**os.environ, "TENDER_DATABASE_URL": database_url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        told, errors = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, (told, errors)
+    return orjson.loads(told)
 
 
 @dataclass

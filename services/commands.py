@@ -360,7 +360,8 @@ def rejection(invalid: ValidationError) -> Rejected:
         code = "DATE_INVALID"
     else:
         code = "MALFORMED_REQUEST"
-    return Rejected(code, f"{'.'.join(path)}: {error['msg']}", field=".".join(path))
+    said = "there is no such field" if code == "UNKNOWN_FIELD" else error["msg"]
+    return Rejected(code, f"{'.'.join(path)}: {said}", field=".".join(path))
 
 
 def _meta(actor: Actor, correlation_id: str, causation_id: str | None, traceparent: str | None) -> bytes:

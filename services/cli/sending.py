@@ -28,6 +28,8 @@ from services.running.stack import attached, http_url
 from services.settings import Settings
 
 SEND_SECONDS = 60.0
+OF_ITS_FORM = {"UNKNOWN_FIELD", "MALFORMED_REQUEST", "DATE_INVALID", "MINOR_UNITS_INVALID"}
+"""Codes of commands that are not written as they should be."""
 
 
 def send(
@@ -59,7 +61,7 @@ def send(
         tender send invoice.post - --account A-1 --dry-run < invoice.json
     """
     answer = posted(type, _data(body), account, tenant, url, data_dir, key=key, wait=wait, dry_run=dry_run)
-    told(answer, output)
+    told(answer, output, type_named(type))
     raise SystemExit(0 if answer.is_success else 1)
 
 
@@ -101,11 +103,12 @@ def posted(
     return answer
 
 
-def told(answer: httpx.Response, output: Output) -> None:
+def told(answer: httpx.Response, output: Output, type: str) -> None:
+    """What became of a command of this type, for people or programs."""
     if output == "json":
         tell_json(answer.json())
     else:
-        _tell(answer)
+        _tell(answer, type)
 
 
 def asked_over_http(method: str, path: str, data_dir: DataDir, body: Any = None) -> httpx.Response:
@@ -161,15 +164,16 @@ def _data(body: str) -> Any:
         fail(f'the data is no JSON: {error}. It is one object, in single quotes: \'{{"name": "Ada"}}\'')
 
 
-def _tell(answer: httpx.Response) -> None:
+def _tell(answer: httpx.Response, type: str) -> None:
     told = answer.json()
     if "code" in told:
         console.print(Text(f"{told['code']}: {told['message']}", "red"))
         details = {name: value for name, value in told["details"].items() if name != "replayed"}
-        show(
-            [{"detail": name, "value": value} for name, value in details.items() if value is not None],
-            "table",
-        )
+        rows = [{"detail": name, "value": value} for name, value in details.items() if value is not None]
+        if rows:
+            show(rows, "table")
+        if told["code"] in OF_ITS_FORM:
+            console.print(f"`tender commands {short(type)}` tells what it takes", highlight=False)
         return
     if "events" in told:
         console.print(f"[bold]would be accepted[/bold] at position {told['position']}, with these events:")

@@ -70,6 +70,7 @@ class Shop:
             await connection.execute("set local statement_timeout = 0")
             await connection.execute(_LIVED_BEFORE, head, copies, len(TENANT))
             await connection.execute("update head set position = position + $1", head * copies)
+            await connection.execute("analyze log")
 
     async def post_for_ever(self) -> None:
         """An invoice on one account every few milliseconds."""

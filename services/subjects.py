@@ -74,7 +74,7 @@ SUBJECTS: tuple[Subject, ...] = (
     Subject(
         payment_method.SavedMethod,
         payment_method.evolve,
-        (*payment_method.RULES, *tokenizing.RULES, *verifying.RULES, *checking.RULES, *method_details.RULES),
+        (*tokenizing.RULES, *verifying.RULES, *checking.RULES, *method_details.RULES),
     ),
     card.SUBJECT,
     Subject(

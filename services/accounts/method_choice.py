@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet, PaymentMethodsReordered
 from events.payment_method import PaymentMethodDeleted, PaymentMethodExpired
-from services.accounts import account
+from services.accounts import account, payment_method
 from services.accounts.account import Account
 from services.accounts.method_rules import released
-from services.accounts.payment_method import SavedMethod, check_chargeable, cleared_default, is_past
+from services.accounts.payment_method import (
+    SavedMethod,
+    SavePaymentMethod,
+    check_chargeable,
+    cleared_default,
+    is_past,
+)
 from services.authorizations.authorization import Authorization
+from services.calls.gateway import Gateway
 from services.commands import FreeText, Id, Text, command
-from services.decision import Change, Changes, Context, Documents, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Documents, Draft, Need, Needs, Rule, States
 from services.errors import Rejected, not_found
 from services.payments.payment import Payment
 from services.refunds.refund import Refund
@@ -68,12 +75,30 @@ def _with_method(
     yield Need(SavedMethod, command.method_id)
 
 
+def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
+    """What is saved, and that it is the account's default now, where that is wished."""
+    saved = payment_method.save(states, command, context)
+    if not command.is_default:
+        return saved
+    method_id = payment_method.saved_id(
+        states, command, states.get(Gateway, command.gateway_id).merchant_account_id, context
+    )
+    draft = Draft(states, {SavedMethod: payment_method.evolve})
+    draft.extend(saved)
+    draft.extend(_default(account.of(states, context), draft.get(SavedMethod, method_id), method_id, context))
+    return draft.changes
+
+
 def set_default(states: States, command: SetDefaultPaymentMethod, context: Context) -> Changes:
-    owner, method = account.of(states, context), states.get(SavedMethod, command.method_id)
-    check_default(method, command.method_id, context)
-    if owner.default_method_id == command.method_id:
+    method = states.get(SavedMethod, command.method_id)
+    return _default(account.of(states, context), method, command.method_id, context)
+
+
+def _default(owner: Account, method: SavedMethod, method_id: str, context: Context) -> Changes:
+    check_default(method, method_id, context)
+    if owner.default_method_id == method_id:
         return []
-    return [account.changed(context, DefaultPaymentMethodSet(command.method_id, owner.default_method_id))]
+    return [account.changed(context, DefaultPaymentMethodSet(method_id, owner.default_method_id))]
 
 
 def check_default(method: SavedMethod, method_id: str, context: Context) -> None:
@@ -200,6 +225,7 @@ def delete(states: States, command: DeletePaymentMethod, context: Context) -> Ch
 
 
 RULES = (
+    Rule(SavePaymentMethod, payment_method.save_needs, save),
     Rule(SetDefaultPaymentMethod, _with_method, set_default),
     Rule(ClearDefaultPaymentMethod, _own, clear_default),
     Rule(ReorderPaymentMethods, _with_methods, reorder),

@@ -53,7 +53,7 @@ from services.accounts.method_rules import (
 )
 from services.calls.gateway import Gateway
 from services.commands import FreeText, Id, PostalAddress, Text, Token, command
-from services.decision import Change, Changes, Context, Names, Need, Needs, Rule, States
+from services.decision import Change, Changes, Context, Names, Need, Needs, States
 from services.errors import Rejected, not_found
 
 MethodType = Literal[
@@ -312,6 +312,8 @@ class SavePaymentMethod:
     mandate_reference: Text | None = None
     mandate_accepted_at: datetime | None = None
     network_transaction_id: Text | None = None
+    is_default: bool = False
+    """Pay with it from now on where nothing else is named; `METHOD_NOT_USABLE` where it cannot be."""
 
 
 def check_usable(method: SavedMethod, method_id: str, context: Context) -> None:
@@ -379,7 +381,7 @@ def is_past(method: SavedMethod, now: datetime) -> bool:
     return ends is not None and ends <= now
 
 
-def _saved_id(states: States, command: SavePaymentMethod, merchant: str, context: Context) -> str:
+def saved_id(states: States, command: SavePaymentMethod, merchant: str, context: Context) -> str:
     """By the instrument; without its fingerprint, the account's own record of the token, if there is one."""
     if command.fingerprint:
         return ids.method_id(context.tenant, context.account_id, merchant, command.fingerprint)
@@ -398,7 +400,7 @@ def save_needs(states: States, command: SavePaymentMethod, context: Context) -> 
         return
     merchant = gateway.merchant_account_id
     yield Names("method_token", [token_key(merchant, command.token_ref)])
-    yield Need(SavedMethod, _saved_id(states, command, merchant, context))
+    yield Need(SavedMethod, saved_id(states, command, merchant, context))
 
 
 def save(states: States, command: SavePaymentMethod, context: Context) -> Changes:
@@ -410,11 +412,11 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
     check_takes(gateway, command.gateway_id, command.type, command.extended_type)
     check_consent(command, gateway, command.gateway_id)
     check_owner(command)
-    method_id = _saved_id(states, command, gateway.merchant_account_id, context)
+    method_id = saved_id(states, command, gateway.merchant_account_id, context)
     method = states.get(SavedMethod, method_id)
     if method.status in ("ACTIVE", "EXPIRED") and method.gateway_id == command.gateway_id:
         return [*claimed(method, command.token_ref), *updated(method, vars(command), "USER")]
-    given = {name: value for name, value in vars(command).items() if name != "fingerprint"}
+    given = {name: value for name, value in vars(command).items() if name not in _NOT_KEPT}
     fingerprint = command.fingerprint or mark_of(command.token_ref)
     saved = PaymentMethodSaved(
         method_id=method_id,
@@ -425,6 +427,10 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         **given,
     )
     return [claiming(saved, command.token_ref, ""), Change(SavedMethod, method_id, saved)]
+
+
+_NOT_KEPT = ("fingerprint", "is_default")
+"""Of what is said of a method, what is not told of it as it is said."""
 
 
 def updated(method: SavedMethod, given: Mapping[str, Any], source: str) -> Sequence[Change]:
@@ -493,6 +499,3 @@ def cleared_default(owner: Account, method: SavedMethod, context: Context, reaso
     if owner.default_method_id != method.method_id:
         return []
     return [account.changed(context, DefaultPaymentMethodCleared(method.method_id, reason))]
-
-
-RULES = (Rule(SavePaymentMethod, save_needs, save),)

@@ -268,7 +268,7 @@ def register_provider(states: States, command: RegisterGatewayProvider, context:
 def publish_codes(states: States, command: PublishRawCodeMap, context: Context) -> Changes:
     provider = states.get(GatewayProvider, command.provider_id)
     if not provider.adapter_key:
-        raise not_found("GATEWAY", command.provider_id)
+        raise _no_provider(command.provider_id)
     codes = {code.strip().lower(): (meaning[0], meaning[1]) for code, meaning in command.codes.items()}
     return [
         Change(GatewayProvider, command.provider_id, RawCodeMapPublished(provider.map_version + 1, codes))
@@ -281,12 +281,20 @@ def _register_needs(states: States, command: RegisterGateway, context: Context) 
     yield tenant_settings.needed(context)
 
 
+def _no_provider(provider_id: str) -> Rejected:
+    return Rejected(
+        "GATEWAY_NOT_FOUND",
+        f"there is no gateway provider {provider_id}: register it first, or `tender gateways add` does both",
+        provider_id=provider_id,
+    )
+
+
 def register(states: States, command: RegisterGateway, context: Context) -> Changes:
     provider = states.get(GatewayProvider, command.provider_id)
     if states.get(Gateway, command.gateway_id).status:
         raise Rejected("GATEWAY_EXISTS", f"the gateway {command.gateway_id} is registered already")
     if provider.capabilities is None:
-        raise not_found("GATEWAY", command.provider_id)
+        raise _no_provider(command.provider_id)
     _check_mode(states, command.mode, context)
     fact = GatewayRegistered(
         **vars(command), adapter_key=provider.adapter_key, capabilities=provider.capabilities

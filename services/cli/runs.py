@@ -76,7 +76,7 @@ def start(
     day = due or _today(data_dir)
     data = _data(id, day, criteria, label, currency, retry, max_items, comments)
     answer = posted("payment_batch_run.start", data, home_of(id), tenant, url, data_dir)
-    told(answer, output)
+    told(answer, output, "payment_batch_run.start")
     if answer.is_success and watch:
         run(_watched(id, tenant, data_dir, output))
     raise SystemExit(0 if answer.is_success else 1)
@@ -120,7 +120,7 @@ def preview(
         params={"plan_after": after},
     )
     if not answer.is_success:
-        told(answer, output)
+        told(answer, output, "payment_batch_run.start")
         raise SystemExit(1)
     plan = answer.json()["plan"]
     if output == "json":
@@ -279,7 +279,7 @@ def _send(
 ) -> None:
     home = home_of(data["run_id"])
     answer = posted(f"payment_batch_run.{verb}", data, home, tenant, url, data_dir)
-    told(answer, output)
+    told(answer, output, f"payment_batch_run.{verb}")
     raise SystemExit(0 if answer.is_success else 1)
 
 

@@ -61,7 +61,7 @@ def send(
         tender send invoice.post - --account A-1 --dry-run < invoice.json
     """
     answer = posted(type, _data(body), account, tenant, url, data_dir, key=key, wait=wait, dry_run=dry_run)
-    told(answer, output, type_named(type))
+    told(answer, output, type)
     raise SystemExit(0 if answer.is_success else 1)
 
 
@@ -108,7 +108,7 @@ def told(answer: httpx.Response, output: Output, type: str) -> None:
     if output == "json":
         tell_json(answer.json())
     else:
-        _tell(answer, type)
+        _tell(answer, short(type_named(type)))
 
 
 def asked_over_http(method: str, path: str, data_dir: DataDir, body: Any = None) -> httpx.Response:
@@ -173,7 +173,7 @@ def _tell(answer: httpx.Response, type: str) -> None:
         if rows:
             show(rows, "table")
         if told["code"] in OF_ITS_FORM:
-            console.print(f"`tender commands {short(type)}` tells what it takes", highlight=False)
+            console.print(f"`tender commands {type}` tells what it takes", highlight=False)
         return
     if "events" in told:
         console.print(f"[bold]would be accepted[/bold] at position {told['position']}, with these events:")

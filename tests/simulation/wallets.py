@@ -86,7 +86,13 @@ def of_a_contact(users: Users, account: str) -> object:
     )
     if method is None:
         return SavePaymentMethod(
-            MAIN, "tok_ok", "card", f"contact-{account}", owner_type="CONTACT", contact_id="C1"
+            MAIN,
+            "tok_ok",
+            "card",
+            f"contact-{account}",
+            owner_type="CONTACT",
+            contact_id="C1",
+            is_default=users.chosen.random() < 0.2,  # which only works for what the account may use
         )
     return SharePaymentMethod(method.method_id, users.chosen.random() < 0.5)
 

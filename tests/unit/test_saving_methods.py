@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from events.account import DefaultPaymentMethodCleared
+from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet
 from events.gateway_call import GatewayCallPlanned
 from events.payment_method import (
     MandateRecorded,
@@ -26,7 +26,11 @@ from events.shapes import Outcome
 from gateways.simulator.core import Simulator
 from gateways.simulator.translation import of_reply, to_request
 from services.accounts.account import Account
-from services.accounts.method_choice import DeletePaymentMethod, SetDefaultPaymentMethod
+from services.accounts.method_choice import (
+    ClearDefaultPaymentMethod,
+    DeletePaymentMethod,
+    SetDefaultPaymentMethod,
+)
 from services.accounts.method_details import (
     RecordMandate,
     RevokeMandate,
@@ -349,3 +353,32 @@ def test_only_a_portable_token_is_charged_elsewhere() -> None:
     at = datetime(2026, 3, 3, tzinfo=UTC)
     j.when(AuthorizePayment(money(1), "gw-2", at, j.card_a)).then_rejected("METHOD_GATEWAY_MISMATCH")
     j.when(AuthorizePayment(money(1), "gw-2", at, id)).then_accepted()
+
+
+# -- the default, in one go
+
+
+def test_what_is_saved_as_the_default_is_paid_with_from_now_on() -> None:
+    j = journey()
+    save = SavePaymentMethod("gw", "tok_new", "card", is_default=True)
+    j.when(save).then_types(PaymentMethodSaved, DefaultPaymentMethodSet)
+    new = j.last_id(SavedMethod)
+    assert j.state(Account, "A").default_method_id == new
+    j.when(save).then_nothing()
+    j.when(replace(save, is_default=False)).then_nothing()
+    j.when(ClearDefaultPaymentMethod()).when(save).then((Account, "A", DefaultPaymentMethodSet(new, None)))
+
+
+@pytest.mark.parametrize(
+    "unusable",
+    [
+        {"usage": "ON_SESSION"},
+        {"owner_type": "CONTACT", "contact_id": "C1"},
+        {"expiry_month": 1, "expiry_year": 2020},
+        {"type": "us_bank_account", "sec_code": "WEB"},
+    ],
+)
+def test_what_cannot_be_the_default_is_not_saved_as_it(unusable: dict[str, Any]) -> None:
+    save = replace(SavePaymentMethod("gw", "tok_new", "card", is_default=True), **unusable)
+    journey().when(save).then_rejected("METHOD_NOT_USABLE")
+    journey().when(replace(save, is_default=False)).then_types(PaymentMethodSaved)

@@ -39,6 +39,15 @@ def test_the_first_commands_by_hand(tender: Tender) -> None:
     assert "wire 4711" in done.stdout or "108.00 USD" in done.stdout
 
 
+def test_a_card_and_some_of_it_back(tender: Tender) -> None:
+    """The account is there from the first commands, whichever test was first."""
+    account = 'tender send account.register \'{"name": "Ada"}\' --account A-1 || true\n'
+    done = ran(tender, account + block_with("gateways add"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("the gateway: Success") == 2
+    assert "20.00 USD" in done.stdout
+
+
 def test_money_that_collects_itself(tender: Tender) -> None:
     """In a tenant of its own; what asks about one item, or for a rule set of one's own, needs them first."""
     blocks = [
@@ -66,4 +75,13 @@ def test_every_place_that_the_readme_points_to_exists() -> None:
     text = (ROOT / "README.md").read_text()
     places = [place for place in re.findall(r"\]\(([^)]+)\)", text) if not place.startswith("http")]
     assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
+    for place in places:
+        file, _, heading = place.partition("#")
+        assert (ROOT / file).exists(), place
+        assert not heading or heading in _headings(ROOT / file), place
+
+
+def _headings(file: Path) -> set[str]:
+    """As links name them."""
+    found = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in found}

@@ -12,6 +12,8 @@ from events.invoice import InvoicePosted
 from events.log import Log, Recorded, opened
 from events.mapper import decode
 from events.money import Money
+from projections import numbers
+from projections.rows import PostgresRows
 from projections.sight import EVERYTHING, Sight
 from projections.words import sentence
 
@@ -53,25 +55,43 @@ async def streams_of(log: Log, tenant: str, id: str) -> list[str]:
 
 
 async def explain(
-    log: Log, tenant: str, id: str, *, related: bool = False, sight: Sight = EVERYTHING
+    log: Log,
+    tenant: str,
+    id: str,
+    *,
+    related: bool = False,
+    sight: Sight = EVERYTHING,
+    rows: PostgresRows | None = None,
 ) -> list[dict[str, Any]]:
     """Every fact of what the id names: what it says, who caused it, and by which command.
 
     What it asked of a gateway is told with it: the request, with its Level 2 and 3 data, and the answers.
     `related` tells the facts of the payments, memos, refunds and invoices that they name too.
+    With `rows`, a document's number does, too, and what names an item of a schedule.
     """
-    streams = await streams_of(log, tenant, id)
-    events = await _events(log, streams)
+    events = await _events(log, await streams_of(log, tenant, id))
+    if not events and rows is not None:
+        events = await _numbered(log, tenant, id, rows)
+    streams = {event.stream for event in events}
     if events and not any(sight.sees(event) for event in events):
         sight.check(events[0])
     if related:
-        named = {stream for event in events for stream in _named(tenant, event)} - set(streams)
+        named = {stream for event in events for stream in _named(tenant, event)} - streams
         events += await _events(log, sorted(named))
     asked = {orjson.loads(event.data).get("gateway_idempotency_key") for event in events}
     events += await _events(log, [f"{tenant}/gwcall-{key}" for key in sorted(asked - {None})])
     once = {event.position: event for event in events}
     in_order = [event for position in sorted(once) if sight.sees(event := once[position])]
     return [told(event, sight) for event in await opened(log, in_order)]
+
+
+async def _numbered(log: Log, tenant: str, called: str, rows: PostgresRows) -> list[Recorded]:
+    found = await numbers.found(rows, tenant, called)
+    if found is None:
+        return []
+    events = await _events(log, [f"{tenant}/{found.stream}"])
+    item = (found.item_id or "").encode()
+    return [event for event in events if item in event.data]
 
 
 async def _events(log: Log, streams: Sequence[str]) -> list[Recorded]:

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from projections.explain import explain as explain_facts
 from projections.verify import verify as verify_all
 from services.cli.output import Output, show
-from services.cli.session import DataDir, Tenant, attached_store, fail, reading, run, settings_of
+from services.cli.session import DataDir, Tenant, fail, reading, run, settings_of
 from services.watching import doctor as examining
 
 BEHIND_SECONDS = 10.0
@@ -33,12 +33,13 @@ def explain(
 
         tender explain INV-1
         tender explain INV-1 --related
+        tender explain PSI-000017
         tender explain pay-536365 --tenant shop --data-dir .tender/demo --output json
     """
 
     async def ask() -> list[dict[str, Any]]:
-        async with attached_store(data_dir) as (_, store):
-            return await explain_facts(store, tenant, id, related=related)
+        async with reading(data_dir) as (store, rows):
+            return await explain_facts(store, tenant, id, related=related, rows=rows)
 
     facts = run(ask())
     if not facts:

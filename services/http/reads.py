@@ -146,7 +146,9 @@ class Reads:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
         asked = await self._asked(request, {"related"})
         related = "related" in asked and value("bool", asked["related"][-1], "related")
-        facts = await explain(self._store, tenant, id, related=related, sight=_sight(request))
+        facts = await explain(
+            self._store, tenant, id, related=related, sight=_sight(request), rows=self._rows
+        )
         if not facts:
             raise Rejected("NOT_FOUND", f"nothing is called {id}")
         return answer_json({"id": id, "facts": facts})

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from events import ids
@@ -13,6 +14,7 @@ from events.money import Money
 from projections import answering, as_of
 from projections.asking import COMMON, BadQuery, Query
 from projections.derived import DERIVED
+from projections.explain import explain
 from projections.models import TABLES
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
@@ -237,6 +239,23 @@ async def test_views_show_only_what_is_open(shop: Shop) -> None:
     assert all(item["balance"]["amount_minor"] > 0 and item["open_because"] for item in credits)
     assert all(item["unapplied"]["amount_minor"] > 0 and item["unapplied_because"] for item in cash)
     assert cash == await shop.walked("payments", 200, has_unapplied="true")
+
+
+async def test_documents_are_explained_by_their_numbers(shop: Shop) -> None:
+    said = 0
+    for name in ("invoices", "payments", "refunds", "credit-memos", "payment-schedules", "authorizations"):
+        for row in (await shop.live(name, limit="5"))["items"]:
+            facts = await explain(shop.store, TENANT, row["number"], rows=shop.rows)
+            streams = {fact["event_id"].rpartition("@")[0] for fact in facts}
+            assert row["stream"] in streams, (name, row["number"])
+            said += 1
+    for row in (await shop.live("schedule-items", limit="5"))["items"]:
+        by_number = await explain(shop.store, TENANT, row["number"], rows=shop.rows)
+        assert by_number
+        assert by_number == await explain(shop.store, TENANT, row["item_id"], rows=shop.rows)
+        assert all(row["item_id"] in orjson.dumps(fact["data"], default=str).decode() for fact in by_number)
+    assert said > 15
+    assert await explain(shop.store, TENANT, "PAY-999999", rows=shop.rows) == []
 
 
 async def test_money_asked_for_before_its_invoice_makes_no_invoice(shop: Shop) -> None:

@@ -111,7 +111,7 @@ class AdyenAdapter:
 
     def _ask(self, request: GatewayCallPlanned) -> Outcome:
         client, key = self._client(), request.idempotency_key
-        if request.operation in ("AUTHORIZE", "SALE"):
+        if request.operation in ("AUTHORIZE", "SALE", "TOKENIZE"):
             return_url = self._settings.get("return_url", "https://localhost/returned")
             told = words.payment(request, self._merchant_account, return_url)
             answer = self._at(PaymentsApi(client)).payments(told, key)

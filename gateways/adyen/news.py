@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from events.shapes import Outcome
-from gateways.adyen.translation import KEY, money
+from gateways.adyen.translation import KEY, PROVED, money
 from gateways.outcomes import refused
 from gateways.protocol import Notification
 
@@ -73,18 +73,25 @@ def read(item: Mapping[str, Any]) -> Notification | None:
     if event not in OPERATIONS:
         return None
     succeeded = str(item.get("success")).lower() == "true"
-    operation = OPERATIONS[event]
+    operation, proved = OPERATIONS[event], _told(item, PROVED) if event == "AUTHORISATION" else None
     ref = item.get("originalReference") if operation in ("CAPTURE", *DISPUTES) else item["pspReference"]
     event_id = f"{item['pspReference']}:{event}:{str(succeeded).lower()}"
-    outcome, key = _outcome(item, event, succeeded, ref), _key(item, operation)
+    outcome, key = _outcome(item, event, succeeded, proved or ref), _key(item, operation)
+    if proved:
+        return Notification(event_id, "TOKENIZE", key, None, outcome)
     number = item.get("merchantReference") if operation in ("AUTHORIZE", *DISPUTES) else None
     return Notification(event_id, operation, key, ref, outcome, number)
 
 
 def _key(item: Mapping[str, Any], operation: str) -> str | None:
     if operation == "AUTHORIZE":
-        return (item.get("additionalData") or {}).get(f"metadata.{KEY}")
+        return _told(item, KEY)
     return None if operation in DISPUTES else item.get("merchantReference")
+
+
+def _told(item: Mapping[str, Any], name: str) -> str | None:
+    """What we told it as metadata."""
+    return (item.get("additionalData") or {}).get(f"metadata.{name}")
 
 
 def _outcome(item: Mapping[str, Any], event: str, succeeded: bool, ref: str | None) -> Outcome:

@@ -17,7 +17,7 @@ from Adyen.util import generate_notification_sig
 from events.money import Money
 from gateways.adyen.adapter import AdyenAdapter
 from gateways.adyen.news import REASONS
-from gateways.adyen.translation import KEY
+from gateways.adyen.translation import KEY, PROVED
 from gateways.codes import MAPS
 from gateways.conformance.bank import Bank, Deed, Order, Seen, SeenLine
 from gateways.conformance.rig import Rig
@@ -81,7 +81,7 @@ class AdyenRig(Rig):
 
     def _pay(self, told: dict[str, Any], asked: Asked, bank: Bank) -> Answer:
         order = Order(
-            operation="AUTHORIZE" if told["additionalData"]["manualCapture"] == "true" else "SALE",
+            operation=_charge(told),
             key=asked.headers["idempotency-key"],
             amount=_money(told["amount"]),
             token=told["paymentMethod"]["storedPaymentMethodId"],
@@ -117,7 +117,8 @@ class AdyenRig(Rig):
 
 def _item(deed: Deed) -> dict[str, Any]:
     order = deed.order
-    charge = order.operation in ("AUTHORIZE", "SALE")
+    charge = order.operation in ("AUTHORIZE", "SALE", "TOKENIZE")
+    proved = {f"metadata.{PROVED}": order.token} if order.operation == "TOKENIZE" else {}
     good = deed.status == "EXECUTED"
     item = {
         "amount": _wire(deed.amount or Money(0, "USD")),
@@ -130,7 +131,14 @@ def _item(deed: Deed) -> dict[str, Any]:
         "reason": "" if good else WORDS.get(deed.code, "Insufficient balance on payment"),
         "success": "true" if good else "false",
     }
-    return item | ({"additionalData": {f"metadata.{KEY}": order.key}} if charge else {})
+    return item | ({"additionalData": {f"metadata.{KEY}": order.key, **proved}} if charge else {})
+
+
+def _charge(told: Mapping[str, Any]) -> str:
+    """What Adyen is asked for: nothing may be charged to prove a card."""
+    if told["amount"]["value"] == 0:
+        return "TOKENIZE"
+    return "AUTHORIZE" if told["additionalData"]["manualCapture"] == "true" else "SALE"
 
 
 def _signed(items: Sequence[dict[str, Any]], secrets: Mapping[str, str]) -> tuple[dict[str, str], bytes]:

@@ -21,6 +21,8 @@ from gateways.outcomes import data_rejected, refused, unknown
 from gateways.units import Units
 
 KEY = "tender_key"
+PROVED = "tender_proves"
+"""In the metadata of what only proves a stored method: which one, so that its notification says it, too."""
 LINES_MAX = 9
 DATA = "enhancedSchemeData"
 """How the fields of Level 2 and 3 data are called."""
@@ -29,7 +31,7 @@ UNITS = Units({"CLP": 2, "CVE": 0, "IDR": 0, "ISK": 2})
 """https://docs.adyen.com/development-resources/currency-codes: those that "differ from standard"."""
 
 CAPABILITIES = Capabilities(
-    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND"),
+    operations=("AUTHORIZE", "CAPTURE", "SALE", "REVERSE", "VOID", "REFUND", "TOKENIZE"),
     idempotency=True,
     idempotency_key_hours=168,
     query_by_reference=False,
@@ -76,6 +78,7 @@ def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str)
         more["networkTxReference"] = planned.method.network_transaction_id
     if planned.enhanced:
         more |= enhanced(planned.enhanced, planned.amount.currency)
+    proved = {PROVED: planned.method.token_ref} if planned.operation == "TOKENIZE" else {}
     told: dict[str, Any] = {
         "merchantAccount": merchant_account,
         "amount": amount(planned.amount),
@@ -89,7 +92,7 @@ def payment(planned: GatewayCallPlanned, merchant_account: str, return_url: str)
         "recurringProcessingModel": PROCESSING_MODELS.get(planned.reason, "UnscheduledCardOnFile")
         if merchant
         else "CardOnFile",
-        "metadata": {**_noted(planned), KEY: planned.idempotency_key},
+        "metadata": {**_noted(planned), **proved, KEY: planned.idempotency_key},
         "additionalData": more,
         "returnUrl": return_url,
         **_payer(planned.fraud_context),
@@ -122,7 +125,14 @@ def _payer(known: FraudContext | None) -> dict[str, str]:
     return {name: text for name, text in told.items() if text}
 
 
-METHOD_TYPES = {"CARD": "scheme", "SEPA_DEBIT": "sepadirectdebit", "ACH_DEBIT": "ach"}
+METHOD_TYPES = {
+    "sepa_debit": "sepadirectdebit",
+    "us_bank_account": "ach",
+    "bacs_debit": "directdebit_GB",
+    "ideal": "sepadirectdebit",
+}
+"""How what is stored is charged; all else is `scheme`.  iDEAL recurs as a SEPA direct debit
+(https://docs.adyen.com/payment-methods/ideal/api-only#recurring-payments)."""
 
 
 def modification(planned: GatewayCallPlanned, merchant_account: str) -> dict[str, Any]:
@@ -173,6 +183,11 @@ def _plain(text: str | None, characters_max: int) -> str | None:
 
 def of_payment(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
     result = answer.get("resultCode")
+    if result == "Authorised" and asked.operation == "TOKENIZE":
+        assert asked.method is not None, "what is proved is an instrument"
+        return Outcome(
+            "Success", gateway_ref=asked.method.token_ref, network_transaction_id=_scheme_id(answer)
+        )
     if result == "Authorised":
         more = answer.get("additionalData") or {}
         return Outcome(
@@ -181,7 +196,7 @@ def of_payment(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
             auth_code=more.get("authCode"),
             avs_code=more.get("avsResultRaw"),
             cvc_code=more.get("cvcResultRaw"),
-            network_transaction_id=more.get("networkTxReference"),
+            network_transaction_id=_scheme_id(answer),
             processed_amount=money(answer["amount"]) if "amount" in answer else asked.amount,
             level_sent=1 if asked.enhanced is None else 3 if asked.enhanced.lines else 2,
         )
@@ -197,6 +212,10 @@ def of_payment(answer: Mapping[str, Any], asked: GatewayCallPlanned) -> Outcome:
     if result in ("Refused", "Error", "Cancelled"):
         return of_refusal(answer)
     return unknown(f"no result that is known: {result}")
+
+
+def _scheme_id(answer: Mapping[str, Any]) -> str | None:
+    return (answer.get("additionalData") or {}).get("networkTxReference")
 
 
 def _action(asked: Mapping[str, Any]) -> ActionRequired:

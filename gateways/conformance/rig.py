@@ -24,7 +24,7 @@ class Rig(Protocol):
     """The gateway's raw codes for a refused charge, and what each means (`gateways.codes.MAPS`)."""
     secrets: ClassVar[Mapping[str, str]] = {"api_key": "kit_topsecret_key"}
     """What the credential holds, in the form that the gateway's secrets have."""
-    method_type: ClassVar[str] = "CARD"
+    method_type: ClassVar[str] = "card"
     token: ClassVar[str] = "tok_of_the_kit"  # noqa: S105  # stands for an instrument, and opens nothing
     charge_fates: ClassVar[tuple[str, ...]] = ()
     """Of ACTION, REVIEW and PENDING: what a charge at this gateway may run into."""

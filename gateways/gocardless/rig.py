@@ -38,7 +38,7 @@ class GoCardlessRig(Rig):
     adapter = GoCardlessAdapter
     codes = MAPS["gocardless"]
     secrets = {"api_key": "sandbox_topsecret", "webhook_secret": "ELNKK8_topsecret"}
-    method_type = "SEPA_DEBIT"
+    method_type = "sepa_debit"
     token = "MD0001"  # noqa: S105  # a mandate
     charge_fates = ("ACTION",)
     batches = True

@@ -141,7 +141,7 @@ def _planned(n: int) -> GatewayCallPlanned:
         Money(1999, "USD"),
         "0" * 64,
         f"PAY-{n}",
-        method=Method("CARD", "tok_ok", GATEWAY),
+        method=Method("card", "tok_ok", GATEWAY),
     )
 
 

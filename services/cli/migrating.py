@@ -121,6 +121,8 @@ def _tell(counted: Counter[str], replayed: bool, job: Job, target: Path, output:
         return
     told = ", ".join(f"{counted[name]:,} {name.lower()}" for name in OUTCOMES if counted[name])
     console.print(f"{told or 'no rows'}{' (handed in before)' if replayed else ''}", highlight=False)
+    if job.verify and not job.dry_run and counted["IMPORTED"] + counted["UPDATED"]:
+        console.print("cards are being proved: tender migrations list tells how many have passed")
     console.print(f"job {job.job_id}, a verdict for each: {target}", highlight=False, soft_wrap=True)
 
 

@@ -13,6 +13,8 @@ from services.cli.session import DataDir, Tenant, reading, run
 migrations = App(name="migrations", help="Methods that were tokenized elsewhere: jobs, and their rows.")
 
 JOB = ("job_id", "status", "rows", "decided", "imported", "updated", "skipped", "rejected", "parked")
+CHECKS = ("checks", "checks_passed", "checks_failed", "checks_unclear")
+"""Of jobs whose cards are proved."""
 ROW = ("row_no", "external_id", "outcome", "account_id", "method_id", "code", "message")
 
 
@@ -27,7 +29,8 @@ def list_migrations(
         async with reading(data_dir) as (_, rows):
             return await listed(rows, tenant, "token-migrations", asked, data_dir)
 
-    show(run(ask()), output, JOB)
+    jobs = run(ask())
+    show(jobs, output, (*JOB, *CHECKS) if any(job["verify"] for job in jobs) else JOB)
 
 
 @migrations.command(name="rows")

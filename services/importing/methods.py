@@ -70,6 +70,14 @@ _PLAIN = {
 _ADDRESS = {f"billing_{part.name}": part.name for part in fields(Address)}
 _OTHERS = frozenset({"account_ref", "expiry", "expiry_month", "expiry_year", "is_default", "consent_at"})
 _KNOWN = _PLAIN.keys() | _ADDRESS.keys() | _OTHERS | {"billing_address"}
+_COLUMNS = {
+    **{ours: column for column, ours in (*_NAMES.items(), *_PLAIN.items())},
+    "account_id": "account_ref",
+    "expiry_month": "expiry",
+    "expiry_year": "expiry",
+    "mandate_accepted_at": "consent_at",
+}
+"""What a file calls what a command has."""
 _EXPIRY = re.compile(r"(?P<m>\d{1,2})[/-](?P<y>\d{4}|\d{2})|(?P<y2>\d{4})-(?P<m2>\d{2})")
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "y"}), frozenset({"false", "0", "no", "n", ""})
 _ROW = TypeAdapter(tuple[MigrationRow], config=STRICT)
@@ -200,7 +208,15 @@ def _row(number: int, raw: Raw | Rejected) -> MigrationRow:
     try:
         return _ROW.validate_python((row,), strict=False)[0]
     except ValidationError as invalid:
-        raise rejection(invalid) from None
+        raise _of_column(rejection(invalid)) from None
+
+
+def _of_column(told: Rejected) -> Rejected:
+    """What is wrong, by the name of its column; a row is read as `0`, and its method within."""
+    place = told.field or ""
+    ours = place.removeprefix("0.").removeprefix("method.")
+    column = _COLUMNS.get(ours, ours)
+    return Rejected(told.code, told.message.replace(place, column, 1), field=column)
 
 
 def _method(named: Mapping[str, Any]) -> dict[str, Any]:

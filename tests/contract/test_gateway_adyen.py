@@ -20,7 +20,7 @@ from gateways.adyen.adapter import AdyenAdapter
 from gateways.conformance.checks.detail import LEVEL3
 from gateways.credentials import Credential
 from gateways.protocol import InvalidSignature
-from tests.fixtures.gateways.adyen import FakeAdyen, error
+from tests.fixtures.gateways.adyen import FakeAdyen, error, notice
 from tests.fixtures.gateways.asking import planned
 from tests.fixtures.gateways.ledger import Answer, serving
 
@@ -121,6 +121,51 @@ async def test_a_refusal_keeps_its_own_code(
     told = await adapter.call(planned("SALE", token=f"refused_{code}"))
     assert (told.result_code, told.category, told.hard, told.never_retry) == (result, category, hard, never)
     assert told.raw_code == code
+
+
+@pytest.mark.parametrize("initiator", ["MERCHANT", "CUSTOMER"])
+async def test_a_stored_card_is_proved_by_an_authorization_of_nothing(
+    adapter: AdyenAdapter, adyen: FakeAdyen, initiator: str
+) -> None:
+    told = await adapter.call(planned("TOKENIZE", 0, token="8415718415172204", initiator=initiator))
+    assert (told.result_code, told.gateway_ref) == ("Success", "8415718415172204")
+    assert told.network_transaction_id == "MCC000000000355"
+    sent = json.loads(adyen.asked[-1].body)
+    assert (sent["amount"], sent["paymentMethod"]["type"]) == ({"value": 0, "currency": "USD"}, "scheme")
+    assert "captureDelayHours" not in sent, "there is nothing to capture"
+
+
+async def test_a_stored_card_that_is_dead_is_refused(adapter: AdyenAdapter) -> None:
+    told = await adapter.call(planned("TOKENIZE", 0, token="refused_5"))
+    assert (told.result_code, told.raw_code, told.hard) == ("Decline", "5", True)
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_the_word_on_a_proof_names_the_method_that_it_proves(adapter: AdyenAdapter, succeeded: bool) -> None:
+    about = {"metadata.tender_key": "acme:tokenize:x:1", "metadata.tender_proves": "8415718415172204"}
+    nothing = {"value": 0, "currency": "USD"}
+    item = notice("AUTHORISATION", "PSP1", None, "x", nothing, succeeded) | {"additionalData": about}
+    (news,) = adapter.parse_notification({}, signed(item))
+    assert (news.type, news.operation_key, news.gateway_ref) == ("TOKENIZE", "acme:tokenize:x:1", None)
+    assert news.outcome.gateway_ref == "8415718415172204"
+    assert (news.outcome.result_code == "Success") is succeeded
+
+
+@pytest.mark.parametrize(
+    ("type", "theirs"),
+    [
+        ("card", "scheme"),
+        ("sepa_debit", "sepadirectdebit"),
+        ("us_bank_account", "ach"),
+        ("bacs_debit", "directdebit_GB"),
+        ("ideal", "sepadirectdebit"),
+    ],
+)
+async def test_a_stored_method_is_charged_as_what_it_is(
+    adapter: AdyenAdapter, adyen: FakeAdyen, type: str, theirs: str
+) -> None:
+    await adapter.call(planned("SALE", type=type))
+    assert json.loads(adyen.asked[-1].body)["paymentMethod"]["type"] == theirs
 
 
 async def test_what_is_not_over_yet(adapter: AdyenAdapter) -> None:

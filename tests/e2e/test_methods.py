@@ -20,6 +20,8 @@ HEADING = (
     "external_id,account_ref,merchant_account,gateway,method_type,token,holder,expiry,is_default,consent_at"
 )
 
+CARDS = ((1, "tok_ok_1"), (2, "tok_soft_funds"), (3, "tok_hard_lost"))
+
 
 @pytest.fixture
 def shop(tender: Tender) -> Shop:
@@ -147,6 +149,50 @@ def test_rows_come_as_json_and_a_dry_run_takes_none(shop: Shop) -> None:
         assert figures(ended(shop, job_id))[:4] == ("COMPLETED", 1, 1, 1)
         kept = shop.tender.get(f"/v1/{shop.tenant}/payment-methods", job_id=job_id)["items"]
         assert len(kept) == (0 if dry_run else 1)
+
+
+def proved(shop: Shop, job_id: str, count: int) -> dict[str, Any]:
+    """The job, once as many of its cards are known to be good or not."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        job = ended(shop, job_id)
+        if job["checks_passed"] + job["checks_failed"] + job["checks_unclear"] == count:
+            return job
+        time.sleep(0.1)
+    raise AssertionError(job)
+
+
+def test_the_cards_of_a_file_are_proved_by_their_gateway_where_that_is_asked_for(
+    shop: Shop, tmp_path: Path
+) -> None:
+    """One is good, one without means, one lost; a bank account is proved by its first payment alone."""
+    since, of = "2025-11-01T10:00:00Z", f"{shop.account},m1,gw"
+    rows = [f"E{n},{of},card,{token},Ada L,12/29,,{since}" for n, token in CARDS]
+    rows.append(f"E4,{of},us_bank_account,tok_bank,Ada L,,,{since},mandate-4,WEB")
+    file = tmp_path / "cards.csv"
+    file.write_text("\n".join([f"{HEADING},mandate_ref,sec_code", *rows, ""]))
+    command = ["tender", "import-methods", str(file), "--tenant", shop.tenant, "--job", "P", "--verify"]
+    done = subprocess.run(command, env=shop.tender.environment(), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "cards are being proved: tender migrations list tells how many have passed" in done.stdout
+    job = proved(shop, "P", 3)
+    assert (job["checks"], job["checks_passed"], job["checks_failed"]) == (3, 2, 1)
+    (listed,) = told_by_cli(shop, "list")
+    assert (listed["checks_passed"], listed["checks_failed"]) == (2, 1)
+    kept = shop.tender.get(f"/v1/{shop.tenant}/payment-methods", job_id="P")["items"]
+    told = {method["external_id"]: (method["check_result"], method["status"]) for method in kept}
+    assert told == {
+        "E1": ("PASSED", "ACTIVE"),
+        "E2": ("PASSED", "ACTIVE"),
+        "E3": ("FAILED", "ERRORED"),
+        "E4": (None, "ACTIVE"),
+    }
+    (dead,) = (method for method in kept if method["external_id"] == "E3")
+    assert (dead["check_code"], dead["check_category"]) == ("lost_card", "Security")
+    log = shop.tender.get(f"/v1/{shop.tenant}/gateway-log", account_id=shop.account)["items"]
+    assert {call["amount"]["amount_minor"] for call in log} == {0}, "no money moves"
+    pays = {"amount": usd(700), "method_id": dead["method_id"]}
+    assert shop.send("payment.process", pays).json()["code"] == "METHOD_NOT_ACTIVE"
 
 
 def test_a_card_is_tokenized_through_its_gateway(shop: Shop) -> None:

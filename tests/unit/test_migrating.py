@@ -162,6 +162,21 @@ def test_a_row_that_cannot_be_taken_is_told_and_the_others_are_taken(more: dict[
     assert verdicts(done.rows) == [("IMPORTED", None), ("REJECTED", code), ("IMPORTED", None)]
 
 
+@pytest.mark.parametrize(
+    ("more", "column"),
+    [
+        ({"expiry": "13/29"}, "expiry"),
+        ({"method_type": "cheque"}, "method_type"),
+        ({"token": None}, "token"),
+        ({"account_ref": "x" * 300}, "account_ref"),
+        ({"billing_country": "y" * 2000}, "billing_address"),
+    ],
+)
+def test_what_is_wrong_is_told_by_the_name_of_its_column(more: dict[str, Any], column: str) -> None:
+    done = migrate(two_accounts(), [row("E1", "A", "tok_1") | more])
+    assert (done.rows[1].message or "").startswith(f"{column}: "), done.rows[1]
+
+
 def test_a_card_numbers_row_keeps_only_its_place() -> None:
     j = two_accounts()
     done = migrate(j, [row("4111111111111111", "A", "tok_1")])

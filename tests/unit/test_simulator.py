@@ -135,3 +135,21 @@ def test_a_bank_account_is_proved_by_what_it_was_sent(told: dict[str, Any], resu
     assert simulator.request(guess, NOW).body["result"] == result
     stranger = asked("t:verify:M:2", ref, operation="VERIFY", of="sim_none", amount_minor=0, **told)
     assert simulator.request(stranger, NOW).body["result"] == "Decline"
+
+
+@pytest.mark.parametrize(
+    ("token", "result"),
+    [
+        ("tok_ok", "Success"),
+        ("tok_soft_funds", "Success"),
+        ("tok_async_fail", "Success"),
+        ("tok_refund_closed", "Success"),
+        ("tok_decline_do_not_honor", "Success"),
+        ("tok_hard_lost", "PermanentFail"),
+        ("tok_decline_expired_card", "PermanentFail"),
+    ],
+)
+def test_a_charge_of_nothing_is_refused_for_a_card_that_is_dead_alone(token: str, result: str) -> None:
+    simulator, _ = heard()
+    proved = asked("t:tokenize:M.check:1", token, operation="TOKENIZE", amount_minor=0)
+    assert simulator.request(proved, NOW).body["result"] == result

@@ -29,12 +29,13 @@ from services.decision import (
     Rule,
     States,
 )
-from services.errors import Rejected
+from services.errors import Rejected, Undecodable
 from services.signing_in.denying import denial_of
 from services.store.protocol import Batch, Claim, DocumentChange, NewEvent, NewVerdict, ParkedCommand
 
 ACTOR_HEADER = "tender_actor"
-"""Of a parked command: who was found to have sent it, whatever it says itself."""
+"""Of a parked command: who was found to have sent it, whatever it says itself; none of one that nobody has
+read yet, which Tender itself has sent: there it says who."""
 
 Name = tuple[str, str, str]
 """That is unique: its tenant, kind and key."""
@@ -52,7 +53,7 @@ class Poisoned(Exception):
 class Item:
     command: Command
     rule: Rule | None
-    """None where the command's content has earned a rejection."""
+    """None where the command's content has earned a rejection, or cannot be read."""
     context: Context
     states: States
     answer: Answer | None = None
@@ -119,18 +120,16 @@ class Attempt:
         if command.command_id in self.batch.unparked:  # it keeps its place in the queue
             self.batch.unparked.remove(command.command_id)
             return Answer(command, "PARKED", outcome, self.cache.position, recorded=False)
-        headers = (
-            ("ce_type", command.type.encode()),
-            ("ce_id", str(command.command_id).encode()),
-            (ACTOR_HEADER, orjson.dumps(command.actor)),
-        )
+        headers = [("ce_type", command.type.encode()), ("ce_id", str(command.command_id).encode())]
+        if not isinstance(command.data, Undecodable):
+            headers.append((ACTOR_HEADER, orjson.dumps(command.actor)))
         self.batch.parked.append(
             ParkedCommand(
                 command.command_id,
                 command.home,
                 command.type,
                 command.value,
-                headers,
+                tuple(headers),
                 reason[:1000],
                 self.now,
             )

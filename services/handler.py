@@ -9,7 +9,6 @@ either has touched leaves the cache before anything else happens, and both are d
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -35,7 +34,7 @@ from services.decision import (
     States,
     Subject,
 )
-from services.errors import Rejected
+from services.errors import Rejected, Undecodable
 from services.loading import Loader, Numbers
 from services.store.protocol import (
     Appended,
@@ -61,7 +60,11 @@ _Tenant = tuple[States, Callable[[str], str]]
 _AGAIN = (StoreConflict, IntegrityError, Poisoned)
 """What an attempt ends with that is made anew."""
 
+_KNOWN = (StoreConflict, StoreUnavailable, IntegrityError, asyncio.CancelledError)
+"""What an append may fail with for no fault of a command's."""
+
 Landed = Callable[[Sequence[Answer]], None]
+_Append = Callable[[Attempt], Awaitable[list[Answer]]]
 
 
 class _Part(NamedTuple):
@@ -100,7 +103,6 @@ class Handler:
         self._loader, self._numbers = Loader(store, self.cache, guard), Numbers(store)
         self._poisoned: dict[UUID, str] = {}
         """Commands whose own facts could not be folded: parked at their next decision."""
-        self._failures: dict[str, int] = defaultdict(int)
         self._one_at_a_time = asyncio.Lock()
         self._flight: _Flight | None = None
 
@@ -116,8 +118,7 @@ class Handler:
 
         `unparking` names the parked home key whose commands these are: they are decided anew.
 
-        Raises `OffsetMoved` (nothing was written), `StoreUnavailable` (ask again), and whatever an
-        append of a single home key keeps failing with, until that key is parked.
+        Raises `OffsetMoved` (nothing was written), `StoreUnavailable` (ask again).
         """
         async with self._one_at_a_time:
             await self._land()
@@ -203,10 +204,10 @@ class Handler:
         else:
             await self.cache.catch_up()
 
-    async def _attempt(self, part: _Part) -> list[Answer]:
+    async def _attempt(self, part: _Part, append: _Append | None = None) -> list[Answer]:
         attempt = await self._decided(part)
         try:
-            return await self._append(attempt)
+            return await (append or self._append)(attempt)
         except BaseException:
             attempt.evict()
             raise
@@ -328,6 +329,8 @@ class Handler:
 
     async def _decide(self, item: Item, attempt: Attempt) -> Answer:
         command = item.command
+        if item.rule is None and isinstance(command.data, Undecodable):
+            return attempt.park(command, f"{command.data.code}: {command.data.reason}")
         if (denied := self._guard.denied(command.actor, command.type)) is not None:
             return attempt.reject(command, denied)
         if isinstance(command.data, Rejected):  # for its content, whatever came before it; and it is not kept
@@ -405,13 +408,18 @@ class Handler:
     # -- the append
 
     async def _append(self, attempt: Attempt, appending: Awaitable[Appended] | None = None) -> list[Answer]:
-        batch = attempt.batch
         try:
-            appended = await (appending or self._store.commit(attempt.complete()))
-        except (StoreConflict, StoreUnavailable, IntegrityError, asyncio.CancelledError):
+            return await self._append_whole(attempt, appending)
+        except _KNOWN:
             raise
         except Exception as failure:
             return await self._bisect(attempt, failure)
+
+    async def _append_whole(
+        self, attempt: Attempt, appending: Awaitable[Appended] | None = None
+    ) -> list[Answer]:
+        batch = attempt.batch
+        appended = await (appending or self._store.commit(attempt.complete()))
         if batch.events or batch.verdicts:
             self.cache.move_to(appended.position, appended.moved)
         if appending is None:
@@ -435,16 +443,32 @@ class Handler:
             by_place = {id(answer.command): answer for answer in (*first, *rest)}
             return [by_place[id(command)] for command in commands]
         if not homes:
-            raise failure
-        self._failures[homes[0]] += 1
-        if self._failures[homes[0]] < POISON_TRIES:
-            return await self._attempt(_Part(commands, offsets, letters))
-        del self._failures[homes[0]]
-        parking = self._begin(_Part(commands, offsets, letters))
+            raise _takes_nothing(failure) from failure
+        return await self._append_or_park(_Part(commands, offsets, letters), failure)
+
+    async def _append_or_park(self, part: _Part, failure: Exception) -> list[Answer]:
+        """A single key's: tried again, then parked; a store that takes not even that is at fault itself."""
+        for _ in range(POISON_TRIES - 1):
+            try:
+                return await self._attempt(part, self._append_whole)
+            except (*_KNOWN, Poisoned):
+                raise
+            except Exception as again:
+                failure = again
+        parking = self._begin(part)
         await self._answer_known(parking)
         for item in parking.items:
             item.answer = item.answer or parking.set_aside(item.command, f"its append fails: {failure}")
-        return await self._append(parking)
+        try:
+            return await self._append_whole(parking)
+        except _KNOWN:
+            raise
+        except Exception as nobodys:
+            raise _takes_nothing(nobodys) from nobodys
+
+
+def _takes_nothing(failure: Exception) -> StoreUnavailable:
+    return StoreUnavailable(f"the store takes nothing: {reason_of(failure)}")
 
 
 def _may_follow(part: _Part, flying: Attempt) -> bool:

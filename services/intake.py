@@ -9,7 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha256
 from typing import NamedTuple, Protocol
+from uuid import UUID
 
 import orjson
 
@@ -23,9 +25,13 @@ from services.messages import SEAL, Message, result_body, result_message
 from services.migrations.migrating import ImportRows
 from services.signing_in.callers import Callers
 from services.store.protocol import DeadLetter, OffsetMove, OffsetMoved, StoreUnavailable
+from services.unreadable import unreadable
 
 DECISIONS_MAX = 2000
 """In one transaction, of commands and of the rows that they hold."""
+
+KEPT_MAX = 100_000
+"""Dead letters with a seal that are known again."""
 
 ANYBODY = Callers()
 """Nobody signs in."""
@@ -100,6 +106,8 @@ class Intake:
         self._next: dict[Partition, int | None] = {}
         self._losses = Counter[Partition]()
         """How often each was taken away."""
+        self._kept = set[bytes]()
+        """Of dead letters with a seal, what they are the same by."""
 
     async def assigned(self, partitions: Sequence[Partition], seeker: Seeker) -> None:
         """Partitions are ours now: each is read from where the store says, once it can be asked."""
@@ -198,15 +206,25 @@ class Intake:
             for place, offset in ends.items()
         ]
         commands = [read.command for read in part if read.command]
-        letters = [read.letter for read in part if read.letter]
+        letters = [read.letter for read in part if read.letter and not self._is_kept(read.letter)]
         taking.begun.update(ends)
 
         def landed(answers: Sequence[Answer]) -> None:
             self._next.update(ends)
             taking.done.update(ends)
             taking.answers.extend(answer for answer in answers if not answer.recorded)
+            self._kept.update(mark for letter in letters if (mark := _mark_of_sealed(letter)))
 
         await self._handler.begin(commands, moves, letters, landed)
+
+    def _is_kept(self, letter: DeadLetter) -> bool:
+        """Whether it is a command of ours, sealed under a key that is not here, that was set aside before.
+
+        Its sender does not hear of that, and sends it again and again.
+        """
+        if len(self._kept) > KEPT_MAX:
+            self._kept.clear()
+        return _mark_of_sealed(letter) in self._kept
 
     async def _say(self, taking: _Taking) -> None:
         answers = list(taking.answers)
@@ -215,7 +233,7 @@ class Intake:
 
     def _dead_letter(self, record: Record, why: Undecodable) -> DeadLetter:
         """The record as it came; but for card numbers, whose digits are kept nowhere."""
-        headers = tuple((str(name), bytes(value or b"")) for name, value in record.headers)
+        headers = tuple((_plain(name), bytes(value or b"")) for name, value in record.headers)
         kept = (
             None if record.key is None else masked_bytes(record.key),
             None if record.value is None else masked_bytes(record.value),
@@ -236,6 +254,11 @@ class Intake:
         return result_message(str(command.command_id), command.home, body, meta, now, self._results_topic)
 
 
+def _mark_of_sealed(letter: DeadLetter) -> bytes | None:
+    seals = [value for name, value in letter.headers if name == SEAL]
+    return sha256(b"".join((seals[-1], letter.value or b""))).digest() if seals else None
+
+
 _TEXTS = {
     "ce_id": "ce_id",
     "correlationid": "correlation_id",
@@ -247,8 +270,19 @@ _TEXTS = {
 def command_of(record: Record, callers: Callers = ANYBODY) -> Command:
     """The command of a record, with who sent it.
 
-    Raises `Undecodable`; never anything else for what a record may hold.
+    Raises `Undecodable`; never anything else for what a record may hold.  Tender's own is a command always.
     """
+    try:
+        return _read(record, callers)
+    except Undecodable as why:
+        type, id, seal = map(dict(record.headers).get, ("ce_type", "ce_id", SEAL))
+        if type is None or id is None or not callers.has_sealed(record, type, id, seal):
+            raise
+        home = (record.key or b"").decode()
+        return unreadable(type.decode(), UUID(id.decode()), home, record.value or b"", why)
+
+
+def _read(record: Record, callers: Callers) -> Command:
     texts: dict[str, str] = {}
     type, seal = "", None
     for name, value in record.headers:
@@ -265,6 +299,11 @@ def command_of(record: Record, callers: Callers = ANYBODY) -> Command:
     trust = callers.trust(record, type, texts.get("ce_id", "").encode(), seal)
     command = decode(type, record.value, key=record.key, trust=trust, **texts)
     return callers.scoped(record, command, seal is not None)
+
+
+def _plain(name: str) -> str:
+    """PostgreSQL's text holds no NUL."""
+    return str(name).replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
 
 def _text(name: str, value: bytes) -> str:

@@ -79,6 +79,12 @@ class Callers:
             raise Undecodable("UNAUTHENTICATED", f"nobody is known by the topic {record.topic}")
         return of_outside
 
+    def has_sealed(self, record: Record, type: bytes, id: bytes, seal: bytes | None) -> bool:
+        """Whether a record is Tender's own, for certain."""
+        if seal is None or self._seals is None:
+            return False
+        return self._seals.holds(seal, type, id, record.key or b"", record.value or b"")
+
     def scoped(self, record: Record, command: Command, sealed: bool) -> Command:
         """The command, or its rejection: what its producer is for.  Raises `Undecodable`."""
         identity = None if sealed else self._known.get(record.topic)

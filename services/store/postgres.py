@@ -76,6 +76,8 @@ _LOST = (
     asyncpg.InsufficientResourcesError,
     asyncpg.QueryCanceledError,
     asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.ReadOnlySQLTransactionError,  # a server that is no primary any more
     ConnectionError,
     TimeoutError,
     OSError,

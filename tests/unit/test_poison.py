@@ -13,7 +13,7 @@ from services.commands import Actor, Command, decode, encode
 from services.decision import Change, Changes, Context, Needs, Rule, States, Subject
 from services.handler import POISON_TRIES, Handler
 from services.store.memory import MemoryStore
-from services.store.protocol import Appended, Batch, DeadLetter, OffsetMove
+from services.store.protocol import Appended, Batch, DeadLetter, OffsetMove, StoreUnavailable
 from services.subjects import SUBJECTS
 from services.unparking import release
 from tests.spec import Spec
@@ -78,17 +78,65 @@ async def test_what_is_parked_is_decided_in_order_once_the_fault_is_gone() -> No
     assert topics == ["account.registered.v2", *["account.payment_hold_placed.v1"] * 2]
 
 
-async def test_a_failed_append_of_nobodys_commands_is_raised() -> None:
-    """With no home key there is nobody to park: whoever reads waits, and asks again."""
+class Broken(MemoryStore):
+    """It takes nothing, and says nothing of why; until it has been asked so often."""
 
-    class Full(MemoryStore):
-        async def commit(self, batch: Batch) -> Appended:
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self.left, self.asked = times, 0
+
+    async def commit(self, batch: Batch) -> Appended:
+        self.asked += 1
+        if self.asked <= self.left:
             raise ValueError("the disk is full")
+        return await super().commit(batch)
 
-    handler = Handler(Full(), SUBJECTS, Spec())
+
+async def test_a_failed_append_of_nobodys_commands_is_like_a_store_that_is_away() -> None:
+    """With no home key there is nobody to park: whoever reads waits, and asks again."""
+    store = Broken(1)
+    handler = Handler(store, SUBJECTS, Spec())
     letter = DeadLetter("cluster", "commands", 0, 0, None, b"", (), "UNKNOWN_TYPE", "none", Spec().now())
-    with pytest.raises(ValueError, match="the disk is full"):
+    with pytest.raises(StoreUnavailable, match="the disk is full"):
         await handler.handle([], [MOVE], [letter])
+    await handler.handle([], [MOVE], [letter])
+    assert [kept for _, kept in await store.dead_letters(0, 10)] == [letter]
+
+
+async def test_a_store_that_fails_for_everybody_parks_nobody_and_is_asked_so_often_only() -> None:
+    store = Broken(1_000_000)
+    handler = Handler(store, SUBJECTS, Spec())
+    commands = registrations()
+    for _ in range(3):
+        before = store.asked
+        with pytest.raises(StoreUnavailable, match="the store takes nothing: ValueError: the disk is full"):
+            await handler.handle(commands, [MOVE])
+        halvings = len(HOMES).bit_length()
+        assert store.asked - before <= halvings + POISON_TRIES + 1
+    assert not await store.parked_homes()
+    assert await store.offset("cluster", "commands", 0) is None
+    assert await store.head() == (0, 0)
+    store.left = 0
+    answers = await handler.handle(commands, [MOVE])
+    assert [answer.status for answer in answers] == ["ACCEPTED"] * len(HOMES)
+    assert [event.version for event in await store.read(0, 100)] == [1] * len(HOMES)
+
+
+async def test_what_fails_behind_a_batch_in_flight_leaves_nothing_in_flight() -> None:
+    store = Broken(1_000_000)
+    handler = Handler(store, SUBJECTS, Spec())
+    heard: list[object] = []
+    first, second = registrations()[:2], registrations()[2:]
+    await handler.begin(first, [MOVE], [], heard.extend)
+    with pytest.raises(StoreUnavailable):
+        await handler.begin(second, [MOVE._replace(expected=10, next_offset=20)], [], heard.extend)
+    assert not heard
+    store.left = 0
+    await handler.begin(first, [MOVE], [], heard.extend)
+    await handler.begin(second, [MOVE._replace(expected=10, next_offset=20)], [], heard.extend)
+    await handler.land()
+    assert len(heard) == len(HOMES)
+    assert await store.offset("cluster", "commands", 0) == 20
 
 
 def _needs(states: States, command: PlacePaymentHold, context: Context) -> Needs:

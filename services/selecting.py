@@ -2,14 +2,14 @@
 
 Read models are read where they have reached the run's own start, so that an item or a method of a second
 ago counts.  A page that was sent is in the outbox; who begins anew goes on where the run itself stands, so
-a crash loses and doubles nothing.
+a crash loses and doubles nothing.  Runs are selected side by side, so that none waits for another's end.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import NamedTuple
 from uuid import UUID
@@ -43,6 +43,12 @@ READ_MAX = 4 * ITEMS_MAX
 """Items read at a time: where few match, a page is gathered of many."""
 PAGES_AHEAD = 8
 """Sent and not decided: a run of any length is selected with bounded memory."""
+READINGS_MAX = 6
+"""Read at a time; the read models keep so many answers, and some more, for one process."""
+TURN_PAGES = 5 * PAGES_AHEAD
+"""Of a run while others wait for their turn: then it goes to the end of the queue."""
+GOING_MAX = 1_000
+"""Runs that are selected, or wait for their turn, before more are looked for."""
 PAUSE_SECONDS = 1.0
 LOOK_SECONDS, LOOKS_MAX = 2.0, 300
 """So often read models that are behind are waited for so long; then they fail the run: it may be resumed."""
@@ -116,52 +122,103 @@ class _Refused(Exception):
 class Selector:
     """One at a time, by lease: it hears of runs that began, or were resumed, and selects for them."""
 
-    def __init__(self, store: Store, due: DueItems, clock: Clock, holder: str) -> None:
+    def __init__(
+        self, store: Store, due: DueItems, clock: Clock, holder: str, readings_max: int = READINGS_MAX
+    ) -> None:
         self._store, self._due, self._clock = store, due, clock
         self.lease = Lease(store, NAME, holder, clock)
+        self._going: dict[int, asyncio.Task[None]] = {}
+        """By the position of what began them."""
+        self._readings, self._queued = asyncio.Semaphore(readings_max), 0
         self._at: int | None = None
+        """Up to where beginnings have been looked for; None: to be found in the store."""
+        self._done = 0
+        """The same, of those that are selected: as the store has it."""
 
     async def run(self) -> None:
         """Select for whatever begins; runs until cancelled."""
-        async for _ in self._store.wakeups():
-            try:
-                while await self.step() >= SPAN:
-                    pass
-                await asyncio.sleep(GATHER_SECONDS)
-            except (StoreUnavailable, TrackingMoved, OSError):
-                await asyncio.sleep(PAUSE_SECONDS)
+        try:
+            async for _ in self._store.wakeups():
+                try:
+                    while await self.step() >= SPAN:
+                        pass
+                    await asyncio.sleep(GATHER_SECONDS)
+                except (StoreUnavailable, TrackingMoved, OSError):
+                    await self._abandon()
+                    await asyncio.sleep(PAUSE_SECONDS)
+        finally:
+            await self._abandon()
 
     async def step(self) -> int:
-        """Select for the runs that begin next; how many events were passed."""
-        after, self._at = self._at, None  # known again once this step has ended well
+        """Begin to select for the runs that begin next; how many events were passed."""
         if not await self.lease.held():
+            await self._abandon()
             return 0
-        if after is None:
-            after = await self._store.tracking(NAME)
-        reached, events = await self._store.read_topics(after, SPAN, BEGINNINGS)
-        if reached > after:
-            selected = await asyncio.gather(*map(self._select, events), return_exceptions=True)
-            for failure in filter(None, selected):
-                raise failure
-            await self._store.commit(Batch(tracking=[Tracking(NAME, after, reached)]))
-        self._at = reached
-        return reached - after
+        if self._at is None:
+            self._at = self._done = await self._store.tracking(NAME)
+        passed = await self._look() if len(self._going) < GOING_MAX else 0
+        await self._keep_progress()
+        return passed
+
+    async def _look(self) -> int:
+        assert self._at is not None
+        after = self._at
+        self._at, events = await self._store.read_topics(after, SPAN, BEGINNINGS)
+        for event in events:
+            self._going[event.position] = asyncio.create_task(self._select(event), name="select a run")
+        return self._at - after
+
+    async def _keep_progress(self) -> None:
+        """Up to the first that is not selected yet: whoever takes over begins with that one."""
+        assert self._at is not None
+        for position in [position for position, task in self._going.items() if task.done()]:
+            self._going[position].result()
+            del self._going[position]
+        done = min(self._going, default=self._at + 1) - 1
+        if done > self._done:
+            await self._store.commit(Batch(tracking=[Tracking(NAME, self._done, done)]))
+            self._done = done
+
+    async def _abandon(self) -> None:
+        """Whoever goes on begins where the store says, and each run where it stands."""
+        going, self._going, self._at = self._going.values(), {}, None
+        for task in going:
+            task.cancel()
+        await asyncio.gather(*going, return_exceptions=True)
 
     async def _select(self, event: Recorded) -> None:
         tenant, _, run_id = ids.parts(event.stream)
-        if not await self._reaches(event.position):
-            message = f"the read models have not reached the position {event.position} yet"
-            await self._send(tenant, run_id, FailPaymentBatchRun(run_id, "READ_MODEL_BEHIND", message), event)
-            return
         try:
-            while True:
-                run = await state_of(self._store, tenant, PaymentBatchRun, run_id)
-                known = await state_of(self._store, tenant, RunTally, run_id)
-                if run.status not in GOING or run.selected:
-                    return
-                await self._send_pages(tenant, run, known, event)
+            while await self._select_some(tenant, run_id, event):
+                pass
         except _Refused as why:
             await self._send(tenant, run_id, FailPaymentBatchRun(run_id, why.code, why.message), event)
+
+    async def _select_some(self, tenant: str, run_id: str, event: Recorded) -> bool:
+        """In its turn, as much as that allows; whether there is more to select, or was."""
+        async with self._turn():
+            if not await self._reaches(event.position):
+                message = f"the read models have not reached the position {event.position} yet"
+                raise _Refused("READ_MODEL_BEHIND", message)
+            run = await state_of(self._store, tenant, PaymentBatchRun, run_id)
+            known = await state_of(self._store, tenant, RunTally, run_id)
+            if run.status not in GOING or run.selected:
+                return False
+            await self._send_pages(tenant, run, known, event)
+            return True
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None, None]:
+        """First come, first served."""
+        self._queued += 1
+        try:
+            await self._readings.acquire()
+        finally:
+            self._queued -= 1
+        try:
+            yield
+        finally:
+            self._readings.release()
 
     async def _reaches(self, position: int) -> bool:
         """Whether the read models get there; the lease is kept meanwhile."""
@@ -172,7 +229,7 @@ class Selector:
         return False
 
     async def _send_pages(self, tenant: str, run: PaymentBatchRun, known: RunTally, event: Recorded) -> None:
-        """From where the run stands to its end; or until somebody else has sent another page."""
+        """From where the run stands to its end; or to that of its turn, or until others send another page."""
         assert run.created
         page_no, sent = known.pages, list[UUID]()
         after, taken = Cursor.parsed(known.cursor), known.filtered
@@ -192,9 +249,13 @@ class Selector:
                 cursor = select.cursor
                 sent.append(await self._send(tenant, run.created.run_id, select, event, run.turn))
                 if len(sent) >= PAGES_AHEAD or page.last:
-                    if not await self._all_advanced(sent):
+                    if not await self._all_advanced(sent) or self._is_over(page_no - known.pages):
                         return
                     sent.clear()
+
+    def _is_over(self, pages: int) -> bool:
+        """Whether a turn is, after so many pages."""
+        return self._queued > 0 and pages >= TURN_PAGES
 
     async def _all_advanced(self, command_ids: Sequence[UUID]) -> bool:
         """Wait until they are decided; whether each changed something."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -22,6 +23,8 @@ from services.running.loop import spare_what_stays
 
 PARTITION_BYTES = 4 * 1024 * 1024
 """Of one partition at a time: several parts of a bulk import, each decided while the last is appended."""
+WAIT_MS = 1000
+"""For records, before it is asked for them again; whatever comes ends the wait."""
 LAG_SECONDS = 1.0
 """How often the group's own offsets are committed: they only serve tools that show lag."""
 
@@ -35,7 +38,7 @@ class CommandBus:
         topics: Sequence[str],
         *,
         group: str,
-        batch_timeout_ms: int = 10,
+        batch_timeout_ms: int = 20,
         batch_records_max: int = 1000,
         session_timeout_ms: int = 10_000,
     ) -> None:
@@ -60,6 +63,8 @@ class CommandBus:
             listener=_Rebalance(self),
         )
         self._subscriber(self._take)
+        self._records_max = batch_records_max
+        self._subscriber.get_msg = self._next
 
     async def start(self, intake: Intake) -> None:
         """Join the group and take commands until `stop`."""
@@ -71,6 +76,14 @@ class CommandBus:
         if self._committing:
             self._committing.cancel()
         await self._broker.stop()
+
+    async def _next(self, consumer: Any) -> tuple[Any, ...]:
+        """What arrives next, if anything does soon.
+
+        FastStream's own sleeps after every wait that brought nothing, and so does what arrives meanwhile.
+        """
+        found = await consumer.getmany(timeout_ms=WAIT_MS, max_records=self._records_max)
+        return tuple(chain.from_iterable(found.values()))
 
     async def _take(self, records: Any) -> None:
         assert self._intake is not None

@@ -7,7 +7,7 @@ TransientFailure        a condition of the moment: never recorded, try again
   ReadModelBehind
 services.store.protocol.StoreConflict    someone else wrote first: load again and decide again
 
-Our own bugs are assertions, and park the home key that met them; so does an `Undecodable` that Tender has sent.
+Our own bugs are assertions, and park the home key that met them; an `Undecodable` of Tender's own does, too.
 """
 
 from __future__ import annotations

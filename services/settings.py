@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     group_session_timeout_ms: int = Field(default=10_000, ge=1_000)
     """A worker that was not heard of for so long has lost its partitions."""
     batch_records_max: int = Field(default=1000, ge=1, le=10_000)
-    batch_timeout_ms: int = Field(default=10, ge=1, le=10)
+    batch_timeout_ms: int = Field(default=20, ge=1, le=20)
+    """How long the broker may let a question for commands wait: the embedded one wakes nobody who waits."""
     outbox_resend_seconds: float = Field(default=30.0, gt=0)
     relay_refill_events_max: int = Field(default=100_000, ge=0)
     """How much of the log a broker that lost its topics gets back."""

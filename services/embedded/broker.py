@@ -8,7 +8,8 @@ What the broker does otherwise than Apache Kafka, found by trial:
   `seek_to_end` and `auto_offset_reset="latest"` read some records again.  Beginnings are right.
 - A fetch beyond the end is no error; it waits.  A consumer that lived through a broker's restart
   silently skips what comes before its old position: it must seek anew, by the new cluster id.
-- A waiting fetch is not woken by a produce: keep `fetch_max_wait_ms` at 10 or less.
+- A waiting fetch is not woken by a produce: keep `fetch_max_wait_ms` at 20 or less, where what arrives takes
+  4 ms to be read; at 40 it takes 20.
 - Nothing is ever dropped: no retention, no compaction, no `delete_records`, no size limit for a
   record.  About one byte of memory per byte produced; deleting a topic gives it back.
 - A group waits half of its members' session timeout at each rebalance, and nearly two of them when

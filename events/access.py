@@ -16,11 +16,14 @@ class ApiKeyCreated:
 
     key_id: str
     name: str
+    """What people call the key."""
     actor_type: str
     actor_id: str
+    """As whom it acts."""
     roles: tuple[str, ...]
     salt: str
     digest: str
+    """Of the key's secret, under the salt and a pepper of the deployment."""
     accounts: tuple[str, ...] | None = None
     """The only accounts that it reaches; None: all."""
     commands: tuple[str, ...] | None = None
@@ -54,7 +57,9 @@ class AccessDenied:
     """The command's type, or what was to be read: `GET invoices`."""
     actor_type: str
     actor_id: str
+    """Who asked."""
     roles: tuple[str, ...]
     message: str
     account_id: str | None = None
     command_id: str | None = None
+    """The id of the command that was denied, where it was one."""

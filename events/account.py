@@ -28,6 +28,7 @@ class AccountRegistered:
 
     account_id: str
     name: Personal
+    """The customer's name."""
     currencies: tuple[str, ...] = ()
     parent_account_id: str | None = None
     auto_collect: bool = True
@@ -50,12 +51,13 @@ class BillingProfileDefined:
     bill_day_of_month: int
     bill_to_contact: Personal | None = None
     billing_address: Address | None = None
+    """Where its invoices go."""
     shipping_address: Address | None = None
     payment_term_id: str | None = None
     saved_payment_method_id: str | None = None
+    """The saved payment method that pays its invoices; without one, the account's default."""
     skip_automatic_payments: bool = False
     demoted_profile_id: str | None = None
-    """The profile that was the default until now."""
     tax_exemption: TaxExemption | None = None
 
 
@@ -69,9 +71,11 @@ class BillingProfileUpdated:
     bill_day_of_month: int
     bill_to_contact: Personal | None = None
     billing_address: Address | None = None
+    """Where its invoices go."""
     shipping_address: Address | None = None
     payment_term_id: str | None = None
     saved_payment_method_id: str | None = None
+    """The saved payment method that pays its invoices; without one, the account's default."""
     skip_automatic_payments: bool = False
     demoted_profile_id: str | None = None
     tax_exemption: TaxExemption | None = None
@@ -90,6 +94,7 @@ class DefaultPaymentMethodSet:
 
     method_id: str
     previous: str | None
+    """The default before it, if there was one."""
 
 
 @fact("account.default_payment_method_cleared.v1")
@@ -162,11 +167,15 @@ class ApplicationRulesRun:
     """What the tenant's application rules have settled on the account, in one go."""
 
     rules: tuple[str, ...]
+    """The rules that were run, in turn."""
     payment_applications: int
     credit_applications: int
     payments_fetched: int
+    """How many payments with money to apply there were."""
     credits_fetched: int
+    """How many credit memos with open credit there were."""
     invoices_fetched: int
+    """How many invoices that owe something there were."""
     all_considered: bool
     """False where there were so many invoices that only the first rule ran."""
     locked_invoices: tuple[str, ...] = ()
@@ -180,6 +189,7 @@ class UnreferencedRefundCounted:
     refund_id: str
     amount: Money
     counted_at: datetime
+    """When it was asked for: from then on it counts."""
 
 
 @fact("account.collection_preferences_set.v1")
@@ -187,7 +197,6 @@ class CollectionPreferencesSet:
     """Whole, as it is from now on: which group the account is collected in, and when its payer is at home."""
 
     account_group: str | None = None
-    """A segment of the tenant's own naming; retries are decided by group."""
     time_zone: str | None = None
     """IANA name.  None: the tenant's."""
     calendar: str | None = None

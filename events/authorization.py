@@ -53,6 +53,7 @@ class AuthorizationRecorded:
     """PLATFORM (client-side component) or EXTERNAL."""
     effective_at: datetime
     expires_at: datetime | None = None
+    """Until when the gateway holds it, as far as was said."""
     gateway_auth_code: str | None = None
     payment_group_id: str | None = None
     corporate: Corporate | None = None
@@ -65,12 +66,14 @@ class PaymentAuthorized:
     gateway_ref: str | None
     gateway_auth_code: str | None
     expires_at: datetime | None
+    """Until when the gateway holds it, as far as it says."""
     source: str
     network_transaction_id: str | None = None
     late: bool = False
     avs_code: str | None = None
     cvc_code: str | None = None
     gateway_ref_details: str | None = None
+    """What else the gateway calls it by, at most 1,000 characters."""
     corporate: Corporate | None = None
 
 
@@ -244,6 +247,7 @@ class AuthorizationExpired:
     """Its time is over: what was not captured is no longer held."""
 
     released: Money
+    """What is held no longer."""
 
 
 @fact("authorization.canceled.v1")

@@ -20,6 +20,7 @@ class CardAttempt:
     """Of the payment or the authorization."""
     account_id: str
     method_id: str
+    """The saved payment method that was charged."""
     network: str
     amount: Money
 
@@ -29,7 +30,9 @@ class CardAttemptBegun:
     """A card that was refused this amount of late is tried again: that counts until its outcome is known."""
 
     attempt: CardAttempt
+    """Which attempt."""
     begun_at: datetime
+    """When it began."""
 
 
 @fact("card.refused.v1")
@@ -37,6 +40,7 @@ class CardRefused:
     """An attempt with it failed: that counts, for as long as its network says."""
 
     attempt: CardAttempt
+    """Which attempt."""
     refused_at: datetime
     raw_code: str | None = None
 
@@ -46,6 +50,7 @@ class CardAttemptCleared:
     """What had counted succeeded: it counts no longer."""
 
     attempt_id: str
+    """The id of the payment, or of the authorization."""
 
 
 CardEvent = CardAttemptBegun | CardRefused | CardAttemptCleared

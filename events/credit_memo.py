@@ -41,12 +41,16 @@ class CreditMemoDrafted:
     account_id: str
     currency: str
     category: str
+    """STANDALONE, REFERENCED or INVOICE_WRITE_OFF."""
     source_action: str
+    """STANDALONE, INVOICE, NEGATIVE_INVOICE_LINE_CONVERSION, VOID_POSTED_INVOICE,
+    WRITE_OFF_POSTED_INVOICE."""
     lines: tuple[CreditMemoLine, ...]
     total: Money
     reason_code: str
     reference_invoice_id: str | None = None
     saved_payment_method_id: str | None = None
+    """The saved payment method that its balance is paid out to."""
     billing_profile_id: str | None = None
     legal_entity_id: str | None = None
     tax_strategy: str | None = None
@@ -88,15 +92,14 @@ class CreditMemoPosted:
     effective_date: date
     """When it takes effect; what it settles is settled at once."""
     reference_invoice_id: str | None = None
-    """The invoice whose charges it takes back."""
     source_invoice_id: str | None = None
     """The negative invoice that it was converted from."""
     saved_payment_method_id: str | None = None
+    """The saved payment method that its balance is paid out to."""
     billing_profile_id: str | None = None
     legal_entity_id: str | None = None
     """Whose books it is in."""
     tax_strategy: str | None = None
-    """Where its tax comes from: IGNORE, MANUAL_OVERRIDE or COPY_FROM_INVOICE_LINE."""
     corporate: Corporate | None = None
 
 
@@ -163,6 +166,7 @@ class CreditMemoRefundReleased:
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
+    """How much of it on which line."""
 
 
 @fact("credit_memo.refund_applied.v1")
@@ -172,7 +176,9 @@ class RefundAppliedToCreditMemo:
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
+    """How much of it from which line."""
     reserved: bool = True
+    """It was reserved before; else it came straight from what was open."""
 
 
 @fact("credit_memo.refund_reversed.v1")
@@ -182,6 +188,7 @@ class RefundReversedOnCreditMemo:
     refund_id: str
     amount: Money
     lines: tuple[LineAmount, ...]
+    """How much of it to which line."""
 
 
 @fact("credit_memo.locked.v1")
@@ -189,6 +196,7 @@ class CreditMemoLocked:
     """Only whoever is named may use it."""
 
     by: str
+    """The process, or the refund, that holds it: `refunding:{orchestration id}`."""
 
 
 @fact("credit_memo.unlocked.v1")
@@ -196,6 +204,7 @@ class CreditMemoUnlocked:
     """Everybody may use it again."""
 
     by: str
+    """The process, or the refund, that held it."""
 
 
 @fact("credit_memo.voided.v2")
@@ -203,6 +212,7 @@ class CreditMemoVoided:
     """A debit memo of the same amount takes it back; it was never used."""
 
     debit_memo_id: str
+    """The debit memo that offsets it."""
     amount: Money
     tax: Money
     """Of the amount."""

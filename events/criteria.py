@@ -29,6 +29,7 @@ class CriteriaGroup:
 
     match_type: str
     criteria: tuple[Criterion, ...]
+    """The single tests."""
 
 
 @frozen
@@ -37,6 +38,7 @@ class Criteria:
 
     match_type: str = "MATCH_ANY"
     criteria: tuple[Criterion, ...] = ()
+    """The single tests; without any, and without groups, all match."""
     groups: tuple[CriteriaGroup, ...] = ()
     """Each is one more test: so AND and OR are joined."""
 

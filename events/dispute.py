@@ -31,9 +31,12 @@ class DisputeOpened:
     held: Money
     """What of it was still there to be held: less than the amount after a refund."""
     reason: str
+    """Why, in the words of the bank or the gateway."""
     source: str
     taken_back: tuple[TakenBack, ...] = ()
+    """The invoices that are open again, and how much of each."""
     gateway_ref: str | None = None
+    """The gateway's own id of the dispute."""
     opened_at: datetime | None = None
     """When the gateway says that it was opened."""
 
@@ -53,6 +56,7 @@ class DisputeEvidenceRequested:
     """The bank wants evidence by `due_at`."""
 
     due_at: datetime
+    """Until when the bank takes evidence."""
 
 
 @fact("dispute.evidence_submitted.v1")

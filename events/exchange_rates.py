@@ -12,6 +12,7 @@ class ExchangeRatesPublished:
     """What currencies are worth in one of them, from a day on."""
 
     source: str
+    """Whose rates they are, such as `ECB`."""
     currency: str
     """The reporting currency."""
     as_of: date

@@ -15,24 +15,36 @@ class Capabilities:
     operations: tuple[str, ...]
     """AUTHORIZE, CAPTURE, SALE, REVERSE, VOID, REFUND, UNREFERENCED_REFUND, TOKENIZE, VERIFY."""
     idempotency: bool = True
+    """A request that is sent again under the same key is carried out once."""
     idempotency_key_hours: int = 24
+    """For how many hours it remembers a key: nothing is sent again after that."""
     query_by_reference: bool = True
+    """It answers what became of an operation, asked by our key or by its own id."""
     read_your_writes_seconds: int | None = None
-    """After this long "not found" means "not executed"; None where the gateway promises nothing."""
+    """After so many seconds "not found" means "not executed"; null, where the gateway promises nothing."""
     multi_capture: bool = False
+    """One authorization can be captured several times."""
     partial_capture: bool = True
+    """Less than was authorized can be captured."""
     partial_reversal: bool = True
+    """A part of an authorization can be let go."""
     partial_refund: bool = True
+    """A part of a payment can be given back."""
     currencies: tuple[str, ...] = ()
-    """Empty: all."""
+    """Those that it takes, ISO 4217; empty: all."""
     method_types: tuple[str, ...] = ()
-    """Empty: all."""
+    """The kinds of instrument that it takes, such as `card` and `sepa_debit`; empty: all."""
     refund_window_days: dict[str, int] | None = None
-    """By method type; None or a missing type: no limit."""
+    """By kind of instrument, for how many days after a payment it can be refunded; a kind that is missing:
+    ever."""
     overcapture_percent: int = 0
+    """By so many percent a capture may exceed its authorization, as for tips."""
     level2: bool = False
+    """It takes Level 2 data of a card payment: the tax in it, and what the buyer calls it."""
     level3: bool = False
+    """It takes Level 3 data, too: the lines of what was bought."""
     level3_max_lines: int | None = None
+    """With more lines than this, Level 2 data alone is sent; without it, there is no limit."""
     notifications: bool = False
     """It sends signed news of its own."""
     asynchronous: tuple[str, ...] = ()
@@ -47,6 +59,7 @@ class GatewayProviderRegistered:
     name: str
     adapter_key: str
     capabilities: Capabilities
+    """What its adapter can do."""
 
 
 @fact("gateway_provider.raw_code_map_published.v1")
@@ -54,6 +67,7 @@ class RawCodeMapPublished:
     """What its raw answer codes mean; it holds for answers from now on."""
 
     map_version: int
+    """Which version of the map: failures name the one that they were read by."""
     codes: dict[str, tuple[str, str]]
     """Raw code (lower-case) to (category, one of S, H, N, A)."""
 
@@ -118,6 +132,7 @@ class GatewayCircuitOpened:
 
     reason: str
     until: datetime
+    """After this a few calls try it out."""
 
 
 @fact("gateway.circuit_closed.v1")

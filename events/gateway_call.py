@@ -20,6 +20,7 @@ class MicroDeposits:
     """What the holder of a bank account saw on his statement."""
 
     amounts_minor: tuple[int, ...] = ()
+    """The two amounts that arrived, in minor units."""
     descriptor_code: str | None = None
 
 
@@ -42,21 +43,27 @@ class GatewayCallPlanned:
     """SHA-256 in hex of everything that the gateway will be told: one key, one digest."""
     merchant_reference: str
     method: Method | None = None
+    """The instrument."""
     authorization_ref: str | None = None
     """The gateway's reference of the authorization that a capture or a reversal builds on."""
     payment_ref: str | None = None
     """The gateway's reference of the payment that a refund or a void gives back, or of what is verified."""
     original_amount: Money | None = None
+    """Of a refund: how much the payment was."""
     already_refunded: Money | None = None
+    """Of a refund: how much of the payment was given back before."""
     final_capture: bool = False
+    """The gateway lets go of what is left of the authorization."""
     initiator: str = "MERCHANT"
     """CUSTOMER or MERCHANT."""
     reason: str = "UNSCHEDULED"
     """Why the merchant charges a stored credential: RECURRING, INSTALLMENT, RESUBMISSION or UNSCHEDULED."""
     is_first_in_series: bool = False
+    """It is the payment with which the instrument begins to be kept."""
     enhanced: EnhancedData | None = None
     """Level 2 and Level 3 data, already checked against what the gateway takes."""
     micro_deposits: MicroDeposits | None = None
+    """Of a verification: what the gateway has to compare."""
     fraud_context: FraudContext | None = None
     client_context: str | None = None
     comments: str | None = None
@@ -137,6 +144,7 @@ class GatewayCallNotSent:
 
     outcome: Outcome
     sends: int
+    """How often it was tried to send it."""
     retry_at: datetime | None
     """When it is sent again under the same key; nothing once the budget is used up."""
 
@@ -161,6 +169,7 @@ class GatewayReplayPlanned:
 
     queries: int
     at: datetime
+    """When it is sent again."""
 
 
 @fact("gateway_call.outcome_resolved.v2")
@@ -171,6 +180,7 @@ class GatewayOutcomeResolved:
     outcome: Outcome
     evidence: str | None = None
     contradicts: bool = False
+    """It is not what was taken for its outcome before."""
 
 
 @fact("gateway_call.resolution_proposed.v1")
@@ -181,6 +191,7 @@ class GatewayResolutionProposed:
     """PROCESSED or FAILED."""
     evidence: str
     proposed_by: str
+    """Who said it: the id of the actor."""
 
 
 GatewayCallEvent = (

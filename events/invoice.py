@@ -16,16 +16,20 @@ from events.shapes import Applied, Corporate
 class Tax:
     amount: Money
     name: str = ""
+    """What the tax is called."""
     code: str | None = None
+    """Its code where it was calculated."""
     rate: str | None = None
-    """Percent, as a decimal string with at most 6 places."""
 
 
 @frozen
 class Product:
     id: str | None = None
+    """What the caller calls it."""
     sku: str | None = None
+    """Its stock number."""
     name: str | None = None
+    """What customers read."""
     commodity_code: str | None = None
 
 
@@ -82,6 +86,7 @@ class DraftContent:
     total_tax: Money
     total: Money
     profile_id: str | None = None
+    """The billing profile that it goes to."""
     legal_entity_id: str | None = None
     original_invoice_id: str | None = None
     reference_type: str | None = None
@@ -130,6 +135,7 @@ class InvoicePosted:
     currency: str
     invoice_date: date
     posted_date: date
+    """The day of its posting."""
     due_date: date
     payment_term: str
     """`PERIOD_BASED+{days}` or `EOM_PLUS_X+{days}`."""
@@ -138,10 +144,13 @@ class InvoicePosted:
     total_tax: Money
     total: Money
     is_negative: bool
+    """Its total is below 0: the customer is owed it."""
     has_negative_lines: bool
+    """At least one of its lines is below 0."""
     posted_at: datetime
     """The instant, for orderings finer than a day."""
     profile_id: str | None = None
+    """The billing profile that it goes to."""
     legal_entity_id: str | None = None
     original_invoice_id: str | None = None
     reference_type: str | None = None
@@ -252,6 +261,7 @@ class InvoiceSettled:
     """Nothing of it is owed any more."""
 
     full_settlement_date: date
+    """The day on which the last of it was settled."""
 
 
 @fact("invoice.reopened.v1")
@@ -267,6 +277,7 @@ class NegativeInvoiceLinesConverted:
 
     credit_memo_id: str
     lines: tuple[ConvertedLine, ...]
+    """The lines that were converted."""
     total: Money
     """At most 0."""
     balance: Money
@@ -286,6 +297,7 @@ class InvoiceUnlocked:
     """Everybody may change how it is settled again."""
 
     by: str
+    """The process that held it."""
 
 
 @fact("invoice.due_date_extended.v1")
@@ -333,6 +345,7 @@ class InvoiceDisputed:
     dispute_id: str
     payment_id: str
     amount: Money
+    """How much of it is open again."""
 
 
 @fact("invoice.dispute_ended.v1")
@@ -341,6 +354,7 @@ class InvoiceDisputeEnded:
 
     dispute_id: str
     amount: Money
+    """How much of it the payment had settled."""
     outcome: str
     """WON, LOST or ACCEPTED."""
 
@@ -364,6 +378,7 @@ class InvoiceScheduleDeferred:
     """It is collected together with the account's other invoices: cut with them, at the end of the day."""
 
     cut_at: datetime
+    """When that is."""
 
 
 @fact("invoice.schedule_creation_skipped.v1")

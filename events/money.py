@@ -42,7 +42,9 @@ class Money:
     """`amount_minor` minor units of `currency` (JPY 0, USD 2, KWD 3 decimal places)."""
 
     amount_minor: int
+    """A whole number of the currency's smallest units: 1999 is 19.99 EUR, and 1,999 JPY."""
     currency: str
+    """ISO 4217, such as `EUR`."""
 
     def __add__(self, other: Money) -> Money:
         return Money(self.amount_minor + self._same(other), self.currency)

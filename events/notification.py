@@ -24,12 +24,13 @@ class NotificationReceived:
     """The operation that it is about (SALE, REFUND, …), or DISPUTE, MANDATE, PAYOUT, …"""
     outcome: Outcome
     digest: str
-    """SHA-256 in hex of the bytes that it came in."""
     raw_ref: str
     received_at: datetime
     gateway_ref: str | None = None
     merchant_reference: str | None = None
+    """The number that we had told it, as far as it names one."""
     operation_key: str | None = None
+    """The gateway idempotency key, as far as it names one."""
 
 
 @fact("notification.deferred.v1")
@@ -37,7 +38,9 @@ class NotificationDeferred:
     """It names nothing that is known yet: it may have overtaken our own response."""
 
     tries: int
+    """How often a match was looked for."""
     next_match_at: datetime
+    """When it is looked for again."""
 
 
 @fact("notification.matched.v2")
@@ -48,6 +51,7 @@ class NotificationMatched:
     target_id: str
     account_id: str
     operation: str
+    """SALE, CAPTURE, AUTHORIZE, REFUND, …"""
     operation_key: str
     by: str
     """GATEWAY_REFERENCE, MERCHANT_REFERENCE or OPERATION_KEY."""
@@ -65,6 +69,7 @@ class NotificationReplayed:
     """A person had it looked at again; what has taken effect already does not so again."""
 
     replay_no: int
+    """How often it was looked at again."""
 
 
 @fact("notification.rejected.v1")

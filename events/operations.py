@@ -15,6 +15,7 @@ class PaymentGroupCreated:
     payment_group_id: str
     account_id: str
     reference: str | None = None
+    """What it is for, such as the number of an order."""
 
 
 @fact("exception.raised.v1")
@@ -26,8 +27,12 @@ class ExceptionRaised:
     """What it is about, such as DUPLICATE_CHARGE."""
     account_id: str
     subject_kind: str
+    """What the case is about, such as `payment`, `auth`, `refund`, `invoice` or `psi` (an item of a
+    schedule)."""
     subject_id: str
+    """Its id."""
     message: str
+    """What has to be looked at, in words."""
     amount: Money | None = None
 
 
@@ -45,4 +50,5 @@ class ParkedCommandDropped:
 
     command_id: UUID
     command_type: str
+    """What it asked for: `payments.payment.process.v1`."""
     reason: str

@@ -15,19 +15,27 @@ class Candidate:
 
     payment_id: str
     applied: Money
+    """What of it settles the original invoice."""
     refundable: Money
+    """What of it may still be refunded."""
     eligible: Money
+    """How much the plan may take of it: the smaller of the two."""
     reason_if_not: str | None = None
+    """Why it cannot serve; nothing, if it can."""
 
 
 @frozen
 class Selected:
     payment_id: str
     unapply: Money
+    """What is taken off the original invoice."""
     reapply: Money
+    """What of that was too much, and is applied to it again."""
     refund: Money
+    """What is given back."""
     refund_id: str
     leg_no: int
+    """The leg that refunds it, from 1 on."""
 
 
 @frozen
@@ -37,6 +45,7 @@ class ReservedMoney:
     kind: str
     """payment or cm."""
     id: str
+    """The id of the payment, or of the credit memo."""
     amount: Money
 
 
@@ -47,12 +56,14 @@ class RefundOrchestrationRequested:
     orchestration_id: str
     credit_memo_id: str
     original_invoice_id: str
+    """The invoice whose payments are refunded."""
     account_id: str
     amount: Money
     trigger: str
     """AUTOMATIC or MANUAL."""
     requested_at: datetime
     negative_invoice_id: str | None = None
+    """The negative invoice that the memo was converted from."""
 
 
 @fact("refund_orchestration.waiting_for_payment.v1")
@@ -60,7 +71,9 @@ class RefundOrchestrationWaitingForPayment:
     """A payment aimed at the original invoice is still on its way, or another orchestration is live."""
 
     attempt: int
+    """Which attempt at a plan, from 1 on."""
     payment_ids: tuple[str, ...]
+    """The payments whose outcome is awaited."""
     behind: str | None = None
     """The orchestration of the same invoice that goes first."""
 
@@ -70,11 +83,15 @@ class RefundPlanMade:
     """Which payments are refunded, how much of each, and what is left as open credit."""
 
     attempt: int
+    """Which attempt at a plan, from 1 on."""
     refund_target: Money
     """What is left of the memo after it has settled what was open."""
     settled_open_balance: Money
+    """What of the memo settled what the original invoice still owed."""
     candidates: tuple[Candidate, ...]
+    """All payments that the original invoice was settled with."""
     selected: tuple[Selected, ...]
+    """The payments that are refunded."""
     leftover: Money
     """What no payment can give back: it stays on the memo as open credit."""
 
@@ -84,6 +101,7 @@ class RefundPlanExecuted:
     """The plan's legs were begun; so much of the memo settled what was still owed first."""
 
     credit_applied: Money
+    """What of the memo settles the original invoice in place of the payments."""
 
 
 @fact("refund_orchestration.leg_requested.v1")
@@ -97,6 +115,7 @@ class RefundLegRequested:
     source_kind: str
     """payment or cm."""
     source_id: str
+    """The id of the payment, or of the credit memo, that the money is taken from."""
     option: str = "ORIGINAL"
     """ORIGINAL, RETRY, OTHER_PAYMENT or UNREFERENCED."""
 
@@ -144,6 +163,7 @@ class RefundLegFellBack:
 
     leg_no: int
     from_option: str
+    """What has failed: ORIGINAL, or the fallback before."""
     to_option: str
     """OTHER_PAYMENT, UNREFERENCED, MANUAL or OPEN_CREDIT."""
     reason: str
@@ -152,7 +172,9 @@ class RefundLegFellBack:
     remaining: Money
     """How much of the leg is still to be placed."""
     new_leg_no: int | None = None
+    """The leg that takes its place, where one does."""
     payment_id: str | None = None
+    """The payment that it is refunded from instead."""
 
 
 @fact("refund_orchestration.manual_action_requested.v1")
@@ -170,8 +192,10 @@ class ManualActionResolved:
 
     leg_no: int
     resolution: str
+    """REFUNDED_EXTERNALLY or OPEN_CREDIT."""
     note: str
     refund_id: str | None = None
+    """The external refund that was recorded for it."""
 
 
 @fact("refund_orchestration.completed.v1")
@@ -181,7 +205,9 @@ class RefundOrchestrationCompleted:
     status: str
     """COMPLETED, COMPLETED_WITH_OPEN_CREDIT or NO_REFUND_DUE."""
     refunded: Money
+    """What went back to the customer."""
     open_credit: Money
+    """What is left of the memo, for later invoices."""
     reason: str | None = None
 
 
@@ -199,6 +225,7 @@ class RefundOrchestrationFailed:
 
     reason: str
     attempt: int
+    """Which attempt at a plan, from 1 on."""
 
 
 @fact("refund_orchestration.canceled.v1")

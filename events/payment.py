@@ -37,7 +37,9 @@ class PaymentRequested:
     gateway_idempotency_key: str
     requested_at: datetime
     intended_applications: tuple[Intended, ...] = ()
+    """Where the money goes once it has arrived."""
     authorization_id: str | None = None
+    """The authorization that it captures."""
     payment_group_id: str | None = None
     schedule_item: ScheduleItemRef | None = None
     """The item of a payment schedule that it collects."""
@@ -70,7 +72,6 @@ class PaymentProcessed:
     auth_code: str | None = None
     network_transaction_id: str | None = None
     late: bool = False
-    """It had been taken for failed before."""
     level_sent: int | None = None
     """1, 2 or 3: how much enhanced data went with it."""
     corporate: Corporate | None = None
@@ -241,6 +242,7 @@ class PaymentApplicationFailed:
     invoice_id: str
     code: str
     intended: Money
+    """What was meant for the invoice."""
     applied: Money
 
 
@@ -352,6 +354,7 @@ class ChargebackHoldRaised:
 
     dispute_id: str
     held: Money
+    """How much more is held."""
 
 
 @fact("payment.chargeback_won.v1")
@@ -368,6 +371,7 @@ class ChargebackLost:
 
     dispute_id: str
     lost: Money
+    """What was held, and is gone."""
     overdrawn: Money
     """What was refunded before it was disputed: it left twice, and the customer owes it."""
     fee: Money | None = None

@@ -30,6 +30,7 @@ class PaymentLinkOpened:
     """Somebody looked at it for the first time."""
 
     opened_at: datetime
+    """When that was."""
 
 
 @fact("payment_link.payment_begun.v1")
@@ -57,6 +58,7 @@ class PaymentLinkPaid:
     amount: Money
     """What arrived."""
     paid_at: datetime
+    """When that was."""
     used_up: bool
     """Nothing more is paid by it: it was for one use, or its invoice owes nothing more."""
     saves_method: bool = False

@@ -53,7 +53,6 @@ class PaymentMethodSaved:
     portable: bool = False
     """A network token: other gateways take it too."""
     moto: bool = False
-    """The payer gave it by mail or telephone."""
     saved_at: datetime | None = None
 
 
@@ -128,7 +127,6 @@ class PaymentMethodTokenizationRequested:
     merchant_account_id: str
     gateway_id: str
     handle: str
-    """The component's stand-in for the number, which never reaches Tender."""
     type: str
     fingerprint: str
     attempt_no: int
@@ -213,6 +211,7 @@ class PaymentMethodVerificationFailed:
 
     attempt_no: int
     attempts_left: int
+    """How often its holder may try again."""
     raw_code: str | None = None
     category: str | None = None
 
@@ -253,6 +252,7 @@ class MandateRecorded:
     """The payer's consent to being charged."""
 
     reference: str
+    """What the mandate is called; its holder's bank knows it by this."""
     accepted_at: datetime
     scheme: str | None = None
     ip: Personal | None = None
@@ -266,6 +266,7 @@ class MandateRevoked:
     """The customer no longer allows debits by it."""
 
     reference: str
+    """The mandate that it is about."""
     reason: str | None = None
 
 
@@ -318,9 +319,13 @@ class PaymentMethodHealthChanged:
     """How its latest payments went: what retries, and people who ask, go by."""
 
     consecutive_failures: int
+    """How many of its latest payments failed one after another."""
     last_success_at: datetime | None = None
+    """When it last paid."""
     last_category: str | None = None
+    """Why its latest payment failed: a category, as of failures."""
     hard_blocked_reason: str | None = None
+    """Why its issuer takes no payment by it any more: the code of the last one."""
 
 
 @fact("payment_method.deleted.v1")

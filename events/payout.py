@@ -49,8 +49,10 @@ class PayoutReported:
     lines: int
     """How many lines make it up, as reported."""
     reported_at: datetime
+    """When it was recorded."""
     arrives_on: date | None = None
     report_id: str | None = None
+    """The settlement report that it comes from."""
 
 
 @fact("payout.line_counted.v1")
@@ -62,6 +64,7 @@ class PayoutLineCounted:
     lines: int
     """How many are here now."""
     total: Money
+    """The sum of the lines that are here."""
 
 
 @fact("payout.completed.v1")
@@ -69,7 +72,9 @@ class PayoutCompleted:
     """As many lines as were reported are here."""
 
     lines: int
+    """How many lines it has."""
     total: Money
+    """The sum of the lines."""
     difference: Money
     """The reported amount less the sum of the lines: nothing, if all is well."""
 
@@ -93,6 +98,7 @@ class PayoutLineReported:
     """One line of a payout (stream `payoutline-{id}`); amounts are as they change the payout."""
 
     line_id: str
+    """The id of the line here."""
     payout_id: str
     gateway_id: str
     line_ref: str
@@ -127,7 +133,6 @@ class PayoutLineMatched:
     gross: Money
     fee: Money
     was_unmatched: bool = False
-    """Its money lay in suspense before."""
 
 
 @fact("payout_line.unmatched.v1")
@@ -144,6 +149,7 @@ class PayoutLineBooked:
     """It is about no operation: a fee of the gateway's, or an adjustment."""
 
     type: str
+    """FEE or ADJUSTMENT."""
     gross: Money
     fee: Money
     was_unmatched: bool = False
@@ -165,6 +171,7 @@ class BankLineReported:
     booked_on: date
     text: str
     reference: str | None = None
+    """Of the line: unique at its account."""
 
 
 @fact("bank_line.matched.v1")
@@ -205,7 +212,6 @@ class PaymentSettledByGateway:
     amount: Money
     """In the payment's currency."""
     settled: Money
-    """The same in the payout's currency, before the fee."""
     fee: Money
     excess: Money
     """The part of `amount` that was never received, or is settled already."""
@@ -236,3 +242,4 @@ class RefundSettledByGateway:
     settled: Money
     fee: Money
     excess: Money
+    """The part of `amount` that was never refunded here, or is settled already."""

@@ -45,12 +45,14 @@ class RefundApprovalRequested:
     refund_id: str
     number: str
     type: str
+    """REFERENCED (to the payment's own instrument) or UNREFERENCED (from a credit memo)."""
     account_id: str
     amount: Money
     reason_code: str
     source: str
     """UNAPPLIED and CREDIT_MEMO are reserved meanwhile; REOPEN_INVOICES stays applied until the approval."""
     threshold: Money
+    """The amount of the tenant's setting that it exceeds."""
     requested_by: str
     requested_at: datetime
     payment_id: str | None = None
@@ -107,6 +109,7 @@ class RefundProcessed:
 
     amount: Money
     type: str
+    """REFERENCED or UNREFERENCED."""
     gateway_ref: str | None
     gateway_date: datetime | None
     source: str
@@ -166,6 +169,7 @@ class RefundApplied:
     """The refund was lined against what it gave back: a payment or a credit memo."""
 
     target_kind: str
+    """`payment`, or `cm`: a credit memo."""
     target_id: str
     amount: Money
 
@@ -176,7 +180,9 @@ class RefundReversed:
 
     amount: Money
     type: str
+    """REFERENCED or UNREFERENCED."""
     target_kind: str
+    """`payment`, or `cm`: a credit memo."""
     target_id: str
     raw_code: str | None = None
     corporate: Corporate | None = None

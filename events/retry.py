@@ -49,8 +49,11 @@ class RetryRule:
     """For failures of one category; the more it names besides, the earlier it is asked."""
 
     number: str
+    """Its number, within its set."""
     category: str
+    """The failures that it is for."""
     gateway_id: str | None
+    """Only of failures at this gateway."""
     raw_code: str | None
     """In lower case."""
     intervals: RetryIntervals
@@ -105,7 +108,9 @@ class DefaultRetryRuleSetChanged:
     """Which set new cycles begin under; there is one at most."""
 
     rule_set_id: str | None
+    """The default from now on; nothing, where there is none."""
     previous: str | None
+    """The default before it, if there was one."""
     cause: str
     """ASKED, PRESET or DEACTIVATED."""
 

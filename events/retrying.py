@@ -33,6 +33,7 @@ class RetryTerms:
     hard_decline_policy: str
     """SKIP_TO_ALTERNATE, FOLLOW_RULES or FAIL."""
     allows_never_retry: bool
+    """The tenant has written down why codes that are never to be retried may be."""
 
 
 @frozen
@@ -41,6 +42,7 @@ class PreviousFailure:
     raw_code: str | None
     hard: bool
     gateway_id: str
+    """The gateway that refused it."""
 
 
 @fact("payment_schedule.item_retry_scheduled.v1")
@@ -53,12 +55,16 @@ class ItemRetryScheduled:
     attempt: int
     """Of the cycle's retries, from 1 on."""
     max: int
+    """How many retries of the cycle there are at most."""
     at: datetime
+    """When it is tried."""
     rule: MatchedRule
     terms: RetryTerms
     method_id: str
+    """The saved payment method that it is made with."""
     is_alternate: bool
     previous: PreviousFailure
+    """The failure that it follows."""
     first_failed_at: datetime
     cause: str
     """AUTOMATIC, EXTENDED, or REARMED: outside the cap."""
@@ -168,6 +174,7 @@ class DunningNoticed(OfCollection):
     hint: str
     """REMIND, or WARN where the next attempt is the last: how urgently the customer should hear of it."""
     next_attempt_at: datetime
+    """When it is tried again."""
     raw_code: str | None
 
 

@@ -29,6 +29,7 @@ class RunItem:
     gateway_id: str = ""
     """Where it would be charged, as far as was known: the lane in which it is sent."""
     method_id: str | None = None
+    """The saved payment method that it would be collected with, as far as was known."""
 
 
 @frozen
@@ -43,6 +44,7 @@ class ItemResult:
     """QUEUED (behind another of its account), CLAIMED, UNKNOWN, PROCESSED, APPLIED, APPLY_FAILED, FAILED,
     CANCELED, SKIPPED; UNCLAIMED: as it was selected."""
     at: datetime
+    """When that was."""
     code: str | None = None
     """Why: of what was skipped, canceled, failed or is not known."""
     message: str | None = None
@@ -50,9 +52,11 @@ class ItemResult:
     gateway_id: str | None = None
     payment_id: str | None = None
     collected: int = 0
+    """In minor units of the item's currency."""
     applied: int = 0
     """In minor units of the item's currency."""
     claimed_at: datetime | None = None
+    """When its attempt began."""
     was: str | None = None
     """What had become of it before, by what this run knew."""
 
@@ -71,6 +75,7 @@ class RunCount:
     """How many items: of an outcome, or of a reason."""
 
     name: str
+    """The outcome, or the reason."""
     count: int
 
 
@@ -79,6 +84,7 @@ class RunFailures:
     category: str
     gateway_id: str
     code: str
+    """The gateway's own code, or another that says why."""
     count: int
 
 
@@ -106,8 +112,11 @@ class RunReport:
     outcomes: tuple[RunCount, ...] = ()
     """By the words of `ItemResult.outcome`; UNCLAIMED is the rest of `filtered`."""
     filtered: int = 0
+    """How many items were selected."""
     money: tuple[RunMoney, ...] = ()
+    """By currency."""
     failures: tuple[RunFailures, ...] = ()
+    """How many items failed, by category, gateway and code."""
     reasons: tuple[RunCount, ...] = ()
     """Codes of what was skipped or canceled."""
 
@@ -170,6 +179,7 @@ class PaymentBatchRunSelectionEnded:
 
     count: int
     pages: int
+    """On how many pages."""
 
 
 @fact("payment_batch_run.stopped.v1")
@@ -212,6 +222,7 @@ class PaymentBatchRunCompleted:
     report: RunReport
     started_at: datetime
     completed_at: datetime
+    """When the last of them had its result."""
 
 
 @fact("payment_batch_run.amended.v1")
@@ -261,6 +272,7 @@ class PaymentBatchRunItemsSelected:
 
     page_no: int
     count: int
+    """How many items the page has."""
     cursor: str
     """Where the next page begins: behind this item."""
     lanes: tuple[RunLane, ...]
@@ -296,6 +308,7 @@ class PaymentBatchRunChecked:
     run_id: str
     check_no: int
     next_at: datetime
+    """When it is looked at again."""
     overlooked: tuple[str, ...] = ()
     """Gateways."""
 

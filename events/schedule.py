@@ -64,6 +64,7 @@ class PaymentScheduleCreated:
     """The version of the policy that cut it: a later change rewrites nothing."""
     treatment_id: str | None = None
     usage_type: str | None = None
+    """COLLECTION_PLAN, where it is for a promise."""
     comments: str | None = None
 
 
@@ -99,6 +100,7 @@ class PaymentScheduleItemResized:
     previous: Money
     shares: tuple[InvoiceShare, ...]
     reason: str
+    """BALANCE_REDUCED."""
 
 
 @fact("payment_schedule.item_skipped.v1")
@@ -140,6 +142,7 @@ class PaymentScheduleItemPassedOver:
     """Why: ACCOUNT_ON_HOLD, NO_PAYMENT_METHOD, RUN_STOPPED, ATTEMPTED_MEANWHILE, NOT_DUE, …"""
     message: str | None = None
     canceled: bool = False
+    """It was canceled."""
 
 
 @fact("payment_schedule.item_claimed.v2")
@@ -156,7 +159,6 @@ class PaymentScheduleItemClaimed:
     """RUN, RETRY or NOW."""
     run_id: str | None = None
     run_page: int | None = None
-    """The page of the run that the item is on."""
 
 
 @upcasts("payment_schedule.item_claimed.v1", to="payment_schedule.item_claimed.v2")
@@ -252,6 +254,7 @@ class PaymentScheduleItemPaymentCanceled:
     item_id: str
     payment_id: str
     taken_back: Money
+    """What had arrived, and counts no more."""
     applied_before: Money
     canceled: Money
     """All that it asked for."""
@@ -286,8 +289,10 @@ class PaymentScheduleCompleted:
     """Each of its items is at an end."""
 
     processed: Money
+    """What was collected."""
     applied: Money
     canceled: Money
+    """What was not, and will not be."""
 
 
 @fact("promise.recorded.v1")
@@ -299,6 +304,7 @@ class PromiseRecorded:
     invoice_id: str
     total: Money
     parts: int
+    """In how many parts."""
     recorded_at: datetime
 
 

@@ -19,7 +19,6 @@ class Distribution:
     """Of FIXED_AMOUNT: each item's, the last one's at most."""
     every: int = 1
     unit: str = "MONTHS"
-    """DAYS or MONTHS between two items."""
     anchor: str = "DUE_DATE"
     """DUE_DATE, INVOICE_DATE or MONTH_END: what the first item's date is counted from."""
     remainder: str = "LAST"
@@ -36,7 +35,9 @@ class Detail:
     percentage: str
     """A decimal string; the details of a treatment total 100."""
     date_reference: str = "INVOICE_DUE_DATE"
+    """What the offset counts from: INVOICE_DUE_DATE."""
     date_offset_days: int = 0
+    """Days after that date; below 0, before it."""
     method_selection: str = "MOST_RECENT_AUTOPAY"
     """MANUAL, MOST_RECENT_AUTOPAY or DEFAULT_SAVED_METHOD."""
     matching_value: str | None = None
@@ -59,7 +60,6 @@ class TreatmentAdded:
     name: str
     trigger: str = "INVOICE_POSTED"
     grouping: str = "INVOICE"
-    """INVOICE: a schedule for each; ACCOUNT: one for an account's invoices that are due close together."""
     due_date_window_days: int = 0
     currency: str | None = None
     """Where it is set, the treatment is only for invoices in this currency."""
@@ -71,6 +71,7 @@ class TreatmentDetailAdded:
 
     treatment_id: str
     detail: Detail
+    """What it says."""
 
 
 @fact("schedule_policy.distribution_defined.v1")
@@ -101,6 +102,7 @@ class DefaultSchedulePolicyChanged:
     """Stream `pspolicies-{tenant}`: at most one policy of a tenant is its default."""
 
     policy_id: str
+    """The default from now on."""
     previous: str | None = None
 
 

@@ -18,7 +18,6 @@ class RecursOn:
     weekday: str | None = None
     """MONDAY to SUNDAY."""
     nth: str | None = None
-    """FIRST to FOURTH, or LAST: which such weekday of the month."""
 
 
 @frozen
@@ -41,7 +40,6 @@ class Timing:
     calendar: str | None = None
     """Whose holidays: a country's, or a part's of one (`DE`, `GB-SCT`), or a market's (`ECB`)."""
     excluded_day: str = "NEXT_BUSINESS_DAY"
-    """What becomes of a day that is excluded: NEXT_BUSINESS_DAY, PREVIOUS_BUSINESS_DAY, or SKIP."""
 
 
 @fact("payment_scheduler.created.v1")
@@ -64,6 +62,7 @@ class PaymentSchedulerUpdated:
     name: str
     timing: Timing
     criteria: Criteria = Criteria()
+    """Which of the items that are due its runs collect."""
     max_items_per_run: int | None = None
 
 

@@ -15,6 +15,7 @@ class TenantSettingsChanged:
     ]
     """Setting to its new value; settings that are not named keep theirs."""
     preset: str | None = None
+    """The preset that set them; nothing, where they were named."""
 
 
 SettingsEvent = TenantSettingsChanged

@@ -93,8 +93,10 @@ class Outcome:
     avs_code: str | None = None
     cvc_code: str | None = None
     processed_amount: Money | None = None
+    """What the gateway took, held or gave back."""
     gateway_date: datetime | None = None
     expires_at: datetime | None = None
+    """Of a hold: until when it lasts."""
     network_transaction_id: str | None = None
     retry_after_seconds: int | None = None
     """Of a call that was not executed: when the gateway takes it.  Of a refusal: when the instrument may be
@@ -103,6 +105,7 @@ class Outcome:
     level_sent: int | None = None
     """1, 2 or 3: how much enhanced data went with a card payment."""
     raw_sub_code: str | None = None
+    """What the gateway's code is refined by."""
     network_code: str | None = None
     """The card network's own word (ISO 8583), where the gateway passes it on."""
     network_advice: str | None = None
@@ -119,6 +122,7 @@ class Intended:
     invoice_id: str
     amount: Money | None = None
     line_id: str | None = None
+    """One line of the invoice; without it, the invoice."""
 
 
 @frozen
@@ -130,13 +134,16 @@ class Applied:
     """
 
     application_id: str
+    """Its own id, by which it is taken back."""
     amount: Money
     charge_portion: Money
     tax_portion: Money
     line_id: str | None = None
+    """The line of the invoice; nothing, where the invoice is settled as a whole."""
     source_line_id: str | None = None
     """The credit memo line it came from, where it came from one."""
     related_application_id: str | None = None
+    """On an unapplication: the application that it takes back."""
 
 
 @frozen

@@ -15,6 +15,7 @@ class RowDecided:
     row_no: int
     """From 1, in the order of the file."""
     external_id: str
+    """What the method is called where it comes from."""
     outcome: str
     """IMPORTED, UPDATED, SKIPPED, REJECTED; PARKED: a command of its account cannot be decided for now."""
     account_id: str | None = None
@@ -33,8 +34,10 @@ class TokenMigrationCreated:
     strict: bool
     """Whether a method that is there already is an error, where it may not be updated."""
     dry_run: bool
+    """Every row is decided, and none imported."""
     rows: int
     source: str | None = None
+    """Where the rows come from, such as the name of a file."""
     digest: str | None = None
     """SHA-256 in hex of what was handed in."""
     verify: bool = False
@@ -79,6 +82,7 @@ class TokenMigrationRowsDecided:
 
     chunk_no: int
     rows: tuple[RowDecided, ...]
+    """What became of each."""
 
 
 @fact("token_migration.completed.v1")
@@ -86,11 +90,16 @@ class TokenMigrationCompleted:
     """Every row has a verdict."""
 
     imported: int
+    """How many rows became saved payment methods."""
     updated: int
+    """How many rows told a saved payment method anew."""
     skipped: int
+    """How many rows were passed over."""
     rejected: int
     parked: int = 0
+    """How many rows wait, since a command of their account cannot be decided for now."""
     with_errors: bool = False
+    """Some rows were refused, or wait."""
 
 
 @fact("token_migration.canceled.v1")

@@ -23,6 +23,7 @@ class PaymentTransferReserved:
     invoice_id: str | None = None
     """The invoice of the other account that it shall settle; without one it stays unapplied there."""
     line_id: str | None = None
+    """One line of that invoice."""
     effective_at: datetime | None = None
     comments: str | None = None
 
@@ -62,6 +63,7 @@ class PaymentBalanceTransferred:
     to_account_id: str
     amount: Money
     invoice_id: str | None = None
+    """The invoice that it settles there."""
 
 
 @fact("payment.transfer_released.v1")
@@ -117,6 +119,7 @@ class PaymentTransferReturned:
 
     transfer_id: str
     from_account_id: str
+    """The account that it had gone to."""
     amount: Money
     rest: Money
     """What stays there."""
@@ -130,6 +133,7 @@ class PaymentTransferRecallRefused:
 
     transfer_id: str
     from_account_id: str
+    """The account that has it."""
     amount: Money
     code: str
     message: str

@@ -83,8 +83,11 @@ PostalAddress = Annotated[Address, AfterValidator(_plain_address)]
 @frozen
 class Actor:
     type: Annotated[str, StringConstraints(max_length=40)] = "USER"
+    """USER, a person; SERVICE, a program; SYSTEM, Tender itself."""
     id: Annotated[str, StringConstraints(max_length=120)] = "anonymous"
+    """What the tenant's sign-in, or the API key, calls them."""
     roles: tuple[Annotated[str, StringConstraints(max_length=60)], ...] = ()
+    """What they may do is said by role in `permissions.md`."""
     accounts: tuple[Id, ...] | None = None
     """The only accounts that he reaches; None: all of the tenant's."""
     contact: Id | None = None
@@ -99,16 +102,27 @@ class Body(Generic[T]):
     """The JSON object of a command record."""
 
     tenant_id: Id
+    """The tenant: a command sees and changes nothing of another's."""
     account_id: HomeId
+    """The account that it is about; or the home of what is no account's, such as `~gateway/stripe-eu`."""
     data: T
+    """What is asked for."""
     command_id: UUID | None = None
+    """A UUID: sent again with the same data, it is answered as it was the first time. This, or an
+    `idempotency_key`."""
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    """Any text of the caller's own, instead of a `command_id`, which then follows from it, the tenant and the
+    type."""
     actor: Actor = ANONYMOUS
+    """Who sends it; where callers sign in, whoever has signed in."""
     issued_at: datetime | None = None
+    """When the caller made it; nothing is decided by it."""
     expected_version: int | None = None
     """The version that the command's own stream must have; else `VERSION_CONFLICT`."""
     deadline: datetime | None = None
+    """Decided later than this, it is rejected as `DEADLINE_EXCEEDED`; without one it waits for its turn."""
     dry_run: bool = False
+    """Only say what would become of it: nothing is recorded, and no gateway is asked."""
 
 
 class Command(NamedTuple):

@@ -59,15 +59,21 @@ class CreateApiKey:
 
     key_id: Letters
     name: Annotated[str, StringConstraints(min_length=1, max_length=120)]
+    """What people call the key."""
     actor_id: Annotated[str, StringConstraints(min_length=1, max_length=120)]
     """As whom it acts: who has a token, too, is the same by both, or he could approve what he asked for."""
     roles: tuple[str, ...]
     salt: Letters
     digest: Letters
+    """Of the key's secret, under the salt and a pepper of the deployment."""
     actor_type: Literal["USER", "SERVICE"] = "SERVICE"
     accounts: tuple[Id, ...] | None = None
+    """The only accounts that it reaches; without them, all."""
     commands: tuple[Annotated[str, StringConstraints(max_length=120)], ...] | None = None
+    """Patterns of the only commands that it may send, such as `refund.*`; without them, all that its roles
+    may."""
     expires_at: datetime | None = None
+    """When it opens nothing any more; without one, when it is revoked."""
 
 
 @command("payments.api_key.revoke.v1")

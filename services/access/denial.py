@@ -40,13 +40,17 @@ class RecordDenial:
     """Keep that somebody was denied something: who, what, and by which rule; nothing of its content."""
 
     denial_id: UUID
+    """The id of the denial, so that it is kept once."""
     code: Annotated[str, StringConstraints(max_length=60)]
     action: Annotated[str, StringConstraints(max_length=200)]
+    """The command's type, or what was to be read: `GET invoices`."""
     who: Actor
+    """Who asked."""
     message: Text
     about: HomeId | None = None
     """The account."""
     denied_command: UUID | None = None
+    """The id of the command that was denied, where it was one."""
 
 
 def _needs(states: States, command: RecordDenial, context: Context) -> Needs:

@@ -128,6 +128,7 @@ class RegisterAccount:
     """Make a customer's account known."""
 
     name: FreeText
+    """The customer's name; kept sealed, as it may be a person's."""
     currencies: tuple[Currency, ...] = ()
     parent_account_id: Id | None = None
     auto_collect: bool = True
@@ -140,6 +141,7 @@ class SetAccountCustomFields:
     """What is null is taken away, what is not named stays."""
 
     custom_fields: FieldChanges
+    """Name to new value; null takes it away, and what is not named stays."""
 
 
 @command("payments.account.set_auto_collect.v1")

@@ -35,6 +35,7 @@ class Exemption:
 
     certificate: Text
     reason: FreeText | None = None
+    """Why, in words."""
     valid_until: date | None = None
 
 
@@ -43,14 +44,17 @@ class DefineBillingProfile:
     """Say how some of an account's invoices are to be paid, and to whom they go."""
 
     profile_id: Id
+    """An id of the caller's own, unique within the account."""
     name: FreeText
     bill_day_of_month: Day
     is_default: bool = False
     bill_to_contact: FreeText | None = None
     billing_address: PostalAddress | None = None
+    """Where its invoices go."""
     shipping_address: PostalAddress | None = None
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
+    """The saved payment method that pays its invoices; without one, the account's default."""
     skip_automatic_payments: bool = False
     tax_exemption: Exemption | None = None
 
@@ -65,9 +69,11 @@ class UpdateBillingProfile:
     is_default: bool = False
     bill_to_contact: FreeText | None = None
     billing_address: PostalAddress | None = None
+    """Where its invoices go."""
     shipping_address: PostalAddress | None = None
     payment_term_id: Id | None = None
     saved_payment_method_id: Id | None = None
+    """The saved payment method that pays its invoices; without one, the account's default."""
     skip_automatic_payments: bool = False
     tax_exemption: Exemption | None = None
 
@@ -78,6 +84,7 @@ class SetAutomaticPayments:
 
     profile_id: Id
     skip: bool
+    """True: nothing is collected by itself for its invoices; false: it is again."""
 
 
 def _needs(states: States, command: DefineBillingProfile | UpdateBillingProfile, context: Context) -> Needs:

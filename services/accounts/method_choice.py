@@ -46,6 +46,7 @@ class ReorderPaymentMethods:
     """The order in which methods stand in for each other: a permutation of the active ones."""
 
     method_ids: tuple[Id, ...]
+    """All of the account's active methods, the first to be tried first."""
 
 
 @command("payments.account.promote_backup_payment_method.v1")

@@ -30,7 +30,9 @@ class UpdatePaymentMethodDetails:
 
     method_id: Id
     source: Literal["USER", "ACCOUNT_UPDATER", "REIMPORT"] = "USER"
+    """Where the news comes from: USER, ACCOUNT_UPDATER (a service of the card networks) or REIMPORT."""
     token_ref: Token | None = None
+    """The gateway's new stand-in for the same instrument."""
     gateway_reference: Token | None = None
     network: Text | None = None
     last4: Last4 | None = None
@@ -59,11 +61,13 @@ class RecordMandate:
 
     method_id: Id
     reference: Text
+    """What the mandate is called; its holder's bank knows it by this."""
     accepted_at: datetime
     scheme: Text | None = None
     ip: Text | None = None
     text_hash: Text | None = None
     network_transaction_id: Text | None = None
+    """The card network's id of the payment with which the customer agreed, where one was made."""
 
 
 @command("payments.payment_method.revoke_mandate.v1")

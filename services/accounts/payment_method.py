@@ -275,7 +275,9 @@ class SavePaymentMethod:
     """Store an instrument that a gateway's component has tokenized; again, to update it."""
 
     gateway_id: Id
+    """The gateway that made the token: no other can charge it, unless it is `portable`."""
     token_ref: Token
+    """The gateway's stand-in for the instrument, as its component gave it; a card number is refused."""
     type: MethodType
     fingerprint: Text | None = None
     """Of the instrument, from the gateway; without it, the token stands for the instrument."""
@@ -309,7 +311,9 @@ class SavePaymentMethod:
     merchant_created: bool = False
     """Not by the payer himself: his recorded consent (`mandate_accepted_at`) is needed."""
     moto: bool = False
+    """The payer gave it by mail or telephone; only Stripe and Adyen keep such a method."""
     mandate_reference: Text | None = None
+    """The reference of the payer's mandate; without one a bank debit is saved, but not charged."""
     mandate_accepted_at: datetime | None = None
     network_transaction_id: Text | None = None
     is_default: bool = False

@@ -23,6 +23,7 @@ class SetCollectionPreferences:
     time_zone: str | None = None
     calendar: str | None = None
     pay_day: Annotated[int, Field(ge=1, le=31)] | None = None
+    """Day of the month on which the payer is paid; a day that a month lacks is its last one."""
 
 
 def _needs(states: States, command: SetCollectionPreferences, context: Context) -> Needs:

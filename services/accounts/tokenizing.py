@@ -61,11 +61,13 @@ class Bank:
 
     handle: Token
     type: Literal["us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit"]
+    """Which scheme debits it: us_bank_account (ACH), sepa_debit, bacs_debit or au_becs_debit."""
     bank_code: Text
-    """Routing code, sort code, BIC or BSB."""
     bank_name: Text | None = None
     account_type: Text | None = None
+    """The kind of bank account, such as checking or savings; only shown."""
     holder_type: Text | None = None
+    """Whether a person or a company holds it, in the gateway's own word; only shown."""
     last4: Last4 | None = None
     sec_code: SecCode | None = None
 
@@ -77,7 +79,9 @@ class TokenizePaymentMethod:
     gateway_id: Id
     holder_name: FreeText
     card: Card | None = None
+    """A card; either this or `bank`."""
     bank: Bank | None = None
+    """A bank account; either this or `card`."""
     fingerprint: Text | None = None
     """Of the instrument, from the component; without it, the handle stands for the instrument."""
     currency: Currency | None = None
@@ -91,7 +95,9 @@ class TokenizePaymentMethod:
     nickname: FreeText | None = None
     shared_within_account: bool = False
     merchant_created: bool = False
+    """Somebody other than the payer saves it: his recorded consent (`mandate_accepted_at`) is needed."""
     moto: bool = False
+    """The payer gave it by mail or telephone; only Stripe and Adyen keep such a method."""
     mandate_reference: Text | None = None
     mandate_accepted_at: datetime | None = None
 

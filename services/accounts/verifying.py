@@ -45,6 +45,7 @@ class VerifyMicroDeposits:
 
     method_id: Id
     amounts: Annotated[tuple[DepositMinor, ...], Field(max_length=2)] = ()
+    """The two amounts that arrived, in minor units, such as 32 and 45."""
     descriptor_code: DescriptorCode | None = None
 
 

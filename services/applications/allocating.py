@@ -39,7 +39,9 @@ class Place:
 
     invoice_id: Id
     amount: Amount | None = None
+    """So much of it; without it, as much as is owed there and is left."""
     line_id: Id | None = None
+    """One line of the invoice; without it, the invoice."""
 
 
 @command("payments.payment.allocate.v1")
@@ -52,7 +54,9 @@ class AllocatePayment:
 
     payment_id: Id
     targets: tuple[Place, ...] = ()
+    """Which invoices, or lines of them, it goes to; without any, all that the account owes."""
     amount: Amount | None = None
+    """So much of the unapplied money; without it, all of it."""
     order: Order | None = None
     line_order: LineOrder = HIGHEST_FIRST
     effective_at: datetime | None = None
@@ -65,7 +69,9 @@ class AllocateCreditMemo:
 
     credit_memo_id: Id
     targets: tuple[Place, ...] = ()
+    """Which invoices, or lines of them, it goes to; without any, all that the account owes."""
     amount: Amount | None = None
+    """So much of the open credit; without it, all of it."""
     order: Order | None = None
     line_order: LineOrder = HIGHEST_FIRST
     effective_at: datetime | None = None

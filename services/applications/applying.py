@@ -32,9 +32,13 @@ class ApplyPayment:
     """Settle an invoice, or one line of it, with a payment's unapplied money."""
 
     payment_id: Id
+    """A payment that is processed and has unapplied money."""
     invoice_id: Id
+    """The invoice that it settles."""
     amount: Amount
+    """How much of the payment's unapplied money; no more than the invoice, or the line, owes."""
     line_id: Id | None = None
+    """One line of the invoice; without it, it goes over all of them by `line_order`."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
     associated_account_id: Id | None = None
@@ -52,6 +56,7 @@ class UnapplyPayment:
     payment_id: Id
     application_id: Id
     amount: Amount | None = None
+    """As a check: all of the application, which is never taken back in part."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
 
@@ -60,6 +65,7 @@ class UnapplyPayment:
 class Target:
     invoice_id: Id
     amount: Amount
+    """How much of the memo's open balance; no more than the invoice owes."""
 
 
 @command("payments.credit_memo.apply.v1")
@@ -68,6 +74,7 @@ class ApplyCreditMemo:
 
     credit_memo_id: Id
     applications: tuple[Target, ...]
+    """Which invoices it settles, and how much of each."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
     line_order: LineOrder = HIGHEST_FIRST
@@ -77,7 +84,9 @@ class ApplyCreditMemo:
 class LineTarget:
     invoice_id: Id
     line_id: Id
+    """The line of the invoice."""
     amount: Amount
+    """How much of the memo line's open balance; no more than the invoice's line owes."""
 
 
 @command("payments.credit_memo.apply_line.v1")
@@ -87,6 +96,7 @@ class ApplyCreditMemoLine:
     credit_memo_id: Id
     memo_line_id: Id
     targets: tuple[LineTarget, ...]
+    """Which lines of which invoices it settles, and how much of each."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
 
@@ -97,6 +107,7 @@ class UnapplyCreditMemo:
 
     credit_memo_id: Id
     application_id: Id
+    """The application that is taken back, whole."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
 
@@ -108,6 +119,7 @@ class UnapplyCreditMemoLine:
     credit_memo_id: Id
     memo_line_id: Id
     application_id: Id
+    """The application that is taken back, whole; it must be that line's."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
 

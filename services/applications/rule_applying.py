@@ -49,6 +49,7 @@ class ApplyByRules:
     """
 
     target_date: date | None = None
+    """Only invoices that were posted on this day or later; without it, all that are owed."""
 
 
 def needed(states: States, context: Context) -> Needs:

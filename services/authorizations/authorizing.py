@@ -34,11 +34,17 @@ class AuthorizePayment:
     """Hold an amount on a saved method, or on a token used once: one of the two is mandatory."""
 
     amount: Amount
+    """How much is held: above 0."""
     gateway_id: Id
+    """The gateway that holds it: a saved method's own, unless the method is portable."""
     effective_at: datetime
+    """When it takes effect for the books; the rate of its worth in the reporting currency is of that day."""
     method_id: Id | None = None
+    """The saved payment method; either this or `method`."""
     method: OneTimeMethod | None = None
+    """A token that is used once; either this or `method_id`."""
     authorization_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
     fraud_context: Payer | None = None
@@ -60,13 +66,18 @@ class Obtained:
     """An authorization that exists at the gateway already."""
 
     amount: Amount
+    """How much is held."""
     gateway_id: Id
     type: MethodType
     token_ref: Token
     gateway_ref: Token
+    """The gateway's own id of the authorization, by which it is captured and reversed."""
     effective_at: datetime
+    """When it took effect: the rate of its worth in the reporting currency is of that day."""
     authorization_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     expires_at: datetime | None = None
+    """Until when the gateway holds it; without it, nothing here ends it."""
     gateway_auth_code: Text | None = None
     payment_group_id: Id | None = None
 

@@ -35,7 +35,9 @@ class CapturePayment:
 
     authorization_id: Id
     amount: Amount
+    """How much is taken: no more than is held, unless the gateway allows an over-capture."""
     payment_id: Id | None = None
+    """An id of the caller's own for the payment; without it, one is made."""
     final: bool = False
     apply_to: tuple[Id, ...] = ()
     """Invoices that the money is for, in turn; without any, those that the authorization is held for."""

@@ -49,6 +49,7 @@ class ResolveReview:
 
     authorization_id: Id
     outcome: Literal["PROCESSED", "FAILED"]
+    """PROCESSED: the amount is held; FAILED: it is not."""
     evidence: FreeText
     gateway_ref: Token | None = None
 

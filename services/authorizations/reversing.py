@@ -22,6 +22,7 @@ class ReverseAuthorization:
 
     authorization_id: Id
     amount: Amount
+    """How much is let go: no more than is still held."""
 
 
 @command("payments.authorization.cancel.v1")

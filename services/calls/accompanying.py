@@ -59,14 +59,16 @@ class PurchaseDetail:
     customer_code: Code | None = None
     """What the buyer knows it by, such as a purchase order or a cost centre; else the account's id."""
     reference_id: Code | None = None
-    """Else the payment's, or the authorization's, number."""
+    """What the purchase is called; else by the payment's, or the authorization's, number."""
     tax: Amount | None = None
     """The tax in it, where no invoice is named; else it is the invoices'."""
     ship_from_postal_code: PostalCode | None = None
-    """Else that of the legal entity, by the setting `ship_from_postal_codes`."""
+    """Where the goods are sent from; else that of the legal entity, by the setting
+    `ship_from_postal_codes`."""
     ship_to_postal_code: PostalCode | None = None
-    """Else that of the billing profile's address."""
+    """Where the goods are sent to; else that of the billing profile's address."""
     ship_to_country: Country | None = None
+    """Where the goods are sent to, ISO 3166-1 alpha-2; else that of the billing profile's address."""
 
 
 class Accompanied(Protocol):

@@ -62,7 +62,9 @@ class Report:
     operation_key: Token
     source: Source
     result: Outcome
+    """What the gateway answered."""
     not_executed: bool = False
+    """Of an inquiry that found nothing: its gateway documents that it was not executed then."""
     sent_at: datetime | None = None
     evidence: FreeText | None = None
 

@@ -125,10 +125,12 @@ class RegisterGatewayProvider:
     """Make a kind of gateway known: which adapter speaks to it, and what it can do."""
 
     provider_id: Id
+    """An id of the caller's own, which gateways name: `stripe`."""
     name: FreeText
     adapter_key: Id
     """The name of an adapter's entry point: `simulator`."""
     capabilities: Capabilities
+    """What the adapter can do. `tender gateways add` asks the adapter itself, and registers all of it."""
 
 
 @command("payments.gateway_provider.publish_raw_code_map.v1")
@@ -137,7 +139,8 @@ class PublishRawCodeMap:
 
     provider_id: Id
     codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
-    """Raw code to (category, soft, hard, never again or asking the customer); before the built-in map."""
+    """Raw code to its category, and S (soft), H (hard), N (never again) or A (ask the customer); it goes
+    before the built-in map."""
 
 
 @command("payments.gateway.register.v1")
@@ -147,18 +150,27 @@ class RegisterGateway:
     """
 
     gateway_id: Id
+    """An id of the caller's own, such as `stripe-eu`. `tender gateways add` registers a gateway, and its
+    provider where it is the first."""
     name: FreeText
+    """What people call it; no two gateways of a tenant have the same."""
     provider_id: Id
+    """The provider that it is a gateway of; it is registered first."""
     credential_ref: Text
     """Where the credential is kept: `env:STRIPE_KEY`, never the credential."""
     merchant_account_id: Id
     mode: Literal["TEST", "CONNECTED", "LIVE"]
+    """TEST: no money moves, and a tenant in production takes no such gateway; CONNECTED, LIVE: money
+    moves."""
     external_reference: Text | None = None
     connect_timeout_ms: Annotated[int, Field(ge=100, le=60_000)] = 5_000
     read_timeout_ms: Annotated[int, Field(ge=100, le=120_000)] = 120_000
     rate_limit_per_second: Annotated[int, Field(ge=1)] | None = None
     minor_unit_overrides: dict[Currency, Annotated[int, Field(ge=1)]] | None = None
+    """Currency to the granularity of its minor units: `{"KWD": 10}` takes only tens of fils."""
     settings: dict[Id, Text] | None = None
+    """What its adapter needs besides, such as `base_url` or `concurrency` (calls at a time); never a
+    secret."""
 
 
 @command("payments.gateway.activate.v1")
@@ -183,6 +195,8 @@ class RestrictGateway:
 
     gateway_id: Id
     status: Literal["RESTRICTED_SOON", "RESTRICTED", "REJECTED"]
+    """RESTRICTED_SOON: nothing changes yet; RESTRICTED, REJECTED: it takes no new payments, and ends what it
+    has begun."""
     reason: FreeText | None = None
 
 
@@ -201,6 +215,7 @@ class OpenCircuit:
     gateway_id: Id
     reason: FreeText
     seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
+    """How long, from now."""
 
 
 @command("payments.gateway.close_circuit.v1")

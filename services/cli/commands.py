@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from textwrap import fill
 from typing import Annotated, Any
 
 import orjson
@@ -55,6 +56,10 @@ def commands(
     console.print(f"\ntender send {short(type)}{account} '{example}'", soft_wrap=True, highlight=False)
 
 
+KIND_WIDTH = 26
+"""Where there are many values they stand below each other, so that there is room for what they mean."""
+
+
 def _data(schema: Schema) -> Schema:
     return _resolved(schema, schema["properties"]["data"])
 
@@ -67,21 +72,21 @@ def _resolved(schema: Schema, part: Schema) -> Schema:
     return _resolved(schema, others[0]) if len(others) == 1 else part
 
 
-def _fields(schema: Schema, of: Schema, path: str = "") -> Iterator[Schema]:
-    """Each field, and below it those of its parts; money is one field."""
+def _fields(schema: Schema, of: Schema, depth: int = 0) -> Iterator[Schema]:
+    """Each field, and below it, farther in, those of its parts; money is one field."""
     required = of.get("required", ())
     for name, part in of.get("properties", {}).items():
         kind = _resolved(schema, part)
         many = _resolved(schema, kind["items"]) if kind.get("type") == "array" and "items" in kind else None
         yield {
-            "field": f"{path}{name}{'[]' if many is not None else ''}",
-            "kind": _kind(many if many is not None else kind),
-            "needed": name in required,
-            "what it is": part.get("description", "").replace("\n", " "),
+            "field": f"{'  ' * depth}{name}{'[]' if many is not None else ''}",
+            "kind": fill(_kind(many if many is not None else kind), KIND_WIDTH),
+            "needed": True if name in required else None,
+            "what it is": " ".join(part["description"].split()),
         }
         inner = many if many is not None else kind
         if inner.get("title") != "Money" and "properties" in inner:
-            yield from _fields(schema, inner, f"{path}{name}{'[]' if many is not None else ''}.")
+            yield from _fields(schema, inner, depth + 1)
 
 
 def _kind(part: Schema) -> str:

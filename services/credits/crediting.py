@@ -35,16 +35,23 @@ TaxStrategy = Literal["IGNORE", "MANUAL_OVERRIDE", "CALCULATE", "COPY_FROM_INVOI
 @frozen
 class MemoTax:
     amount: Amount
+    """How much of it."""
     name: Text = ""
+    """What the tax is called, such as `VAT`."""
     code: Text | None = None
+    """Its code where it was calculated; only kept."""
 
 
 @frozen
 class NewLine:
     line_id: Id
+    """An id of the caller's own, unique within the memo."""
     charge: Amount
+    """The amount of the line without its taxes, above 0."""
     product: Product
+    """What it is for: at least the `id` or the `name`."""
     taxes: tuple[MemoTax, ...] = ()
+    """The taxes on the charge; they are calculated upstream, and added to it."""
 
 
 @command("payments.credit_memo.create.v1")
@@ -52,12 +59,19 @@ class CreateCreditMemo:
     """A standalone credit memo: posted at once, or kept as a draft."""
 
     currency: Currency
+    """ISO 4217, such as `EUR`: the currency of the memo and of all amounts in it."""
     lines: tuple[NewLine, ...]
+    """What is credited, at least one line and at most 300; the memo's total is the sum of charges and
+    taxes."""
     reason_code: Text
     credit_memo_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     draft: bool = False
+    """True: it is kept as a draft, and gives nothing until it is posted."""
     saved_payment_method_id: Id | None = None
+    """The saved payment method that its balance is paid out to, where nothing else is said then."""
     billing_profile_id: Id | None = None
+    """The billing profile that it goes to."""
     legal_entity_id: Id | None = None
     tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"
     """IGNORE: it has no tax; MANUAL_OVERRIDE: each line says its own.  It has no invoice's tax to copy, and

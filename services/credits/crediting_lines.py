@@ -25,9 +25,11 @@ from services.tenants import periods, rates, tenant_settings
 @frozen
 class CreditedLine:
     line_id: Id
+    """The line of the invoice."""
     amount: Amount
-    """Without tax."""
+    """How much of its charge, without tax: no more than the line was charged with, and is open of it."""
     tax: Amount | None = None
+    """The tax that is credited besides, with MANUAL_OVERRIDE; without it, none."""
 
 
 @command("payments.invoice.credit.v1")
@@ -36,6 +38,7 @@ class CreditInvoice:
 
     invoice_id: Id
     lines: tuple[CreditedLine, ...]
+    """How much of which line of the invoice."""
     reason_code: Text
     comments: FreeText | None = None
     tax_strategy: TaxStrategy = "MANUAL_OVERRIDE"

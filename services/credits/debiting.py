@@ -34,15 +34,21 @@ class CreateDebitMemo:
 
     currency: Currency
     lines: tuple[NewLine, ...]
+    """What is charged, at least one line and at most 300."""
     reason_code: Text
     debit_memo_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     payment_term: Term = Term()
+    """When the invoice that carries it is due: 30 days after its date, where nothing is said."""
     invoice_date: date | None = None
+    """The date of the invoice that carries it; without one, today."""
     original_invoice_id: Id | None = None
     """The invoice that it adds to."""
     legal_entity_id: Id | None = None
     profile_id: Id | None = None
+    """The billing profile of the account that it goes to."""
     invoice_later: bool = False
+    """True: nothing is owed until an invoice is posted that names its id as reference (DEBIT_MEMO)."""
 
 
 @command("payments.debit_memo.void.v1")

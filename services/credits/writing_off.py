@@ -49,6 +49,7 @@ class WriteOffInvoice:
 
     invoice_id: Id
     reason_code: Text
+    """Why, as a code of the tenant's own; the credit memo that settles the invoice has it, too."""
     comments: FreeText | None = None
 
 
@@ -58,6 +59,7 @@ class ReverseWriteOff:
 
     invoice_id: Id
     credit_memo_id: Id | None = None
+    """One write-off, by its credit memo; without it, all of them."""
     reason: FreeText | None = None
 
 

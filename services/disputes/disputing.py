@@ -47,12 +47,17 @@ class RecordDisputeOpened:
     """A payer's bank has taken a payment back, wholly or in part: a fact, whoever tells it."""
 
     dispute_id: Id
+    """The id that it has from now on; told again under it, nothing happens."""
     payment_id: Id
     amount: Amount
+    """What the bank disputes: all of the payment, or a part."""
     reason: Text
+    """Why, in the words of the bank or the gateway."""
     source: Source
     gateway_ref: Token | None = None
+    """The gateway's own id of the dispute."""
     opened_at: datetime | None = None
+    """When the gateway says that it was opened; now, where it does not."""
     evidence_due_at: datetime | None = None
 
 
@@ -62,6 +67,7 @@ class SubmitDisputeEvidence:
 
     dispute_id: Id
     evidence: FreeText
+    """Where the documents are kept, or what they say; never the documents themselves."""
 
 
 @command("payments.dispute.accept.v1")
@@ -71,6 +77,7 @@ class AcceptDispute:
     dispute_id: Id
     reason: FreeText
     fee: Amount | None = None
+    """What the gateway takes for the dispute besides."""
 
 
 @command("payments.dispute.record_outcome.v1")
@@ -79,8 +86,10 @@ class RecordDisputeOutcome:
 
     dispute_id: Id
     outcome: Literal["WON", "LOST"]
+    """WON: the money that was held is the seller's again; LOST: it is gone."""
     source: Source
     fee: Amount | None = None
+    """What the gateway takes for a dispute that was lost."""
 
 
 def _opened_needs(states: States, command: RecordDisputeOpened, context: Context) -> Needs:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from events.catalog import FACTS
+from events.glossary import GLOSSARY
 from services.commands import COMMANDS
 
 
@@ -37,11 +38,14 @@ def _lines() -> Iterator[str]:
     yield f"{len(COMMANDS)} commands, which ask, and {len(FACTS)} events, which say what happened; each name"
     yield "leads to its JSON Schema. A command goes to the topic `payments.commands.v1`, with its name in the"
     yield "header `ce_type`, or to `POST /v1/commands/{name}`; events come on `payments.events.v1`."
+    yield ""
+    yield "What a field is, its schema says; [what most fields of a name are](#fields) stands at the end."
     for subject in sorted(commands.keys() | facts.keys()):
         yield ""
         yield f"## {subject.replace('_', ' ')}"
         yield from _table("command", "commands", commands.get(subject, {}))
         yield from _table("event", "events", facts.get(subject, {}))
+    yield from _glossary()
 
 
 def _by_subject(spoken: Mapping[str, type[object]]) -> dict[str, dict[str, type[object]]]:
@@ -60,3 +64,15 @@ def _table(head: str, folder: str, spoken: Mapping[str, type[object]]) -> Iterat
     for name, cls in spoken.items():
         file = name if folder == "commands" else name.removeprefix("payments.")
         yield f"| [`{name}`]({folder}/{file}.json) | {summary(cls).replace('|', '/')} |"
+
+
+def _glossary() -> Iterator[str]:
+    yield ""
+    yield "## fields"
+    yield ""
+    yield "What a field is, wherever the command or the event that has it says nothing else of it."
+    yield ""
+    yield "| field | what it is |"
+    yield "|---|---|"
+    for name, text in GLOSSARY.items():
+        yield f"| `{name}` | {text.replace('|', '/')} |"

@@ -179,6 +179,7 @@ class ConvertNegativeInvoice:
 
     invoice_id: Id
     lines: tuple[Id, ...] | None = None
+    """Which negative lines; without it, all of them."""
 
 
 def _needs(states: States, command: ConvertNegativeInvoice, context: Context) -> Needs:

@@ -48,7 +48,10 @@ class Term:
     """When an invoice is due: `period_days` after its date, or after the end of its posting month."""
 
     type: Literal["PERIOD_BASED", "EOM_PLUS_X"] = "PERIOD_BASED"
+    """PERIOD_BASED: so many days after the date of the invoice; EOM_PLUS_X: after the end of the month in
+    which it is posted."""
     period_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    """How many days; with EOM_PLUS_X and 0 it is due on the last day of the month."""
 
     def __str__(self) -> str:
         return f"{self.type}+{self.period_days}"
@@ -65,30 +68,47 @@ class Original:
     """The line that a negative line takes back; its invoice by id, or by its issuer's id."""
 
     invoice_id: Id | None = None
+    """The original invoice; either this or `external_id`."""
     external_id: Id | None = None
+    """The original invoice by the id that its issuer gave it."""
     line_id: Id | None = None
+    """Which line of it; without it, the invoice as a whole."""
 
 
 @frozen
 class TaxLine:
     amount: Amount
+    """How much of it: with the sign of the line's charge."""
     name: Text = ""
+    """What the tax is called, such as `VAT`."""
     code: Text | None = None
+    """Its code where it was calculated; only kept."""
     rate: Decimal6 | None = None
+    """Percent, as a decimal string with at most 6 places; only kept: `amount` is what counts."""
 
 
 @frozen
 class Line:
     line_id: Id
+    """An id of the caller's own, unique within the invoice: applications and credits name it."""
     charge: Amount
+    """The amount of the line without its taxes; negative, where it takes something back."""
     taxes: tuple[TaxLine, ...] = ()
+    """The taxes on the charge; they are calculated upstream, and added to it."""
     type: Literal["CHARGE", "ADJUSTMENT"] = "CHARGE"
+    """CHARGE, or ADJUSTMENT of what was charged before; both count alike."""
     product: Product | None = None
     quantity: Decimal6 | None = None
+    """How much of it, as a decimal string; only kept, and told to corporate cards."""
     uom: Text | None = None
+    """The unit of measure of the quantity, such as `hour`."""
     unit_price: Decimal6 | None = None
+    """The price of one, as a decimal string in major units, such as `19.99`; only kept: `charge` is what
+    counts."""
     reference: Original | None = None
+    """Of a negative line: the line that it takes back."""
     service_start: date | None = None
+    """The first day of the service that it charges for."""
     service_end: date | None = None
     """The last day of the service; not before `service_start`."""
     reference_item: Id | None = None
@@ -100,25 +120,41 @@ class Content:
     """All that an invoice says but when it is posted."""
 
     external_id: Id
+    """An id of the caller's own, unique in the tenant: the invoice is posted once under it."""
     currency: Currency
+    """ISO 4217, such as `EUR`: the currency of the invoice and of all amounts in it."""
     lines: tuple[Line, ...]
+    """What is charged, at least one line and at most 2,000; the invoice's total is the sum of charges and
+    taxes."""
     number: Id | None = None
-    """Without one, the external id."""
+    """The number that customers read on it; without one, the external id."""
     invoice_date: date | None = None
     payment_term: Term = Term()
+    """When it is due: 30 days after its date, where nothing is said."""
     original_invoice_id: Id | None = None
+    """Of an invoice with negative lines: whose charges they take back, by its id here."""
     original_external_id: Id | None = None
+    """The same by the id that its issuer gave it; either this or `original_invoice_id`."""
     profile_id: Id | None = None
+    """The billing profile of the account that it goes to; without one, the account's default counts."""
     legal_entity_id: Id | None = None
+    """The company of the seller that issues it, in whose books it is; `default`, where nothing is said."""
     reference_type: (
         Literal["ORDER", "QUOTE", "CONTRACT", "CREDIT_MEMO", "DEBIT_MEMO", "SUBSCRIPTION"] | None
     ) = None
+    """What it was issued for. SUBSCRIPTION: negative lines that name no original take back its latest
+    invoice. DEBIT_MEMO: the invoice carries that memo."""
     reference_id: Id | None = None
+    """The id of that order, subscription, or what it is; money that was paid for it before settles the
+    invoice."""
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
+    """True: nothing is collected for it by itself, as no payment schedule is cut."""
     payment_exclusion_reason: FreeText | None = None
+    """Why nothing is collected for it by itself; only kept and shown."""
     custom_fields: GivenFields | None = None
-    """Without: as they are, of an invoice that is there."""
+    """Names and values of the tenant's own, at most 20, to filter by and to show; without any, a draft's stay
+    as they are.  No place for personal data."""
 
 
 @command("payments.invoice.post.v1")
@@ -129,6 +165,7 @@ class PostInvoice(Content):
     """
 
     posted_at: datetime | None = None
+    """When it is posted, and takes effect for the books; now, where nothing is said."""
 
 
 def due_date(term: Term, invoice_date: date, posted: date) -> date:

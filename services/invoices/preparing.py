@@ -36,6 +36,7 @@ class PostDraftInvoice:
 
     invoice_id: Id
     posted_at: datetime | None = None
+    """When it is posted, and takes effect for the books; now, where nothing is said."""
 
 
 @command("payments.invoice.cancel_draft.v1")

@@ -41,6 +41,7 @@ class SetInvoiceCustomFields:
 
     invoice_id: Id
     custom_fields: FieldChanges
+    """Name to new value; null takes it away, and what is not named stays."""
 
 
 @command("payments.invoice.extend_due_date.v1")
@@ -49,6 +50,7 @@ class ExtendDueDate:
 
     invoice_id: Id
     due_date: date
+    """The day by which it is to be paid now."""
     reason: FreeText | None = None
 
 

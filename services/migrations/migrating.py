@@ -74,7 +74,9 @@ class TokenizedMethod:
     """A token that was made elsewhere, and what is known of it."""
 
     external_id: ExternalId
+    """What it is called where it comes from."""
     gateway_id: Id
+    """The gateway that can charge the token."""
     type: MethodType
     token_ref: Token
     merchant_account_id: Id | None = None
@@ -96,6 +98,7 @@ class TokenizedMethod:
     mandate_accepted_at: datetime | None = None
     network_transaction_id: Text | None = None
     is_default: bool = False
+    """True: it becomes the account's default."""
 
 
 @command("payments.payment_method.import.v1")
@@ -104,6 +107,7 @@ class ImportTokenizedPaymentMethod(TokenizedMethod):
 
     mode: Mode = "UPSERT"
     strict: bool = True
+    """True: with INSERT_ONLY, a method that is saved already is an error; else it is passed over."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ class MigrationRow:
     row_no: Annotated[int, Field(ge=1)]
     account_id: Id
     method: TokenizedMethod
+    """The token, and what is known of it."""
 
 
 @command("payments.token_migration.import_rows.v1")
@@ -120,7 +125,9 @@ class ImportRows:
     job_id: Id
     chunk_no: Annotated[int, Field(ge=1)]
     rows: Annotated[tuple[MigrationRow, ...], Field(max_length=ROWS_MAX)]
+    """The rows that can be read, at most 200."""
     refused: Annotated[tuple[Refused, ...], Field(max_length=ROWS_MAX)] = ()
+    """The rows that cannot."""
 
 
 class Terms(NamedTuple):

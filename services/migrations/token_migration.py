@@ -88,12 +88,14 @@ class CreateTokenMigration:
     """Begin a job that takes over methods tokenized elsewhere."""
 
     job_id: Id
+    """An id of the caller's own for it."""
     rows: Count
     mode: Mode = "UPSERT"
     strict: bool = True
     dry_run: bool = False
     """Decide every row, and import none."""
     source: FreeText | None = None
+    """Where the rows come from, such as the name of a file."""
     digest: Text | None = None
     verify: bool = False
     """Have each token that is imported proved by its gateway, with a charge of nothing, as fast as it takes
@@ -113,8 +115,10 @@ class Refused:
 
     row_no: Annotated[int, Field(ge=1)]
     external_id: Text
+    """What the row calls the method."""
     code: Text
     message: Text
+    """What is wrong with it, in words."""
 
 
 @command("payments.token_migration.report.v1")

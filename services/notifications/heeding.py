@@ -37,6 +37,7 @@ class HeedNotification(Named):
     """Act upon what a gateway tells of an account's operation, or show it to a person."""
 
     type: Text
+    """The operation that it is about (SALE, REFUND, …), or DISPUTE, MANDATE, …"""
     outcome: Outcome
     operation_key: Token
     target_kind: Text

@@ -106,6 +106,7 @@ class ReceiveNotification(Named):
     """A gateway's own news of an operation, verified by its adapter; the bytes are under `raw_ref`."""
 
     type: Text
+    """The operation that it is about (SALE, REFUND, …), or DISPUTE, MANDATE, PAYOUT, …"""
     outcome: Outcome
     digest: Text
     raw_ref: Text
@@ -119,6 +120,7 @@ class RejectNotification(Named):
     """What came was not taken for the gateway's word."""
 
     reason: Literal["SIGNATURE", "STALE", "UNREADABLE"]
+    """SIGNATURE: it is not the gateway's; STALE: it is too old; UNREADABLE: nobody knows what it says."""
     detail: FreeText
     digest: Text
     raw_ref: Text

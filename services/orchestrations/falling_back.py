@@ -48,6 +48,8 @@ class ChooseRefundFallback:
     orchestration_id: Id
     leg_no: int
     option: Option
+    """OTHER_PAYMENT: refund another payment of the invoice; UNREFERENCED: pay it out to a saved method;
+    MANUAL: a person pays it; OPEN_CREDIT: it stays on the memo."""
 
 
 @command("payments.refund_orchestration.resolve_manual_action.v1")
@@ -57,9 +59,11 @@ class ResolveManualAction:
     orchestration_id: Id
     leg_no: int
     resolution: Literal["REFUNDED_EXTERNALLY", "OPEN_CREDIT"]
+    """REFUNDED_EXTERNALLY: the customer got it outside any gateway; OPEN_CREDIT: it stays on the memo."""
     note: FreeText
     instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"] = "OTHER"
     reference: Text | None = None
+    """What the money is known by outside; mandatory, where it was refunded."""
 
 
 def _leg(ro: RefundOrchestration, leg_no: int, *allowed: str) -> Leg:

@@ -40,6 +40,7 @@ class AutomateRefund:
 
     credit_memo_id: Id
     invoice_id: Id | None = None
+    """As a check: the memo's reference."""
 
 
 @command("payments.refund_orchestration.execute_plan.v1")

@@ -55,8 +55,10 @@ class ResolvePaymentOutcome:
 
     payment_id: Id
     outcome: Literal["PROCESSED", "FAILED"]
+    """PROCESSED: the money arrived; FAILED: it did not."""
     evidence: FreeText
     gateway_ref: Token | None = None
+    """The gateway's own id of the payment, where it was processed."""
 
 
 def _outcome_needs(states: States, command: RecordPaymentOutcome, context: Context) -> Needs:

@@ -33,8 +33,11 @@ class ApplyTo:
     """Where the money shall go; without an amount, as much as the invoice (or line) still owes."""
 
     invoice_id: Id
+    """The invoice; it may owe less than was meant by the time that the money arrives."""
     amount: Amount | None = None
+    """How much of it; without it, as much as is owed there and is left."""
     line_id: Id | None = None
+    """One line of the invoice; without it, the invoice."""
 
 
 @frozen
@@ -43,6 +46,7 @@ class OneTimeMethod:
 
     type: MethodType
     token_ref: Token
+    """The gateway's stand-in for the instrument, as its component gave it; a card number is refused."""
     gateway_reference: Token | None = None
     network: Text | None = None
     last4: Text | None = None

@@ -38,16 +38,22 @@ class Checkout:
     amount: Amount
     """What the buyer has agreed to: the invoice's total, less what the posting itself has settled."""
     invoice: Content | None = None
-    """A new invoice; or"""
+    """A new invoice; either this or `invoice_id`."""
     invoice_id: Id | None = None
-    """a draft."""
+    """A draft that is posted; either this or `invoice`."""
     posted_at: datetime | None = None
     payment_id: Id | None = None
+    """An id of the caller's own for the payment; without it, one is made."""
     method_id: Id | None = None
+    """The saved payment method; without one, and without `method`, the invoice's, its billing profile's, or
+    the account's default."""
     method: OneTimeMethod | None = None
+    """A token that is used once, instead of a saved payment method."""
     gateway_id: Id | None = None
-    """Of a one-time method."""
+    """The gateway of a one-time method."""
     billing_profile_id: Id | None = None
+    """The billing profile whose method pays, where none is named; without one, the invoice's or the account's
+    default."""
     fraud_context: Payer | None = None
     client_context: FreeText | None = None
     """Kept and sent as it is; nothing here reads it."""

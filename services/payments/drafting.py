@@ -52,6 +52,7 @@ class PostDraftPayment:
 
     payment_id: Id
     apply_to: tuple[ApplyTo, ...] = ()
+    """Invoices that it settles at once, in turn; what they do not take stays unapplied."""
 
 
 def _needs(states: States, command: EditDraftPayment | DeleteDraftPayment, context: Context) -> Needs:

@@ -35,15 +35,21 @@ class RecordExternalPayment:
     """
 
     amount: Amount
+    """How much arrived: above 0."""
     instrument: Instrument
     reference: Text
+    """What the money is known by outside, such as the number of the cheque or the bank's reference."""
     received_on: date
     payment_id: Id | None = None
+    """An id of the caller's own for the payment; without it, one is made."""
     apply_to: tuple[ApplyTo, ...] = ()
+    """Invoices that it settles at once, in turn; what they do not take stays unapplied."""
     payment_group_id: Id | None = None
     draft: bool = False
+    """True: it is kept as a draft, and counts for nothing until it is posted."""
     legal_entity_id: Id | None = None
-    """Whose books it is in; without one: those of the invoice that it is first meant for."""
+    """The seller's company in whose books it is; without one, that of the invoice that it is first meant
+    for."""
 
 
 def _entity(states: States, command: RecordExternalPayment, context: Context) -> str | None:

@@ -45,9 +45,12 @@ class CreatePaymentLink:
 
     invoice_id: Id
     payment_link_id: Id | None = None
+    """An id of the caller's own that nobody guesses; without it, one is made."""
     amount: Amount | None = None
+    """At most so much a payment; without it, what the invoice owes as it is paid."""
     single_use: bool = True
     expires_at: datetime | None = None
+    """When nothing can be paid by it any more; without one, there is no such time."""
     comments: FreeText | None = None
 
 
@@ -64,6 +67,7 @@ class PayByLink:
 
     payment_link_id: Id
     method: OneTimeMethod
+    """The token that the guest's browser got from the gateway's component."""
     gateway_id: Id
     amount: Amount | None = None
     """Less than is asked for, by a link that is not for one use."""

@@ -29,16 +29,24 @@ class ProcessPayment:
     """Take money in one step (a sale) with a saved method, or with a token used once."""
 
     amount: Amount
+    """How much is taken: above 0."""
     payment_id: Id | None = None
+    """An id of the caller's own for the payment; without it, one is made."""
     method_id: Id | None = None
-    """Without one, and without `method`: the invoice's, its billing profile's, or the account's default."""
+    """The saved payment method that pays.  Without one, and without `method`: the first invoice's, its
+    billing profile's, or the account's default."""
     method: OneTimeMethod | None = None
+    """A token that is used once, instead of a saved payment method."""
     gateway_id: Id | None = None
-    """Of a one-time method; a saved method names its own."""
+    """The gateway of a one-time method; a saved method names its own."""
     apply_to: tuple[ApplyTo, ...] = ()
+    """Invoices that it settles as soon as it has arrived, in turn; what they do not take stays unapplied."""
     billing_profile_id: Id | None = None
-    """Without one: that of the invoice that it is first meant for, or the account's default."""
+    """The billing profile whose method pays, where none is named; without one, that of the invoice that it is
+    first meant for, or the account's default."""
     initiation: Literal["AD_HOC", "PORTAL", "PAY_LINK", "CHECKOUT", "BATCH_RUN"] = "AD_HOC"
+    """Who begins it. PORTAL, PAY_LINK, CHECKOUT: the customer, who can answer his bank. AD_HOC: the merchant.
+    BATCH_RUN: the merchant, and not while the account is on hold."""
     payment_group_id: Id | None = None
     new_payment_group: NewGroup | None = None
     fraud_context: Payer | None = None
@@ -47,7 +55,8 @@ class ProcessPayment:
     comments: FreeText | None = None
     additional_data: AdditionalData | None = None
     legal_entity_id: Id | None = None
-    """Without one: that of the invoice that it is first meant for."""
+    """The seller's company in whose books it is; without one, that of the invoice that it is first meant
+    for."""
     initiation_source_id: Id | None = None
     """What it is begun for, such as an order: told to the gateway.  Without one: its first invoice."""
     enhanced_data: PurchaseDetail | None = None

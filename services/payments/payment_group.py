@@ -15,7 +15,9 @@ from services.errors import Rejected, not_found
 @frozen
 class NewGroup:
     payment_group_id: Id
+    """An id of the caller's own for the group."""
     reference: Text | None = None
+    """What it is for, such as the number of an order."""
 
 
 @dataclass(slots=True)

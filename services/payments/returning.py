@@ -47,11 +47,15 @@ class RecordPaymentReturn:
 
     payment_id: Id
     code: Text
+    """The bank's own, such as R01 or AM04."""
     source: Literal["GATEWAY", "NOTIFICATION", "RECONCILER", "OPERATOR"]
     returned_at: datetime
+    """When the bank says that it did."""
     category: Category | None = None
     hard: bool = False
+    """With a `category`: it will not succeed with this instrument."""
     never_retry: bool = False
+    """With a `category`: the card network forbids to try it again."""
     gateway_ref: Token | None = None
 
 

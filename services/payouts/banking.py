@@ -53,6 +53,7 @@ class RecordBankLine:
     reference: Name
     """Of the line: unique at its account."""
     amount: Amount
+    """What came in; below zero, what went out."""
     booked_on: date
     text: FreeText = ""
 
@@ -64,8 +65,10 @@ class AssignBankLine:
     gateway_id: Id
     bank_account: Name
     reference: Name
+    """Of the line: unique at its account."""
     note: FreeText
     payout_ref: Text | None = None
+    """The gateway's own name of the payout; without it, it is none."""
 
 
 @command("payments.payout.report_not_paid_in.v1")

@@ -59,10 +59,13 @@ class OpenSettlementReport:
     """A file of a gateway's is about to be imported, row by row."""
 
     report_id: Id
+    """An id of the caller's own for it."""
     gateway_id: Id
     format: Text
     source: Text
+    """The name of the file."""
     digest: Text
+    """SHA-256 in hex of the file's bytes."""
     rows: Count
     unreadable: Count
 
@@ -74,6 +77,7 @@ class CloseSettlementReport:
     report_id: Id
     gateway_id: Id
     accepted: Count
+    """How many of its rows were recorded."""
     rejected: Count
     unreadable: Count
 
@@ -85,9 +89,12 @@ class ReportPayout:
     gateway_id: Id
     payout_ref: Ref
     amount: Amount
+    """What arrives at the bank; below zero, what is debited there."""
     lines: Count
+    """How many lines make it up: it is complete when as many are recorded."""
     arrives_on: date | None = None
     report_id: Id | None = None
+    """The settlement report that it comes from."""
 
 
 @dataclass(frozen=True)
@@ -108,8 +115,11 @@ class RecordPayoutLine(LineNamed):
     """One line of a payout; amounts as they change it: `gross` less `fee` is `net`."""
 
     type: LineType
+    """What the line is about: a payment, a refund, one that came back, a dispute, a return, or (FEE,
+    ADJUSTMENT) nothing of ours."""
     gross: Amount
     fee: Amount
+    """What the gateway takes for it; above zero, where it costs."""
     net: Amount
     charged: Amount | None = None
     """`gross` in the currency of the operation, where that is another."""
@@ -131,6 +141,7 @@ class AssignPayoutLine(LineNamed):
 
     note: FreeText
     operation_key: Token | None = None
+    """The gateway idempotency key of the operation; without it, it is about none."""
 
 
 @command("payments.payout.resolve_case.v1")

@@ -44,7 +44,9 @@ class SettlePayoutLine:
 
     payout_id: Id
     line_id: Id
+    """The id of the payout's line here."""
     type: OperationLine
+    """What the line is about."""
     target_kind: Literal["payment", "refund"]
     target_id: Id
     operation_key: Token

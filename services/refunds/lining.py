@@ -23,8 +23,11 @@ class ApplyRefund:
 
     refund_id: Id
     amount: Amount
+    """How much of the refund: no more than is not said of it yet."""
     payment_id: Id | None = None
+    """The payment whose unapplied money it gave back; either this or `credit_memo_id`."""
     credit_memo_id: Id | None = None
+    """The credit memo whose balance it paid out."""
 
 
 def _needs(states: States, command: ApplyRefund, context: Context) -> Needs:

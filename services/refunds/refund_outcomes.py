@@ -57,6 +57,7 @@ class ResolveRefundOutcome:
 
     refund_id: Id
     outcome: Literal["PROCESSED", "FAILED"]
+    """PROCESSED: the money went back; FAILED: it did not."""
     evidence: FreeText
 
 

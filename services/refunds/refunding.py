@@ -43,9 +43,14 @@ class IssueRefund:
 
     payment_id: Id
     amount: Amount
+    """How much is given back: no more than may still be refunded of the payment."""
     reason: Text
+    """Why, as a code of the tenant's own; it is told as `reason_code`."""
     source: Literal["UNAPPLIED", "REOPEN_INVOICES"] = "UNAPPLIED"
+    """UNAPPLIED: only money that settles nothing; REOPEN_INVOICES: also money that settles invoices, which
+    then owe it again."""
     refund_id: Id | None = None
+    """An id of the caller's own for the refund; without it, one is made."""
     notes: FreeText | None = None
 
 
@@ -55,9 +60,14 @@ class IssueUnreferencedRefund:
 
     credit_memo_id: Id
     amount: Amount
+    """How much is paid out: no more than the memo's open balance."""
     reason: Text
+    """Why, as a code of the tenant's own; it is told as `reason_code`."""
     payment_method_id: Id | None = None
+    """The saved payment method that it goes to; without one, the memo's, its billing profile's, or the
+    account's default."""
     refund_id: Id | None = None
+    """An id of the caller's own for the refund; without it, one is made."""
     notes: FreeText | None = None
     memo_line_id: Id | None = None
     """Without one, the largest open line first."""
@@ -72,11 +82,16 @@ class RecordExternalRefund:
     amount: Amount
     instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"]
     reference: Text
+    """What the money is known by outside, such as the number of the cheque or the bank's reference."""
     paid_on: date
     reason: Text
+    """Why, as a code of the tenant's own; it is told as `reason_code`."""
     payment_id: Id | None = None
+    """The payment that it gives back; either this or `credit_memo_id`, or neither, to be said later."""
     credit_memo_id: Id | None = None
+    """The credit memo that it pays out."""
     refund_id: Id | None = None
+    """An id of the caller's own for the refund; without it, one is made."""
     payment_group_id: Id | None = None
     """Without one, its payment's."""
 

@@ -31,10 +31,16 @@ class CreateRetryRuleSet:
 
     name: FreeText
     intervals: Intervals
+    """For failures that no rule is about, and for what rules leave out."""
     rule_set_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     description: FreeText | None = None
     use_alternate_method: bool = False
+    """True: the last attempt is made with another of the account's methods, if it has one that can be
+    charged."""
     rules: Rules = ()
+    """Ways of their own for some failures; the more a rule names besides its category, the earlier it is
+    asked."""
     window: Window | None = None
 
 
@@ -47,7 +53,9 @@ class DefineRetryRules:
 
     rule_set_id: Id
     rules: Rules | None = None
+    """The rules; without it, they stay as they are."""
     add: bool = False
+    """True: the rules come to those that are there; else they take the place of all."""
     intervals: Intervals | None = None
     use_alternate_method: bool | None = None
     window: Window | None = None
@@ -84,7 +92,9 @@ class DecideRetriesOfGroup:
 
     account_group: Id
     retried: bool | None = None
+    """Whether they are retried at all; without it, as the setting `retry_failed_payments` says."""
     rule_set_id: Id | None = None
+    """The rule set by which they are; without it, the default."""
 
 
 def create(states: States, command: CreateRetryRuleSet, context: Context) -> Changes:

@@ -40,9 +40,15 @@ class Intervals:
     """FIXED has one value; STAGGERED one for each attempt, and no `max` means as many as there are values."""
 
     type: IntervalType
+    """FIXED: one value, the same after every failure. STAGGERED: a value for each attempt, which ascend where
+    they count from the first failure."""
     unit: Unit
+    """What the values count."""
     values: tuple[int, ...]
+    """How many units to wait, each from 1 to 60: one value, or of STAGGERED one for each attempt."""
     max: int | None = None
+    """How many automatic retries there are at most, 1 to 10; FIXED needs it, STAGGERED ends with its
+    values."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,15 @@ class Window:
     """
 
     time_zone: Text | None = None
+    """IANA name, such as `Europe/Berlin`; without it, the account's, or the tenant's."""
     from_hour: Annotated[int, Field(ge=0, le=23)] = 0
     to_hour: Annotated[int, Field(ge=1, le=24)] = 24
     skip_weekends: bool = False
     skip_holidays: bool = False
     calendar: Text | None = None
+    """Whose holidays: `DE`, `GB-SCT`, `ECB`; without it, the account's."""
     pay_day_within_days: Annotated[int, Field(ge=0, le=PAY_DAY_WITHIN_DAYS_MAX)] = 0
+    """An attempt that is due at most so many days before the account's pay day waits for it."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +75,15 @@ class NewRule:
     """What is left out of its intervals is the set's."""
 
     category: RetryCategory
+    """The failures that it is for, in the same words for all gateways."""
     gateway_id: Id | None = None
+    """Only of failures at this gateway."""
     raw_code: Text | None = None
+    """Only of failures with this code of the gateway's own; upper and lower case are the same."""
     type: IntervalType | None = None
+    """FIXED: one value, the same after every failure. STAGGERED: a value for each attempt."""
     unit: Unit | None = None
+    """What the values count."""
     values: tuple[int, ...] | None = None
     max: int | None = None
 

@@ -64,6 +64,7 @@ class RearmItem:
     payment_schedule_id: Id
     item_id: Id
     method_id: Id
+    """The saved payment method that the account pays with now."""
 
 
 @command("payments.payment_schedule.retry_item_now.v1")

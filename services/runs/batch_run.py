@@ -88,11 +88,15 @@ class StartPaymentBatchRun:
     """
 
     run_id: Id
+    """An id of the caller's own, unique in the tenant."""
     run_date: date
     """Items whose date is this or earlier are due."""
     criteria: Filter = Criteria()
+    """Which of the items that are due it collects; without any, all of them."""
     scheduler_id: Id | None = None
+    """The scheduler that it is for; nothing, where somebody asks for it."""
     planned_at: datetime | None = None
+    """The firing of the scheduler that it is for."""
     is_retry: bool = False
     """Collect what failed and is to be tried again by now, instead of what is ready."""
     max_items: Annotated[int, Field(ge=1, le=ITEMS_MAX)] | None = None
@@ -113,6 +117,7 @@ class FailPaymentBatchRun:
 
     run_id: Id
     code: FreeText
+    """Why, as a code."""
     message: FreeText
 
 

@@ -41,6 +41,7 @@ class SelectRunItems:
     after: Text
     """The cursor of the page before; empty before the first."""
     cursor: Text
+    """Where the next page begins: behind this item."""
     items: Annotated[tuple[RunItem, ...], Field(max_length=ITEMS_MAX)]
     last: bool
     """Nothing more is due."""

@@ -61,9 +61,11 @@ class Day:
     day_of_month: (
         Annotated[int, Field(ge=1, le=31)] | Literal["LAST", "SECOND_TO_LAST", "THIRD_TO_LAST"] | None
     ) = None
+    """1 to 31, LAST, SECOND_TO_LAST or THIRD_TO_LAST; a day that a month lacks is its last one."""
     weekday: Literal["MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY"] | None = (
         None
     )
+    """Of WEEKLY, and of MONTHLY with `nth`."""
     nth: Literal["FIRST", "SECOND", "THIRD", "FOURTH", "LAST"] | None = None
 
 
@@ -76,22 +78,31 @@ class CreatePaymentScheduler:
     """
 
     scheduler_id: Id
+    """An id of the caller's own, unique in the tenant."""
     name: FreeText
     cadence: Cadence
+    """ONCE; DAILY; WEEKLY, on `recurs_on.weekday`; MONTHLY, by `recurs_on`, until `end_date`, with
+    `criteria`; or RULE, by `rule`."""
     start_date: date | None = None
+    """The first day on which it may fire; needed."""
     preferred_time: TimeOfDay | None = None
+    """HH:MM, the time of day at which it fires; needed."""
     time_zone: Text | None = None
     end_date: date | None = None
     recurs_on: Day | None = None
+    """WEEKLY: on which weekday; MONTHLY: on which day of the month, or which weekday of it."""
     rule: Text | None = None
+    """Of RULE: a recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYMONTHDAY=1,15`."""
     exclude_weekends_and_holidays: bool = False
     calendar: Text | None = None
     """Whose holidays: `DE`, `GB-SCT`, `ECB`; without one only weekends are excluded."""
     excluded_day: ExcludedDay = "NEXT_BUSINESS_DAY"
-    """What becomes of a day that is excluded."""
+    """What becomes of a day that is excluded: it moves to the next or the previous business day, or is left
+    out (SKIP)."""
     criteria: Filter = Criteria()
     max_items_per_run: ItemsMax | None = None
     status: Literal["DRAFT", "ACTIVE"] = "DRAFT"
+    """DRAFT: it fires nothing before it is activated; ACTIVE: it begins at once."""
 
 
 @command("payments.payment_scheduler.update.v1")
@@ -112,12 +123,15 @@ class UpdatePaymentScheduler:
     """It has no end date any more."""
     recurs_on: Day | None = None
     rule: Text | None = None
+    """Of RULE: a recurrence rule of RFC 5545, such as `FREQ=MONTHLY;BYMONTHDAY=1,15`."""
     exclude_weekends_and_holidays: bool | None = None
     calendar: Text | None = None
+    """Whose holidays: `DE`, `GB-SCT`, `ECB`."""
     excluded_day: ExcludedDay | None = None
     criteria: Filter | None = None
     max_items_per_run: ItemsMax | None = None
     status: Literal["ACTIVE", "INACTIVE", "CANCELED"] | None = None
+    """ACTIVE: it fires as it is planned; INACTIVE: it rests; CANCELED: it has ended, for ever."""
     reason: FreeText | None = None
 
 

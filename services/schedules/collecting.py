@@ -70,6 +70,7 @@ class CollectScheduleItem:
     payment_schedule_id: Id
     item_id: Id
     cause: Literal["NOW", "RUN", "RETRY"] = "NOW"
+    """NOW: somebody asks for it; RUN, RETRY: a batch run, or a planned retry, does."""
     attempt_no: Annotated[int, Field(ge=1)] | None = None
     """Where it is given and it is another attempt's turn already, nothing happens."""
     run_id: Id | None = None

@@ -43,6 +43,7 @@ class CutSchedules:
     """
 
     cut_at: datetime | None = None
+    """Only what waits for this instant; without it, all that waits, now."""
 
 
 class Cut(NamedTuple):

@@ -36,8 +36,11 @@ from services.schedules.schedule import CANCELABLE, CHANGEABLE, InvoiceShare, It
 @dataclass(frozen=True)
 class NewItem:
     amount: Amount
+    """How much is collected: above 0."""
     target_processing_date: date
+    """The first day on which a batch run takes it, in the tenant's time zone."""
     method_id: Id | None = None
+    """The saved payment method that it is collected with; without it, the schedule's."""
     matching_value: Id | None = None
     draft: bool = False
     """Not to be collected before it is released."""
@@ -59,8 +62,10 @@ class ChangeScheduleItem:
     payment_schedule_id: Id
     item_id: Id
     amount: Amount | None = None
+    """How much is collected from now on."""
     target_processing_date: date | None = None
     method_id: Id | None = None
+    """The saved payment method that it is collected with from now on."""
     matching_value: Id | None = None
     reason: FreeText | None = None
 
@@ -72,6 +77,7 @@ class SetItemCustomFields:
     payment_schedule_id: Id
     item_id: Id
     custom_fields: FieldChanges
+    """Name to new value; null takes it away, and what is not named stays."""
 
 
 @command("payments.payment_schedule.release_item.v1")
@@ -97,6 +103,7 @@ class SkipScheduleItem:
     payment_schedule_id: Id
     item_id: Id
     until: date
+    """No run before this date takes it."""
     reason: FreeText
 
 

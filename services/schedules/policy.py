@@ -108,13 +108,21 @@ class Cut:
     """How a detail's share is cut; the extensions of FULL are described at `events.schedule_policy`."""
 
     type: Extended = "FULL"
+    """FULL: one item; FIXED_AMOUNT: as many items of `amount` as it takes; EQUAL_INSTALLMENTS: `count`
+    items."""
     count: Annotated[int, Field(ge=1, le=120)] = 1
+    """Of EQUAL_INSTALLMENTS: how many, 1 to 120."""
     amount: Amount | None = None
+    """Of FIXED_AMOUNT: each item's, the last one's at most."""
     every: Annotated[int, Field(ge=1, le=365)] = 1
     unit: Literal["DAYS", "MONTHS"] = "MONTHS"
     anchor: Literal["DUE_DATE", "INVOICE_DATE", "MONTH_END"] = "DUE_DATE"
+    """What the first item's date is counted from: the due date, the invoice's date, or the end of the month
+    of that."""
     remainder: Literal["LAST", "FIRST", "LARGEST_FRACTION"] = "LAST"
+    """Which items get the minor units that a split leaves over."""
     minimum: Amount | None = None
+    """No instalment in its currency is smaller: there are fewer of them then."""
 
 
 @command("payments.schedule_policy.create.v1")
@@ -122,6 +130,7 @@ class CreateSchedulePolicy:
     """Begin a policy, a draft until it is activated."""
 
     policy_id: Id
+    """An id of the caller's own, unique in the tenant."""
     name: FreeText
 
 
@@ -131,6 +140,7 @@ class AddTreatment:
 
     policy_id: Id
     treatment_id: Id
+    """An id of the caller's own, unique within the policy."""
     name: FreeText
     trigger: Literal["INVOICE_POSTED"] = "INVOICE_POSTED"
     grouping: Literal["INVOICE", "ACCOUNT"] = "INVOICE"
@@ -146,10 +156,12 @@ class AddTreatmentDetail:
     policy_id: Id
     treatment_id: Id
     detail_id: Id
+    """An id of the caller's own, unique within the treatment."""
     percentage: Decimal6 = "100"
     date_offset_days: Annotated[int, Field(ge=-366, le=366)] = 0
     """Days after the due date, at most 0 unless `allow_late` says that later is meant."""
     allow_late: bool = False
+    """True: the offset may be above 0, which is after the due date."""
     method_selection: Literal["MANUAL", "MOST_RECENT_AUTOPAY", "DEFAULT_SAVED_METHOD"] = "MOST_RECENT_AUTOPAY"
     matching_value: Id | None = None
     distribution: Cut = Cut()
@@ -171,6 +183,7 @@ class ActivateSchedulePolicy:
 
     policy_id: Id
     default_treatment_id: Id | None = None
+    """The treatment of invoices that no other is for; without it, the only one."""
 
 
 @command("payments.schedule_policy.deactivate.v1")

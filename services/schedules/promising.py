@@ -29,6 +29,7 @@ PARTS_MAX = 3
 class Part:
     amount: Amount
     pay_on: date
+    """The day on which it is collected, in the tenant's time zone."""
 
 
 @command("payments.promise.record.v1")
@@ -37,7 +38,9 @@ class RecordPromise:
 
     invoice_id: Id
     parts: tuple[Part, ...]
+    """How much is paid when, in up to three parts."""
     promise_id: Id | None = None
+    """An id of the caller's own for it, and for its schedule; without it, one is made."""
     method_id: Id | None = None
     """Without one: the invoice's, its billing profile's, or the account's default, as it is then."""
     comments: FreeText | None = None

@@ -41,11 +41,19 @@ class CreatePaymentSchedule:
     """
 
     reference_type: Literal["INVOICE", "ORDER", "QUOTE", "CONTRACT", "COLLECTION_PLAN"]
+    """What it is for: an INVOICE here, or what no invoice was posted for yet."""
     reference_id: Id
+    """The id of the invoice here, or of the order, quote, contract or plan where it is kept."""
     items: tuple[NewItem, ...] = ()
+    """What is collected when; more can be added later."""
     payment_schedule_id: Id | None = None
+    """An id of the caller's own for it; without it, one is made."""
     total_requested: Amount | None = None
+    """What all items may come to; without it, what the invoice owes, less what other schedules collect of
+    it."""
     default_method_id: Id | None = None
+    """The saved payment method for items that name none; without it, the invoice's, its billing profile's, or
+    the account's newest."""
     draft: bool = False
     """It is made as a draft: nothing is collected before it is opened."""
     comments: FreeText | None = None
@@ -65,6 +73,7 @@ class SetScheduleCustomFields:
 
     payment_schedule_id: Id
     custom_fields: FieldChanges
+    """Name to new value; null takes it away, and what is not named stays."""
 
 
 @command("payments.payment_schedule.cancel.v1")

@@ -73,7 +73,9 @@ class ResolveException:
     """Say what was done about an exception."""
 
     exception_id: Id
+    """The exception that was dealt with."""
     resolution: Text
+    """What was done, in a word of the tenant's own."""
     note: FreeText
 
 

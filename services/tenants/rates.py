@@ -71,6 +71,7 @@ class PublishExchangeRates:
     """The reporting currency: each rate says how much of it one of another is."""
     as_of: date
     rates: Annotated[dict[Currency, Rate], Field(min_length=1, max_length=200)]
+    """Currency to how much of the reporting currency one of it is, as a decimal string."""
 
 
 def needed(states: States, context: Context) -> Needs:

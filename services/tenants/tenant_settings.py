@@ -241,6 +241,7 @@ class ChangeTenantSettings:
     changes: dict[
         str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Amount | tuple[Amount, ...] | None
     ]
+    """Setting to its new value; settings that are not named keep theirs."""
 
 
 @command("payments.tenant_settings.apply_preset.v1")
@@ -251,6 +252,7 @@ class ApplySettingsPreset:
     """
 
     name: Literal["bare", "recommended"]
+    """`bare` or `recommended`."""
 
 
 def needed(context: Context) -> Need:

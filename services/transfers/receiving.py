@@ -40,7 +40,9 @@ class ReceiveTransfer:
     from_payment_id: Id
     amount: Amount
     invoice_id: Id | None = None
+    """The invoice that it settles; without one, it stays unapplied."""
     line_id: Id | None = None
+    """One line of the invoice; without it, the invoice."""
     effective_at: datetime | None = None
     comments: FreeText | None = None
 
@@ -65,6 +67,7 @@ class GiveTransferBack:
     transfer_id: Id
     amount: Amount
     forced: bool = False
+    """True: as much as is here, whatever it has settled, since its bank has taken the payment back."""
 
 
 def _receive_needs(states: States, command: ReceiveTransfer, context: Context) -> Needs:

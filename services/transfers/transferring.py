@@ -36,6 +36,7 @@ class TransferUnappliedBalance:
     payment_id: Id
     to_account_id: Id
     amount: Amount | None = None
+    """How much; without it, all that is unapplied."""
     comments: FreeText | None = None
 
 

@@ -68,8 +68,8 @@ def test_what_can_be_sent_is_listed_and_described(cli: Cli) -> None:
     rows = {row["command"]: row["what it does"] for row in cli.json("commands", "refund.")}
     assert rows["refund.approve"] == "Agree to a refund that somebody else has asked for."
     told = cli("commands", "invoice.post")
-    assert "lines[].charge" in told
-    assert "The last day of the service" in told
+    assert "\n  charge  " in told.partition("\nlines[]")[2]
+    assert "The number that customers read on it" in told, "what it builds on says what its fields are"
     assert cli.json("commands", "invoice.post")["properties"]["data"]
     assert "did you mean payment.process" in cli("commands", "payment.porcess", ends=1)
 

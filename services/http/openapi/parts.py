@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from events.money import Money
 from projections.asking import LIMIT_MAX
+from services.documents.schemas import said
 
 REFERENCE = "#/components/schemas/{name}.{{model}}"
 
@@ -42,8 +44,8 @@ MONEY = {
     "type": "object",
     "required": ["amount_minor", "currency"],
     "properties": {
-        "amount_minor": {"type": "integer"},
-        "currency": {"type": "string", "pattern": "^[A-Z]{3}$"},
+        "amount_minor": {"type": "integer", "description": said(Money)["amount_minor"]},
+        "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "description": said(Money)["currency"]},
     },
 }
 

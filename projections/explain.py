@@ -67,7 +67,8 @@ async def explain(
 
     What it asked of a gateway is told with it: the request, with its Level 2 and 3 data, and the answers.
     `related` tells the facts of the payments, memos, refunds and invoices that they name too.
-    With `rows`, a document's number does, too, and what names an item of a schedule.
+    With `rows`, a document's number does, too, and what names an item of a schedule; and sentences call
+    documents by their numbers.
     """
     events = await _events(log, await streams_of(log, tenant, id))
     if not events and rows is not None:
@@ -82,7 +83,10 @@ async def explain(
     events += await _events(log, [f"{tenant}/gwcall-{key}" for key in sorted(asked - {None})])
     once = {event.position: event for event in events}
     in_order = [event for position in sorted(once) if sight.sees(event := once[position])]
-    return [told(event, sight) for event in await opened(log, in_order)]
+    facts = [told(event, sight) for event in await opened(log, in_order)]
+    if rows is not None:
+        await numbers.told(rows, tenant, facts)
+    return facts
 
 
 async def _numbered(log: Log, tenant: str, called: str, rows: PostgresRows) -> list[Recorded]:
@@ -131,7 +135,7 @@ def _left(fact: Any) -> dict[str, Any] | None:
 
 
 async def why_balance(
-    log: Log, tenant: str, invoice_id: str, sight: Sight = EVERYTHING
+    log: Log, tenant: str, invoice_id: str, sight: Sight = EVERYTHING, rows: PostgresRows | None = None
 ) -> dict[str, Any] | None:
     """An invoice's balance as a sum: what was posted, and each thing that changed it."""
     events = await log.read_stream(f"{tenant}/invoice-{invoice_id}")
@@ -147,6 +151,8 @@ async def why_balance(
         balance = after
     if not steps:
         return None
+    if rows is not None:
+        await numbers.told(rows, tenant, steps)
     return {"invoice_id": invoice_id, "balance_minor": balance, "steps": steps}
 
 

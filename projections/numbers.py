@@ -5,7 +5,9 @@ Read models know them: of what has only just happened they may not know it yet.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -25,6 +27,10 @@ _LISTS = {
 """By what a number begins with; any other may be an invoice's, which keeps that of its sender."""
 
 
+_UUID = re.compile(r"\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
+"""An id that nobody chose, and nobody can read out."""
+
+
 class Found(NamedTuple):
     stream: str
     """`{kind}-{id}`, of its tenant."""
@@ -41,6 +47,28 @@ async def found(rows: PostgresRows, tenant: str, called: str) -> Found | None:
     columns, either = "payment_schedule_id, item_id", "(t.number = $2 or t.item_id = $2)"
     item = await _first(rows, "schedule_items", columns, either, tenant, called)
     return Found(f"ps-{item['payment_schedule_id']}", item["item_id"]) if item else None
+
+
+async def told(rows: PostgresRows, tenant: str, facts: Sequence[dict[str, Any]]) -> None:
+    """Have sentences call documents by their numbers, where all that they had was a UUID."""
+    ids = {id for fact in facts for id in _UUID.findall(fact["sentence"])}
+    if not ids:
+        return
+    numbers = await _numbers(rows, tenant, sorted(ids))
+    for fact in facts:
+        fact["sentence"] = _UUID.sub(lambda found: numbers.get(found[0], found[0]), fact["sentence"])
+
+
+async def _numbers(rows: PostgresRows, tenant: str, ids: Sequence[str]) -> dict[str, str]:
+    schema = await rows.active()
+    queries = [QUERIES[name] for name in sorted({"invoices", *_LISTS.values()})]
+    each = [
+        f"select t.{query.id} as id, t.number from {schema}.{query.table.name} t"
+        f" where t.tenant_id = $1 and t.{query.id} = any($2) and t.number is not null"
+        for query in queries
+    ]
+    found = await rows.pool.fetch(" union all ".join(each), tenant, ids)
+    return {row["id"]: row["number"] for row in found}
 
 
 async def _first(

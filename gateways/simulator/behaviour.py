@@ -1,24 +1,6 @@
 """How the simulator behaves to a request: chosen by a script, else by the token, else it approves.
 
 `gateways/README.md` lists the tokens.  `tok_…+{mood}` says how it tells of it besides: see `notifying`.
-tok_ok                    approved                      tok_timeout_before   lost before it was executed
-tok_soft_funds            insufficient funds            tok_timeout_after    executed, and the answer lost
-tok_hard_lost             a lost card                   tok_async_ok         acknowledged, then settled
-tok_decline_{raw code}    any code of the map           tok_async_fail       acknowledged, then failed
-tok_review, tok_action    held; a challenge             tok_rate_limit_{n}   refused n times, then approved
-tok_system_error_{n}      unreachable n times           tok_slow_{ms}        answers late
-tok_short                 takes one minor unit less     tok_unmapped         a code that nobody knows
-tok_refund_closed         charges; refunds fail hard    tok_refund_soft_{n}  refunds fail softly n times
-tok_refund_async          refunds settle later          tok_refund_async_fail
-tok_refund_timeout_after  refunds lose their answer     tok_refund_timeout_before
-tok_data_rejected         refuses Level 2 and 3 data, and charges without
-tok_refund_reversed       refunds come back later       tok_mix_{anything}   a realistic mix, by key and seed
-tok_advice_{code}         declined, with the advice of its network (24: to wait an hour)
-
-`tok_…+{mood}` says how it tells of it besides: see `notifying`.
-Tokenizing a handle behaves as its name says: hdl_ok, hdl_decline_incorrect_number, hdl_async_ok, …
-A token that is proved by a charge of nothing is refused if it is dead (tok_hard_lost), not if it is poor
-(tok_soft_funds).
 """
 
 from __future__ import annotations

@@ -52,12 +52,24 @@ def _period(what: str) -> Words:
     return words
 
 
+_WHY = {
+    "": "",
+    "MANUAL": ", by hand",
+    "ORCHESTRATION": ", for a refund",
+    "PAYMENT": "",
+    "RULE": ", by a rule",
+    "SMALL_BALANCE": ", as a small balance",
+    "WRITE_OFF": ", for a write-off",
+}
+"""Why something was applied or taken off, where that is not said as it is written."""
+
+
 def _settling(what: str, done: str, direction: str) -> Words:
     """An application or its undoing, seen from the invoice: what is left to pay."""
 
     def words(fact: Any) -> str:
         source = getattr(fact, "payment_id", None) or getattr(fact, "credit_memo_id", None)
-        why = f", for {plain(fact.cause)}" if fact.cause else ""
+        why = _WHY.get(fact.cause, f", for a {plain(fact.cause)}")
         return f"{what} {source} {done}: {fact.total} {direction} this invoice, {fact.balance} open{why}"
 
     return words

@@ -141,6 +141,8 @@ class PublishRawCodeMap:
     codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
     """Raw code to its category, and S (soft), H (hard), N (never again) or A (ask the customer); it goes
     before the built-in map."""
+    """What each means: `{"51": ["CardLimit", "S"]}`.  S: soft, worth another try; H: hard; N: never to be
+    tried again; A: the customer is to be asked.  They come before ours."""
 
 
 @command("payments.gateway.register.v1")

@@ -174,7 +174,7 @@ class Reads:
 
     async def why_balance(self, request: Request) -> Response:
         tenant, id = request.path_params["tenant"], request.path_params["id"]
-        answer = await why_balance(self._store, tenant, id, _sight(request))
+        answer = await why_balance(self._store, tenant, id, _sight(request), self._rows)
         if answer is None:
             raise not_found("INVOICE", id)
         return answer_json(answer)

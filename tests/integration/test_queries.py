@@ -14,7 +14,7 @@ from events.money import Money
 from projections import answering, as_of
 from projections.asking import COMMON, BadQuery, Query
 from projections.derived import DERIVED
-from projections.explain import explain
+from projections.explain import explain, why_balance
 from projections.models import TABLES
 from projections.queries import QUERIES
 from projections.rows import PostgresRows
@@ -256,6 +256,23 @@ async def test_documents_are_explained_by_their_numbers(shop: Shop) -> None:
         assert all(row["item_id"] in orjson.dumps(fact["data"], default=str).decode() for fact in by_number)
     assert said > 15
     assert await explain(shop.store, TENANT, "PAY-999999", rows=shop.rows) == []
+
+
+async def test_sentences_call_documents_by_their_numbers(shop: Shop) -> None:
+    """An id that nobody chose says nothing to a person."""
+    numbers = {row["invoice_id"]: row["number"] for row in await shop.walked("invoices", 200)}
+    told: dict[str, str] = {}
+    for row in await shop.walked("payments", 200):
+        if row["applied"]["amount_minor"]:
+            for fact in await explain(shop.store, TENANT, row["payment_id"], rows=shop.rows):
+                if fact["type"].startswith("payments.payment.applied."):
+                    told[fact["data"]["invoice_id"]] = fact["sentence"]
+    assert len(told) > 5
+    for invoice_id, sentence in told.items():
+        assert sentence.startswith(f"Applied to invoice {numbers[invoice_id]}: "), sentence
+        why = await why_balance(shop.store, TENANT, invoice_id, rows=shop.rows)
+        assert why
+        assert all(invoice_id not in step["sentence"] for step in why["steps"])
 
 
 async def test_money_asked_for_before_its_invoice_makes_no_invoice(shop: Shop) -> None:

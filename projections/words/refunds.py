@@ -43,7 +43,10 @@ def _outside(fact: ref.ExternalRefundRecorded) -> str:
     return f"Refund {fact.number} of {fact.amount}{source or ''} {paid}: {fact.reference}"
 
 
-_OF = {"cm": "credit memo", "payment": "payment"}
+def _kind(target_kind: str) -> str:
+    """As a person calls what streams call `cm`."""
+    return "credit memo" if target_kind == "cm" else plain(target_kind)
+
 
 WORDS: dict[type[Any], Words] = {
     ref.RefundRequested: _asked_back,
@@ -77,7 +80,7 @@ WORDS: dict[type[Any], Words] = {
     ref.RefundPending: told_later,
     ref.RefundHeldForReview: held_for_review,
     ref.ExternalRefundRecorded: _outside,
-    ref.RefundApplied: lambda f: f"{f.amount} counted as given back of {_OF[f.target_kind]} {f.target_id}",
+    ref.RefundApplied: lambda f: f"{f.amount} counted as given back of {_kind(f.target_kind)} {f.target_id}",
     ref.RefundCanceled: lambda f: f"Given up{because(f.reason)}",
     ro.RefundOrchestrationWaitingForPayment: lambda f: (
         f"It waits for what is on its way: {', '.join(f.payment_ids)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
+
+import orjson
 
 from events import gateway as gw
 from events import gateway_call as call
@@ -139,8 +140,9 @@ def planned(fact: call.GatewayCallPlanned, at: Place, own: Own) -> Iterable[Row]
 
 def _detail(sent: EnhancedData) -> dict[str, Any]:
     """The Level 2 and 3 data that went with it, but for what is personal."""
-    told = {name: value for name, value in asdict(sent).items() if name != "ship_to_postal_code"}
-    return told | {"lines": list(told["lines"])}
+    told = orjson.loads(orjson.dumps(sent))
+    told.pop("ship_to_postal_code", None)
+    return told
 
 
 _TOLD = (

@@ -106,8 +106,10 @@ class ProcessRunner:
 
     async def _react(self, events: Sequence[Recorded]) -> list[OutboxCommand]:
         self._cache.clear()
-        causes = [(process, event) for event in events for process in self._by_topic[event.topic]]
-        sent = await reactions([(process, _trigger(event)) for process, event in causes], self._cache)
+        heard = [(event, _trigger(event)) for event in events]
+        causes = [(process, event) for event, _ in heard for process in self._by_topic[event.topic]]
+        given = [(process, trigger) for event, trigger in heard for process in self._by_topic[event.topic]]
+        sent = await reactions(given, self._cache)
         outbox = [
             self._command(process, send, event)
             for (process, event), sends in zip(causes, sent, strict=True)

@@ -11,6 +11,7 @@ import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
@@ -50,6 +51,9 @@ from services.store.queries import SQL
 from services.store.subject_keys import SubjectKeys
 
 T = TypeVar("T")
+
+_recorded = cast("Callable[[Iterable[Any]], Recorded]", partial(tuple.__new__, Recorded))
+"""A row of the log as what it is: `Recorded._make` does the same, and calls a function of Python for it."""
 
 POLL_SECONDS = 1.0
 TRANSACTION_SECONDS_MAX = 5
@@ -179,31 +183,31 @@ class PostgresStore:
         return row["position"], row["verdict_position"]
 
     async def read(self, after: int, limit: int) -> Sequence[Recorded]:
-        rows = list(map(Recorded._make, await self._rows("read_log", after, after + limit)))
+        rows = list(map(_recorded, await self._rows("read_log", after, after + limit)))
         if not rows or rows[-1].last_of_command:
             return rows
         end = await self._value("end_of_command", rows[-1].position)
         rest = await self._rows("read_log", rows[-1].position, end)
-        return [*rows, *map(Recorded._make, rest)]
+        return [*rows, *map(_recorded, rest)]
 
     async def read_topics(
         self, after: int, span: int, topics: Sequence[str]
     ) -> tuple[int, Sequence[Recorded]]:
         rows = await self._rows("read_topics", after, span, list(topics))
         end = rows[0]["reached"] or after
-        return end, [Recorded._make(tuple(row)[1:]) for row in rows if row["position"] is not None]
+        return end, [_recorded(row[1:]) for row in rows if row[1] is not None]
 
     async def read_verdicts(self, after: int, limit: int) -> Sequence[RecordedVerdict]:
         return list(map(RecordedVerdict._make, await self._rows("read_verdicts", after, limit)))
 
     async def read_stream(self, stream: str, after: int = 0) -> Sequence[Recorded]:
-        return [Recorded._make(row) for row in await self._rows("read_stream", stream, after)]
+        return [_recorded(row) for row in await self._rows("read_stream", stream, after)]
 
     async def read_home(
         self, home: str, beyond: int | None, limit: int, *, newest_first: bool = False
     ) -> Sequence[Recorded]:
         query = "read_home_back" if newest_first else "read_home"
-        return [Recorded._make(row) for row in await self._rows(query, home, beyond, limit)]
+        return [_recorded(row) for row in await self._rows(query, home, beyond, limit)]
 
     async def wakeups(self) -> AsyncIterator[None]:
         if self._listening is None or self._listening.done():
@@ -253,7 +257,7 @@ class PostgresStore:
         found: dict[str, list[Recorded]] = {stream: [] for stream in streams}
         for row in rows:
             if row[1] is not None:
-                found[row["stream"]].append(Recorded._make(tuple(row)[1:]))
+                found[row[3]].append(_recorded(row[1:]))
         return rows[0]["head"], dict(found)
 
     async def open_documents(

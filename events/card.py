@@ -53,4 +53,24 @@ class CardAttemptCleared:
     """The id of the payment, or of the authorization."""
 
 
-CardEvent = CardAttemptBegun | CardRefused | CardAttemptCleared
+@fact("card.advised.v1")
+class CardAdvised:
+    """Refusing an attempt, its network, or its gateway, has said when the card may be tried again."""
+
+    attempt: CardAttempt
+    advised_at: datetime
+    not_before: datetime | None = None
+    """None: never."""
+    network_advice: str | None = None
+    """The network's code, where it gave one."""
+    raw_code: str | None = None
+
+
+@fact("card.advice_lifted.v1")
+class CardAdviceLifted:
+    """It was charged: what was advised before holds no longer."""
+
+    attempt_id: str
+
+
+CardEvent = CardAttemptBegun | CardRefused | CardAttemptCleared | CardAdvised | CardAdviceLifted

@@ -204,6 +204,17 @@ def advised_seconds(network_advice: str | None) -> int | None:
     return hours * 3600 if hours else None
 
 
+_OF_ONE_PAYMENT = frozenset({"r0", "stop_payment_order"})
+
+
+def is_of_one_payment(raw_code: str | None) -> bool:
+    """Whether a refusal stops that payment and no other: the customer has stopped it at his bank.
+
+    Visa's R0; R1 and R3 take back what he had agreed to altogether.
+    """
+    return (raw_code or "").strip().lower() in _OF_ONE_PAYMENT
+
+
 MAPS: dict[str, dict[str, Meaning]] = {family: mapped(table) for family, table in _TABLES.items()}
 
 

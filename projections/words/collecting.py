@@ -168,6 +168,12 @@ WORDS: dict[type[Any], Words] = {
         f"{_of_card(f.attempt)} was refused{f', {f.raw_code}' if f.raw_code else ''}: its network counts it"
     ),
     card.CardAttemptCleared: lambda f: "It succeeded: it counts no longer",
+    card.CardAdvised: lambda f: (
+        f"{_of_card(f.attempt)} was refused{f', {f.raw_code}' if f.raw_code else ''}: the card is "
+        + (f"not to be tried before {f.not_before:%Y-%m-%d %H:%M}" if f.not_before else "never to be tried")
+        + (f", says its network ({f.network_advice})" if f.network_advice else "")
+    ),
+    card.CardAdviceLifted: lambda f: "It was charged: what was advised before holds no longer",
     retrying.ItemRetrySkipped: lambda f: f"Attempt {f.attempt} left out: {f.reason}",
     retrying.ItemRetriesExtended: lambda f: f"{f.attempts} more attempts allowed: {f.reason}",
     retrying.ItemRetriesStopped: lambda f: f"Not tried again: {f.reason}",

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 
 from events import ids
 from events.log import Recorded
 from events.mapper import decode
 from events.money import Money
+from events.schedule import PaymentScheduleItemPaymentFailed
+from events.shapes import Outcome
 from services.accounts import card
-from services.accounts.card import Card, Tried
+from services.accounts.card import Advice, Card, Tried
 from services.accounts.payment_method import SavedMethod
 from services.decision import States
 from services.retries.folding import Streams
@@ -21,6 +22,7 @@ class Cards:
     def __init__(self, tenant: str, streams: Streams, states: States) -> None:
         self._tenant, self._streams, self._states = tenant, streams, states
         self._made: dict[str, dict[str, Tried]] = defaultdict(dict)
+        self._advised: dict[str, dict[str, Advice]] = defaultdict(dict)
         self._unmade = set[str]()
 
     @property
@@ -31,11 +33,15 @@ class Cards:
         """The card that a method is; the method, where nobody knows."""
         return self._id(method_id) or method_id
 
-    def refused(self, method_id: str, payment_id: str, amount: Money, at: datetime) -> None:
-        """An attempt that was not recorded."""
-        if card_id := self._id(method_id):
-            self._made[card_id][payment_id] = Tried(amount, at)
-            self.put([method_id])
+    def refused(self, failed: PaymentScheduleItemPaymentFailed, amount: Money) -> None:
+        """An attempt that was not recorded: it counts, and what its refusal advises holds."""
+        if card_id := self._id(failed.method_id):
+            id, at = failed.payment_id, failed.failed_at
+            attempt = card.attempt_of(self._states.get(SavedMethod, failed.method_id), id, amount)
+            self._made[card_id][id] = Tried(amount, at)
+            for said in card.advice_in(attempt, _outcome(failed), at):
+                self._advised[card_id][id] = card.advice_of(said)
+            self.put([failed.method_id])
 
     def unmake(self, payment_id: str) -> None:
         """An attempt that was recorded, and would not have been made."""
@@ -47,11 +53,24 @@ class Cards:
             recorded = self._states.get(Card, card_id)
             kept = {id: tried for id, tried in recorded.tries.items() if id not in self._unmade}
             tries = sorted({**kept, **self._made[card_id]}.items(), key=lambda each: each[1].at)
+            advice = {id: said for id, said in recorded.advice.items() if id not in self._unmade}
             stream = ids.stream(self._tenant, Card.KIND, card_id)
-            self._streams[stream] = Card(recorded.version, dict(tries))
+            self._streams[stream] = Card(recorded.version, dict(tries), advice | self._advised[card_id])
 
     def _id(self, method_id: str) -> str | None:
         return card.id_of(self._states.get(SavedMethod, method_id), self._tenant)
+
+
+def _outcome(failed: PaymentScheduleItemPaymentFailed) -> Outcome:
+    return Outcome(
+        failed.result_code,
+        failed.category,
+        failed.hard,
+        failed.never_retry,
+        failed.raw_code,
+        retry_after_seconds=failed.retry_after_seconds,
+        network_advice=failed.network_advice,
+    )
 
 
 def cards_of(tenant: str, events: Iterable[Recorded]) -> list[str]:

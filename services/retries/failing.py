@@ -30,6 +30,7 @@ from services.retries.cycle import Cycle
 from services.retries.deciding import Failure, GiveUp, Next, Progress, RetryAt, Terms, decide_next
 from services.retries.resolving import Resolved
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets, sets_needed
+from services.retries.tally import POSTPONED_BY_ADVICE, POSTPONED_BY_CAP
 from services.retries.timing import hours_of, moved_into
 from services.schedules.methods import method_id_of
 from services.schedules.schedule import Item, PaymentSchedule
@@ -256,22 +257,27 @@ class Following:
     def pinned(self) -> Pinned | None:
         return self._terms(self.item.retry)
 
-    def network_allows_at(self) -> datetime | None:
-        """When what is planned may be made, where its card's network allows it later than now: what was
-        tried with the card for other items counts too."""
+    def network_allows_at(self) -> tuple[datetime, str] | None:
+        """When what is planned may be made, and why then, where its card's network allows it later than now:
+        what was tried with the card for other items counts too, and what was advised then."""
         planned, pinned = self.item.retry.planned, self.pinned()
         if planned is None or pinned is None:
             return None
         method = self._states.get(SavedMethod, planned.method_id)
         amount = Money(self.item.requested, self.schedule.currency)
         at, cap = wallets.allowed(self._states, method, self.item.retry, amount, self._context)
-        return moved_into(pinned.terms.hours, at) if cap else None
+        reason = POSTPONED_BY_CAP if cap else None
+        wait = wallets.wait(self._states, method, self.item.retry, self._context)
+        if wait is not None and at < wait.until:
+            at, reason = wait.until, POSTPONED_BY_ADVICE
+        return (moved_into(pinned.terms.hours, at), reason) if reason else None
 
     def plan_rearmed(self, method_id: str, pinned: Pinned) -> None:
         """At once, with a method that the account has now, outside the cap (3.3, step 9)."""
         cycle = self.item.retry
         assert cycle.latest
-        found, wait, now = self.next(pinned).resolved, cycle.wait_for(method_id), self._context.now
+        found, now = self.next(pinned).resolved, self._context.now
+        wait = wallets.wait(self._states, self._states.get(SavedMethod, method_id), cycle, self._context)
         self._plan(
             RetryAt(
                 at=max(now, wait.until) if wait else now,

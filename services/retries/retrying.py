@@ -31,7 +31,6 @@ from services.retries import failing, wallet
 from services.retries.cycle import Cycle
 from services.retries.deciding import GiveUp
 from services.retries.failing import Following
-from services.retries.tally import POSTPONED_BY_CAP
 from services.schedules import collecting, methods, outcomes
 from services.schedules import schedule as schedules
 from services.schedules.collecting import EVOLVE, Attempt
@@ -179,8 +178,7 @@ def _kept_back(
     gateway = states.get(Gateway, states.get(SavedMethod, planned.method_id).gateway_id)
     if gateway.circuit_open_until and now < gateway.circuit_open_until:
         return max(gateway.circuit_open_until, again), "GATEWAY_CIRCUIT_OPEN"
-    allowed = following.network_allows_at()
-    return (allowed, POSTPONED_BY_CAP) if allowed else None
+    return following.network_allows_at()
 
 
 def _unusable(

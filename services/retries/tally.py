@@ -16,7 +16,7 @@ from services.retries import caps
 
 BY_CAP = "not before"
 """What a plan says that a network's cap has moved."""
-POSTPONED_BY_CAP = "NETWORK_CAP"
+POSTPONED_BY_CAP, POSTPONED_BY_ADVICE = "NETWORK_CAP", "NETWORK_ADVICE"
 """Why an attempt waits whose card was tried for something else meanwhile, as often as its network allows."""
 
 

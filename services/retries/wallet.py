@@ -14,11 +14,12 @@ from services.decision import Change, Changes, Context, Documents, Need, Needs, 
 from services.errors import Rejected
 from services.retries import caps
 from services.retries.caps import Cap
-from services.retries.cycle import Cycle
+from services.retries.cycle import Cycle, Wait
 from services.retries.deciding import Instrument, Wallet
 from services.tenants import tenant_settings
 
 _LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+NEVER = "its network says that this card is never to be tried again"
 PASSING = frozenset({"GATEWAY_CIRCUIT_OPEN"})
 """What stands in the way of a charge now, and will not for long."""
 
@@ -59,7 +60,7 @@ def of(
             unusable="revoked" if method.method_id in revoked else why_not(states, method, amount, context),
             blocked=method.hard_blocked is not None or method.method_id in blocked,
             attempts=tries(states, method, cycle, amount, context),
-            wait=cycle.wait_for(method.method_id),
+            wait=wait(states, method, cycle, context),
         )
         for method in methods
     ]
@@ -86,8 +87,29 @@ def allowed(
     return caps.earliest(context.now, tries(states, method, cycle, amount, context), mine)
 
 
+def wait(states: States, method: SavedMethod, cycle: Cycle, context: Context) -> Wait | None:
+    """The longest that somebody says to wait before a method is tried again, or its card for anything."""
+    waits = [cycle.wait_for(method.method_id)]
+    advice = card.advised(states, method, context)
+    if advice and advice.not_before:
+        waits.append(Wait(advice.not_before, advice.network_advice))
+    return max(filter(None, waits), key=lambda wait: wait.until, default=None)
+
+
+def barred(states: States, method: SavedMethod, context: Context) -> str | None:
+    """Why a method's card is tried no more, whatever for; None where it may be, or the tenant has written
+    down why it is all the same (domain 3.3)."""
+    advice = card.advised(states, method, context)
+    if advice is None or advice.not_before is not None:
+        return None
+    overridden = tenant_settings.of(states, context)["never_retry_override"] is not None
+    return None if overridden else f"{NEVER}{f' ({advice.network_advice})' if advice.network_advice else ''}"
+
+
 def why_not(states: States, method: SavedMethod, amount: Money, context: Context) -> str | None:
     """Why a method cannot be charged while its customer is away; None where it can, or can soon."""
+    if said := barred(states, method, context):
+        return said
     try:
         check_chargeable(method, method.method_id, context)
         if method.usage == "ON_SESSION":

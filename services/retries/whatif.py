@@ -50,12 +50,12 @@ from services.accounts.payment_method import SavedMethod
 from services.calls.gateway import Gateway
 from services.commands import Actor
 from services.decision import Change, Context, Draft, States
-from services.retries import failing
+from services.retries import failing, wallet
 from services.retries.cards import Cards
 from services.retries.failing import Following
 from services.retries.folding import KINDS, References, Streams
 from services.retries.rule_set import RetryRuleSet, RetryRuleSets
-from services.retries.tally import POSTPONED_BY_CAP, Seen, Tally
+from services.retries.tally import Seen, Tally
 from services.schedules import schedule as schedules
 from services.schedules.schedule import PaymentSchedule
 from services.tenants.tenant_settings import TenantSettings
@@ -346,7 +346,14 @@ class Replay:
         if postponed := self._postponed(id, item_id, at):
             self._take(id, [postponed], at)
             return
-        gateway_id = self._states.get(SavedMethod, planned.method_id).gateway_id
+        method = self._states.get(SavedMethod, planned.method_id)
+        if wallet.barred(self._states, method, self._context(at)):
+            draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
+            Following(draft, self._states, id, item_id, self._context(at)).carry_on(cause=planned.cause)
+            self._take(id, _facts(draft), at)
+            self._note_end(track, _facts(draft), at)
+            return
+        gateway_id = method.gateway_id
         payment_id = f"{WHAT_IF}:{item_id}:{item.attempts + 1}"
         claimed = PaymentScheduleItemClaimed(
             item_id, payment_id, item.attempts + 1, amount, planned.method_id, gateway_id, "RETRY"
@@ -368,7 +375,7 @@ class Replay:
             refused.hard, refused.never_retry, planned.method_id, gateway_id, at,
             retry_after_seconds=refused.retry_after_seconds, network_advice=refused.network_advice,
         )  # fmt: skip
-        self._cards.refused(planned.method_id, payment_id, amount, at)
+        self._cards.refused(failed, amount)
         draft = Draft(self._states, {PaymentSchedule: schedules.evolve})
         draft.record(PaymentSchedule, id, failed)
         failing.after_failure(draft, self._states, id, item_id, (), self._context(at))
@@ -394,7 +401,7 @@ class Replay:
         until = Following(draft, self._states, id, item_id, self._context(at)).network_allows_at()
         if planned is None or until is None:
             return None
-        return ItemRetryPostponed(item_id, planned.attempt, until, POSTPONED_BY_CAP)
+        return ItemRetryPostponed(item_id, planned.attempt, *until)
 
     def _diverge(self, id: str, item_id: str, track: _Track) -> None:
         track.followed = False

@@ -253,12 +253,15 @@ def method_for(states: States, schedule: PaymentSchedule, item: Item, context: C
 def check_network(
     states: States, schedule: PaymentSchedule, item: Item, method_id: str, context: Context
 ) -> None:
-    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet, or says to wait."""
-    wait = item.retry.wait_for(method_id)
+    """Raises `RETRY_NOT_POSSIBLE` where the card's network allows no further attempt yet, says to wait, or
+    never to try it again: for this item or for any other."""
+    method, amount = states.get(SavedMethod, method_id), Money(item.requested, schedule.currency)
+    if never := wallet.barred(states, method, context):
+        raise Rejected("RETRY_NOT_POSSIBLE", never, cause="NEVER_RETRY")
+    wait = wallet.wait(states, method, item.retry, context)
     if wait is not None and context.now < wait.until:
         message = f"{wait}: not before {wait.until.isoformat()}"
         raise Rejected("RETRY_NOT_POSSIBLE", message, until=wait.until)
-    method, amount = states.get(SavedMethod, method_id), Money(item.requested, schedule.currency)
     allowed, cap = wallet.allowed(states, method, item.retry, amount, context)
     if cap:
         raise Rejected("RETRY_NOT_POSSIBLE", f"{cap}: not before {allowed.isoformat()}", until=allowed)

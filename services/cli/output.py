@@ -59,10 +59,21 @@ def show(rows: Sequence[Mapping[str, Any]], output: Output, columns: Sequence[st
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in names:
         right = all(isinstance(row.get(name), int | None) for row in rows) and not _flags(rows, name)
-        table.add_column(name.replace("_", " "), overflow="fold", justify="right" if right else "left")
+        heading = name.removesuffix(_HUNDREDTHS).replace("_", " ")
+        table.add_column(heading, overflow="fold", justify="right" if right else "left")
     for row in rows:
-        table.add_row(*(cell(row.get(name)) for name in names))
+        table.add_row(*(_cell_of(name, row.get(name)) for name in names))
     console.print(table)
+
+
+_HUNDREDTHS = "_basis_points"
+
+
+def _cell_of(name: str, value: Any) -> Text:
+    """A rate in percent, as people read it."""
+    if name.endswith(_HUNDREDTHS) and isinstance(value, int):
+        return Text(f"{value / 100:.1f} %")
+    return cell(value)
 
 
 def _flags(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -79,7 +90,7 @@ def tell_json(value: Any) -> None:
 
 
 def cell(value: Any) -> Text:
-    """One value, short: money in major units, an instant to the second, a flag as a mark."""
+    """One value, short: money in major units, an instant to the second, a flag as a mark, words joined."""
     if isinstance(value, Mapping) and {"amount_minor", "currency"} <= value.keys():
         return Text(str(Money(value["amount_minor"], value["currency"])))
     if isinstance(value, bool):
@@ -90,6 +101,8 @@ def cell(value: Any) -> Text:
         return Text(value.strftime("%Y-%m-%d %H:%M:%S"))
     if isinstance(value, int):
         return Text(f"{value:,}")
+    if isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        return Text("; ".join(value))
     if isinstance(value, dict | list):
         return Text(orjson.dumps(value, default=str).decode())
     return Text(str(value))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from cyclopts import App, Parameter
 
+from projections import numbers
 from projections.recovery import recovery
 from projections.rows import PostgresRows
 from services import hindsight
@@ -24,16 +25,11 @@ from services.store.postgres import PostgresStore
 retries = App(name="retries", help="Failed collections: what comes next for each, and why.")
 retry_policy = App(name="retry-policy", help="Which rule is met, and what another rule set would have done.")
 
-QUEUE = (
-    "item_id", "account_id", "requested", "next_retry_at", "retry", "retries_max", "rule_number",
-    "error_category", "error_code", "retry_method_id", "why", "caps",
-)  # fmt: skip
-GIVEN_UP = (
-    "item_id", "account_id", "requested", "retry_ended", "attempts", "error_category", "error_code",
-)  # fmt: skip
+QUEUE = ("item", "account_id", "requested", "failed_with", "next_retry_at", "attempt", "rule_number", "caps")
+GIVEN_UP = ("item", "account_id", "requested", "failed_with", "retry_ended", "attempts")
 By = Literal["account_group", "category", "gateway_id", "rule_set_id", "rule_number", "attempt", "period"]
 
-Item = Annotated[str, Parameter(help="The item, as `tender retries queue` shows it.")]
+Item = Annotated[str, Parameter(help="The item: its number, as `tender retries queue` shows it, or its id.")]
 Reason = Annotated[str, Parameter(help="Why; it is recorded.")]
 Version = Annotated[int | None, Parameter(help="Of the rule set. [default: the latest]")]
 
@@ -68,16 +64,22 @@ def queue(
     if output == "json":
         tell_json(told)
     elif given_up:
-        show(told, output, GIVEN_UP)
+        show([{**row, **_in_words(row)} for row in told], output, GIVEN_UP)
     else:
-        show([{**row, **_in_words(row)} for row in told], output, QUEUE)
+        show([{**row, **_in_words(row), **_next_in_words(row)} for row in told], output, QUEUE)
 
 
 def _in_words(row: dict[str, Any]) -> dict[str, str]:
-    """Why it is tried again, and just then; and how much is used of what its card's network allows."""
+    failed_with = filter(None, (row["error_category"], row["error_code"]))
+    return {"item": row["number"], "failed_with": ": ".join(failed_with)}
+
+
+def _next_in_words(row: dict[str, Any]) -> dict[str, str]:
+    """Which attempt comes next; and how much is used of what its card's network allows."""
+    attempt = f"{row['retry']} of {row['retries_max']}"
     caps = (f"{cap['made']} made, {cap['words']}" for cap in row["network_caps"])
-    waits = [f"waits for {row['reason']}"] if row["reason"] else []
-    return {"why": "; ".join([*(row["retry_why"] or ()), *waits]), "caps": "; ".join(caps)}
+    waits = f", waits for {row['reason']}" if row["reason"] else ""
+    return {"attempt": f"{attempt}{waits}", "caps": "; ".join(caps)}
 
 
 @retries.command
@@ -85,14 +87,16 @@ def why(item: Item, *, tenant: Tenant = "acme", data_dir: DataDir = None, output
     """When and why an item is tried again, or is not: the rule, level by level, the caps, what led there."""
 
     async def ask(store: PostgresStore, rows: PostgresRows) -> Any:
-        return await hindsight.why_next_attempt(store, rows, tenant, item, clock_of(data_dir).now())
+        id = await _item_id(rows, tenant, item)
+        return await hindsight.why_next_attempt(store, rows, tenant, id, clock_of(data_dir).now())
 
     told = _ask(ask, data_dir)
     if output == "json":
         tell_json(told)
         return
-    summary = {name: told[name] for name in ("status", "attempts", "retries", "first_failed_at", "ended")}
-    show([{**summary, **(told["next"] or {})}], output)
+    show([told], output, ("status", "attempts", "retries", "first_failed_at", "ended"))
+    if told["next"]:
+        show([told["next"]], output)
     for table in filter(None, ((told["precedence"] or {}).get("levels"), told["network_caps"])):
         show(table, output)
     show(told["steps"], output, ("at", "sentence"))
@@ -143,14 +147,21 @@ def extend(
     _send("extend_item_retries", item, given, tenant, data_dir, output)
 
 
+async def _item_id(rows: PostgresRows, tenant: str, item: str) -> str:
+    """By its number, or its id."""
+    found = await numbers.found(rows, tenant, item)
+    return found.item_id or item if found else item
+
+
 def _send(
-    verb: str, item_id: str, given: dict[str, Any], tenant: str, data_dir: Path | None, output: Output
+    verb: str, item: str, given: dict[str, Any], tenant: str, data_dir: Path | None, output: Output
 ) -> None:
     async def find(store: PostgresStore, rows: PostgresRows) -> Any:
-        return await named(rows, tenant, "schedule-items", item_id, data_dir, what="item")
+        id = await _item_id(rows, tenant, item)
+        return await named(rows, tenant, "schedule-items", id, data_dir, what="item")
 
     row = _ask(find, data_dir)
-    known = {"payment_schedule_id": row["payment_schedule_id"], "item_id": item_id}
+    known = {name: row[name] for name in ("payment_schedule_id", "item_id")}
     data = known | {name: value for name, value in given.items() if value is not None}
     sending.send(
         f"payment_schedule.{verb}",

@@ -69,6 +69,7 @@ class PaymentAuthorized:
     """Until when the gateway holds it, as far as it says."""
     source: str
     network_transaction_id: str | None = None
+    """The card network's id of it: later payments by a card that is kept refer to it."""
     late: bool = False
     avs_code: str | None = None
     cvc_code: str | None = None

@@ -141,7 +141,7 @@ GLOSSARY: dict[str, str] = {
     "evidence_due_at": "Until when the bank takes evidence.",
     "examples": "The first rows that were refused.",
     "exception_id": "The id of the exception.",
-    "exclude_from_payments": "Nothing is collected for it by itself: no payment schedule is cut.",
+    "exclude_from_payments": "True: nothing is collected for it by itself, as no payment schedule is cut.",
     "exclude_weekends_and_holidays": "Whether it leaves weekends and the calendar's holidays out.",
     "excluded_day": (
         "What becomes of a day that is excluded: NEXT_BUSINESS_DAY, PREVIOUS_BUSINESS_DAY, or SKIP."
@@ -154,7 +154,7 @@ GLOSSARY: dict[str, str] = {
     "external_reference": "What the contract is called elsewhere; no two gateways of a tenant have the same.",
     "failed_at": "When it failed.",
     "fee": "What the gateway takes for it.",
-    "final": "It is the last capture: the gateway lets go of what is left.",
+    "final": "True: it is the last capture, and the gateway lets go of what is left.",
     "fingerprint": "Tells whether two instruments are the same; no number can be read from it.",
     "first_failed_at": "When the first attempt of the cycle failed.",
     "format": "What the file is read as: the key of the adapter whose gateway writes it, such as `stripe`.",
@@ -176,7 +176,7 @@ GLOSSARY: dict[str, str] = {
     ),
     "handle": "The component's stand-in for the number, which never reaches Tender.",
     "happened_at": "When it happened, as the gateway says.",
-    "hard": "It will not succeed with this instrument; where not, it may succeed later.",
+    "hard": "True: it will not succeed with this instrument; false: it may, later.",
     "held": "What of the payment can be used for nothing else meanwhile.",
     "holder_email": "The e-mail address of the instrument's holder.",
     "holder_name": "The name of the instrument's holder.",
@@ -197,7 +197,7 @@ GLOSSARY: dict[str, str] = {
     "key_id": "The public part of the key, by which it is found.",
     "lanes": "How many items of which page are charged at which gateway.",
     "last4": "The last four digits of the number; only shown.",
-    "late": "It had been taken for failed before.",
+    "late": "True: it had been taken for failed before.",
     "leg_no": "Which leg of the refund orchestration, from 1 on.",
     "legal_entity_id": "The seller's company in whose books it is; `default`, where nothing is said.",
     "level": "INVOICE or INVOICE_LINE: whether the invoice is settled as a whole, or line by line.",
@@ -232,7 +232,7 @@ GLOSSARY: dict[str, str] = {
     ),
     "mode": "INSERT_ONLY: a method that is saved already is left as it is; UPSERT: it is updated.",
     "month": "Year and month, such as `2026-03`.",
-    "moto": "The payer gave it by mail or telephone.",
+    "moto": "True: the payer gave it by mail or telephone.",
     "name": "What people call it.",
     "net": "What changes in the payout: `gross` less `fee`.",
     "network": "The network of the card, such as `visa`.",
@@ -243,7 +243,7 @@ GLOSSARY: dict[str, str] = {
         "The card network's id of the payment with which the card was agreed to be kept; later ones refer "
         "to it."
     ),
-    "never_retry": "The card network forbids to try it again.",
+    "never_retry": "True: the card network forbids to try it again.",
     "new_payment_group": (
         "A group that begins with it; instead of `payment_group_id`, which names one that is there."
     ),
@@ -369,9 +369,9 @@ GLOSSARY: dict[str, str] = {
     "ship_to_postal_code": "The postal code that the goods are sent to.",
     "shipping_address": "Where the goods go.",
     "single_use": "Whether one payment uses it up; else it takes payments until its invoice owes nothing.",
-    "skip_automatic_payments": "Nothing is collected by itself for the invoices of this profile.",
-    "skip_holidays": "No attempt on the calendar's holidays.",
-    "skip_weekends": "No attempt on Saturdays and Sundays.",
+    "skip_automatic_payments": "True: nothing is collected by itself for the invoices of this profile.",
+    "skip_holidays": "True: no attempt on the calendar's holidays.",
+    "skip_weekends": "True: no attempt on Saturdays and Sundays.",
     "source": (
         "Who says so: GATEWAY, by its answer; NOTIFICATION; RECONCILER, by an inquiry; OPERATOR, a person."
     ),
@@ -400,7 +400,7 @@ GLOSSARY: dict[str, str] = {
     "to_hour": "The hour before which attempts are made, 1 to 24; after `from_hour`.",
     "to_payment_id": "The payment that the money goes back to.",
     "token_ref": "The gateway's stand-in for the instrument; never the number of a card or an account.",
-    "total": "All of it together.",
+    "total": "The sum of its lines or parts, taxes included.",
     "total_charge": "The charges of its lines, without tax.",
     "total_requested": "What is to be collected by all its items.",
     "total_tax": "The tax of its lines.",
@@ -418,8 +418,8 @@ GLOSSARY: dict[str, str] = {
     "until": "When it ends by itself; without it, when somebody ends it.",
     "uom": "The unit of measure, such as `hour` or `GB`.",
     "usage": (
-        "Whether it is charged without the customer there: OFF_SESSION, RESTRICTED_OFF_SESSION; or "
-        "ON_SESSION: never."
+        "OFF_SESSION, RESTRICTED_OFF_SESSION: it may be charged without the customer there; ON_SESSION: it "
+        "may not, so nothing is collected with it by itself."
     ),
     "use_alternate_method": "Whether the last attempt is made with another of the account's methods.",
     "used_at": "When somebody signed in with it.",
@@ -427,7 +427,7 @@ GLOSSARY: dict[str, str] = {
     "valid_until": "The last day on which it counts; without one, until further notice.",
     "values": "How many units to wait, each at most 60: one value, or with STAGGERED one for each attempt.",
     "warnings": "What is not wrong, and should be looked at.",
-    "was_unmatched": "Its money lay in suspense before.",
+    "was_unmatched": "True: its money lay in suspense before.",
     "why": "What was decided by, in words, one step each.",
     "window": "When attempts may be made; without it, at any time.",
 }

@@ -58,6 +58,7 @@ class InvoiceLine:
     unit_price: str | None = None
     """A decimal string in major units; informational: `charge` is what counts."""
     reference: LineReference | None = None
+    """Of a negative line: the line that it takes back."""
     service_start: date | None = None
     """The first day of the service that it charges for."""
     service_end: date | None = None

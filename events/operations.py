@@ -13,6 +13,7 @@ class PaymentGroupCreated:
     """A container for the operations of one order or invoice (stream `pgroup-{id}`)."""
 
     payment_group_id: str
+    """The id of the group."""
     account_id: str
     reference: str | None = None
     """What it is for, such as the number of an order."""

@@ -71,6 +71,7 @@ class PaymentProcessed:
     source: str
     auth_code: str | None = None
     network_transaction_id: str | None = None
+    """The card network's id of it: later payments by a card that is kept refer to it."""
     late: bool = False
     level_sent: int | None = None
     """1, 2 or 3: how much enhanced data went with it."""

@@ -60,6 +60,7 @@ class PayoutLineCounted:
     """A line of the report was counted into the payout's sums."""
 
     line_id: str
+    """The id of the payout's line here."""
     net: Money
     lines: int
     """How many are here now."""
@@ -171,7 +172,7 @@ class BankLineReported:
     booked_on: date
     text: str
     reference: str | None = None
-    """Of the line: unique at its account."""
+    """The bank's own reference of the line: unique at its account."""
 
 
 @fact("bank_line.matched.v1")
@@ -209,6 +210,7 @@ class PaymentSettledByGateway:
 
     payout_id: str
     line_id: str
+    """The id of the payout's line here."""
     amount: Money
     """In the payment's currency."""
     settled: Money
@@ -223,6 +225,7 @@ class PaymentTakenBackByGateway:
 
     payout_id: str
     line_id: str
+    """The id of the payout's line here."""
     type: str
     """CHARGEBACK, CHARGEBACK_REVERSED or RETURN."""
     amount: Money
@@ -238,6 +241,7 @@ class RefundSettledByGateway:
 
     payout_id: str
     line_id: str
+    """The id of the payout's line here."""
     amount: Money
     settled: Money
     fee: Money

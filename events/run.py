@@ -39,7 +39,7 @@ class ItemResult:
     item_id: str
     page_no: int
     version: int
-    """Of the schedule, by this; 0 where the run itself has decided."""
+    """The version of the schedule, by this; 0 where the run itself has decided."""
     outcome: str
     """QUEUED (behind another of its account), CLAIMED, UNKNOWN, PROCESSED, APPLIED, APPLY_FAILED, FAILED,
     CANCELED, SKIPPED; UNCLAIMED: as it was selected."""
@@ -52,9 +52,9 @@ class ItemResult:
     gateway_id: str | None = None
     payment_id: str | None = None
     collected: int = 0
-    """In minor units of the item's currency."""
+    """What was collected, in minor units of the item's currency."""
     applied: int = 0
-    """In minor units of the item's currency."""
+    """What of it settles invoices, in minor units of the item's currency."""
     claimed_at: datetime | None = None
     """When its attempt began."""
     was: str | None = None
@@ -203,6 +203,7 @@ class PaymentBatchRunFailed:
     """Its items could not be selected; it may be resumed."""
 
     code: str
+    """Why, as a code."""
     message: str
 
 

@@ -17,7 +17,7 @@ class Address:
     region: str | None = None
     postal_code: Personal | None = None
     country: str | None = None
-    """ISO 3166-1 alpha-2."""
+    """The country: ISO 3166-1 alpha-2, such as `DE`."""
 
 
 @frozen
@@ -98,6 +98,7 @@ class Outcome:
     expires_at: datetime | None = None
     """Of a hold: until when it lasts."""
     network_transaction_id: str | None = None
+    """The card network's id of it: later payments by a card that is kept refer to it."""
     retry_after_seconds: int | None = None
     """Of a call that was not executed: when the gateway takes it.  Of a refusal: when the instrument may be
     tried again."""

@@ -48,7 +48,7 @@ class RecordDenial:
     """Who asked."""
     message: Text
     about: HomeId | None = None
-    """The account."""
+    """The account that it was about."""
     denied_command: UUID | None = None
     """The id of the command that was denied, where it was one."""
 

@@ -280,7 +280,8 @@ class SavePaymentMethod:
     """The gateway's stand-in for the instrument, as its component gave it; a card number is refused."""
     type: MethodType
     fingerprint: Text | None = None
-    """Of the instrument, from the gateway; without it, the token stands for the instrument."""
+    """Tells whether two instruments are the same, as the gateway says; without it, the token stands for the
+    instrument."""
     usage: Usage = "OFF_SESSION"
     owner_type: Literal["ACCOUNT", "CONTACT"] = "ACCOUNT"
     contact_id: Id | None = None

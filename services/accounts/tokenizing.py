@@ -83,9 +83,11 @@ class TokenizePaymentMethod:
     bank: Bank | None = None
     """A bank account; either this or `card`."""
     fingerprint: Text | None = None
-    """Of the instrument, from the component; without it, the handle stands for the instrument."""
+    """Tells whether two instruments are the same, as the component says; without it, the handle stands for
+    the instrument."""
     currency: Currency | None = None
-    """Of the check for nothing that gateways make; without it, the account's first."""
+    """The currency in which the gateway checks it, by a charge of nothing; without it, the account's
+    first."""
     gateway_reference: Token | None = None
     usage: Usage = "OFF_SESSION"
     owner_type: Literal["ACCOUNT", "CONTACT"] = "ACCOUNT"

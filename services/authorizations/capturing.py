@@ -42,7 +42,8 @@ class CapturePayment:
     apply_to: tuple[Id, ...] = ()
     """Invoices that the money is for, in turn; without any, those that the authorization is held for."""
     enhanced_data: PurchaseDetail | None = None
-    """Without it, what was said of the purchase when it was authorized."""
+    """What is said of the purchase to corporate cards (Level 2 data); without it, what was said when it was
+    authorized."""
 
 
 def _capture_needs(states: States, command: CapturePayment, context: Context) -> Needs:

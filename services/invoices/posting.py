@@ -149,7 +149,6 @@ class Content:
     invoice."""
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
-    """True: nothing is collected for it by itself, as no payment schedule is cut."""
     payment_exclusion_reason: FreeText | None = None
     """Why nothing is collected for it by itself; only kept and shown."""
     custom_fields: GivenFields | None = None

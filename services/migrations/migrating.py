@@ -127,7 +127,7 @@ class ImportRows:
     rows: Annotated[tuple[MigrationRow, ...], Field(max_length=ROWS_MAX)]
     """The rows that can be read, at most 200."""
     refused: Annotated[tuple[Refused, ...], Field(max_length=ROWS_MAX)] = ()
-    """The rows that cannot."""
+    """The rows that cannot be read."""
 
 
 class Terms(NamedTuple):

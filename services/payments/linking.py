@@ -70,9 +70,10 @@ class PayByLink:
     """The token that the guest's browser got from the gateway's component."""
     gateway_id: Id
     amount: Amount | None = None
-    """Less than is asked for, by a link that is not for one use."""
+    """How much the guest pays; without it, what is asked for. Less than that, only by a link that is not for
+    one use."""
     save_method: bool = False
-    """Keep it for the account, once it has paid."""
+    """True: keep it for the account, once it has paid."""
     fraud_context: Payer | None = None
     enhanced_data: PurchaseDetail | None = None
 
@@ -84,7 +85,7 @@ class ExpirePaymentLink:
     payment_link_id: Id
     reason: FreeText | None = None
     due: bool = False
-    """Only if its time is over; else nothing happens."""
+    """True: only if its time is over; else nothing happens."""
 
 
 @command("payments.payment_link.keep_method.v1")

@@ -51,7 +51,7 @@ class RecordBankLine:
     gateway_id: Id
     bank_account: Name
     reference: Name
-    """Of the line: unique at its account."""
+    """The bank's own reference of the line: unique at its account."""
     amount: Amount
     """What came in; below zero, what went out."""
     booked_on: date
@@ -65,7 +65,7 @@ class AssignBankLine:
     gateway_id: Id
     bank_account: Name
     reference: Name
-    """Of the line: unique at its account."""
+    """The bank's own reference of the line: unique at its account."""
     note: FreeText
     payout_ref: Text | None = None
     """The gateway's own name of the payout; without it, it is none."""

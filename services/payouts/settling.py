@@ -51,7 +51,7 @@ class SettlePayoutLine:
     target_id: Id
     operation_key: Token
     amount: Amount
-    """In the currency of the operation."""
+    """How much, in the currency of the operation."""
     settled: Amount
     """The same in the payout's currency."""
     fee: Amount

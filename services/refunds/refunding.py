@@ -70,7 +70,7 @@ class IssueUnreferencedRefund:
     """An id of the caller's own for the refund; without it, one is made."""
     notes: FreeText | None = None
     memo_line_id: Id | None = None
-    """Without one, the largest open line first."""
+    """One line of the memo that is paid out; without it, the largest open line first."""
     payment_group_id: Id | None = None
     """The group that it joins; a refund of a payment is in its payment's."""
 
@@ -80,6 +80,7 @@ class RecordExternalRefund:
     """Money that was given back outside any gateway: of a payment, of a credit memo, or to be said later."""
 
     amount: Amount
+    """How much was given back: above 0."""
     instrument: Literal["CASH", "CHECK", "WIRE", "OTHER"]
     reference: Text
     """What the money is known by outside, such as the number of the cheque or the bank's reference."""
@@ -93,7 +94,7 @@ class RecordExternalRefund:
     refund_id: Id | None = None
     """An id of the caller's own for the refund; without it, one is made."""
     payment_group_id: Id | None = None
-    """Without one, its payment's."""
+    """The group that it belongs to; without one, its payment's."""
 
 
 def _issue_needs(states: States, command: IssueRefund, context: Context) -> Needs:

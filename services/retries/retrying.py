@@ -53,7 +53,7 @@ class CarryOutRetry:
     item_id: Id
     attempt: int
     due_at: datetime | None
-    """None where it waits for the end of a hold."""
+    """When it was to be made; null, where it waits for the end of a hold."""
 
 
 @command("payments.payment_schedule.rearm_item.v1")
@@ -74,7 +74,7 @@ class RetryItemNow:
     item_id: Id
     reason: FreeText
     method_id: Id | None = None
-    """Without one: what the item is collected with otherwise."""
+    """The saved payment method that is charged; without one, what the item is collected with otherwise."""
 
 
 @command("payments.payment_schedule.skip_item_retry.v1")

@@ -72,7 +72,7 @@ class CollectScheduleItem:
     cause: Literal["NOW", "RUN", "RETRY"] = "NOW"
     """NOW: somebody asks for it; RUN, RETRY: a batch run, or a planned retry, does."""
     attempt_no: Annotated[int, Field(ge=1)] | None = None
-    """Where it is given and it is another attempt's turn already, nothing happens."""
+    """Which attempt it is to be; where it is another's turn already, nothing happens."""
     run_id: Id | None = None
     """The run that it is for: what is in the way is then told as a fact, and the item stays as it is."""
     run_page: Annotated[int, Field(ge=1)] | None = None

@@ -42,7 +42,8 @@ class RecordPromise:
     promise_id: Id | None = None
     """An id of the caller's own for it, and for its schedule; without it, one is made."""
     method_id: Id | None = None
-    """Without one: the invoice's, its billing profile's, or the account's default, as it is then."""
+    """The saved payment method that it is collected with; without one, the invoice's, its billing profile's,
+    or the account's default, as it is then."""
     comments: FreeText | None = None
 
 

@@ -58,7 +58,9 @@ class CardAdvised:
     """Refusing an attempt, its network, or its gateway, has said when the card may be tried again."""
 
     attempt: CardAttempt
+    """Which attempt."""
     advised_at: datetime
+    """When that was."""
     not_before: datetime | None = None
     """None: never."""
     network_advice: str | None = None
@@ -71,6 +73,7 @@ class CardAdviceLifted:
     """It was charged: what was advised before holds no longer."""
 
     attempt_id: str
+    """The id of the payment, or of the authorization."""
 
 
 CardEvent = CardAttemptBegun | CardRefused | CardAttemptCleared | CardAdvised | CardAdviceLifted

@@ -17,6 +17,7 @@ import orjson
 
 from events import ids
 from events.log import Recorded, RecordedVerdict
+from services.calls.calling import DATA_REJECTED
 from services.commands import Command, decode
 from services.errors import Rejected
 from services.store.protocol import Batch, OutboxCommand, Store
@@ -29,6 +30,8 @@ FINAL = frozenset(
     }
 )
 """The facts that end a gateway call."""
+SENT_AGAIN = frozenset({"payment.enhanced_data_rejected.v1", "authorization.enhanced_data_rejected.v1"})
+"""The facts that tell of a call that goes again without its Level 2 and 3 data."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,24 @@ class Door:
         return tuple(last)
 
     async def _last(self, stream: str) -> Recorded:
-        return (await self._store.read_stream(stream))[-1]
+        """A call's last event; of one that was refused for its data alone, that of the call without them."""
+        events = await self._store.read_stream(stream)
+        again = await self._sent_again(events)
+        return await self._last(again) if again else events[-1]
+
+    async def _sent_again(self, events: Sequence[Recorded]) -> str | None:
+        outcome = orjson.loads(events[-1].data).get("outcome") or {}
+        if outcome.get("result_code") != DATA_REJECTED:
+            return None
+        planned, tenant = orjson.loads(events[0].data), ids.parts(events[0].stream)[0]
+        for told in await self._store.read_stream(
+            f"{tenant}/{planned['target_kind']}-{planned['target_id']}"
+        ):
+            if told.topic in SENT_AGAIN:
+                rejected = orjson.loads(told.data)
+                if rejected["attempt_no"] == planned["attempt_no"] + 1:
+                    return f"{tenant}/gwcall-{rejected['gateway_idempotency_key']}"
+        return None
 
 
 def _gateway_calls(verdict: RecordedVerdict) -> Sequence[str]:

@@ -139,10 +139,8 @@ class PublishRawCodeMap:
 
     provider_id: Id
     codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
-    """Raw code to its category, and S (soft), H (hard), N (never again) or A (ask the customer); it goes
-    before the built-in map."""
-    """What each means: `{"51": ["CardLimit", "S"]}`.  S: soft, worth another try; H: hard; N: never to be
-    tried again; A: the customer is to be asked.  They come before ours."""
+    """Raw code to its category, and S (soft), H (hard), N (never again) or A (ask the customer), such as
+    `{"51": ["CardLimit", "S"]}`; it goes before the built-in map."""
 
 
 @command("payments.gateway.register.v1")

@@ -241,8 +241,8 @@ class ChangeTenantSettings:
     changes: dict[
         str, bool | int | str | tuple[str, ...] | tuple[int, ...] | Amount | tuple[Amount, ...] | None
     ]
-    """Setting to its new value; settings that are not named keep theirs."""
-    """By name; `GET /v1/{tenant}/tenant-settings` tells all there are, and what they are now."""
+    """Setting to its new value; settings that are not named keep theirs.  `GET /v1/{tenant}/tenant-settings`
+    tells all there are, and what they are now."""
 
 
 @command("payments.tenant_settings.apply_preset.v1")

@@ -103,6 +103,26 @@ def test_the_whole_journey(shop: Shop) -> None:
     assert chosen["plans"][0]["selected"][0]["payment_id"] == "P1"
 
 
+def test_who_waits_hears_of_the_call_that_went_without_the_data_that_were_refused(shop: Shop) -> None:
+    """Not of the refusal before it: the money has been taken."""
+    line = {"line_id": "1", "charge": usd(5_000), "taxes": [{"amount": usd(400)}]}
+    bought = {
+        "amount": usd(5_400),
+        "invoice": {"external_id": "CO-1", "currency": "USD", "lines": [line]},
+        "payment_id": "P-CO-1",
+        "method_id": shop.card("tok_data_rejected"),
+        "enhanced_data": {"customer_code": "PO-77"},
+    }
+    paid = shop.accepted("invoice.checkout", bought, headers={"Prefer": "wait=20"})
+    (call,) = paid["gateway"]
+    assert call["result_code"] == "Success"
+    assert call["stream"] == f"{shop.tenant}/gwcall-{shop.tenant}:sale:P-CO-1:2"
+    _until(lambda: shop.get("payments/P-CO-1", min_position=paid["position"])["status"] == "PROCESSED")
+    log = shop.get("gateway-log", target_id="P-CO-1")["items"]
+    told = {entry["attempt_no"]: entry["enhanced"] for entry in log}
+    assert (told[1]["customer_code"], told[2]) == ("PO-77", None)
+
+
 def test_an_invoice_s_life_besides_its_payments(shop: Shop) -> None:
     """Drafted, revised, posted, due later, written off, owed again, voided; a month is closed behind it."""
     line: dict[str, Any] = {"line_id": "1", "charge": usd(9_000), "taxes": [{"amount": usd(1_000)}]}

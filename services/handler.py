@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from eventsourcing.persistence import IntegrityError
 
@@ -23,18 +22,8 @@ from services.attempt import Attempt, Item, Name, Poisoned, reason_of
 from services.cache import StateCache
 from services.clock import Clock
 from services.commands import Command
-from services.decision import (
-    Changes,
-    Claiming,
-    Context,
-    Need,
-    NotLoaded,
-    NumbersMissing,
-    Rule,
-    States,
-    Subject,
-)
-from services.errors import Rejected, Undecodable
+from services.deciding import Decider
+from services.decision import Context, States, Subject
 from services.loading import Loader, Numbers
 from services.store.protocol import (
     Appended,
@@ -50,9 +39,6 @@ from services.store.protocol import (
 ATTEMPTS_MAX = 20
 """How often a batch is decided anew after conflicts before its partition is given up for now."""
 POISON_TRIES = 3
-
-LONG = 50
-"""Changes of one command, or more: after it the loop lets the append that goes on beside have its turn."""
 
 _Tenant = tuple[States, Callable[[str], str]]
 """Of one attempt: a tenant's states, and its next number of a prefix."""
@@ -101,8 +87,7 @@ class Handler:
         self._evolve = {subject.state: subject.evolve for subject in subjects}
         self.cache = StateCache(store, subjects, cached_streams_max)
         self._loader, self._numbers = Loader(store, self.cache, guard), Numbers(store)
-        self._poisoned: dict[UUID, str] = {}
-        """Commands whose own facts could not be folded: parked at their next decision."""
+        self._decider = Decider(guard, self.cache, self._loader, self._numbers)
         self._one_at_a_time = asyncio.Lock()
         self._flight: _Flight | None = None
 
@@ -181,7 +166,7 @@ class Handler:
             await self._loader.load(attempt.items, attempt)
             numbers = self._numbers.kept()
             try:
-                changes = await self._changes(item, attempt)
+                changes = await self._decider.changes(item, attempt)
             finally:
                 self._numbers.restore(numbers)
             return answers.plan(command, changes, self.cache.position, self.cache.streams)
@@ -200,7 +185,7 @@ class Handler:
 
     async def _learn(self, again: Exception) -> None:
         if isinstance(again, Poisoned):
-            self._poisoned[again.command_id] = again.reason
+            self._decider.poisoned[again.command_id] = again.reason
         else:
             await self.cache.catch_up()
 
@@ -219,7 +204,7 @@ class Handler:
         try:
             await self._answer_known(attempt, part.unparking)
             await self._loader.load([item for item in attempt.items if item.answer is None], attempt)
-            await self._decide_all(attempt)
+            await self._decider.decide_all(attempt)
             return attempt
         except BaseException:
             attempt.evict()
@@ -312,98 +297,6 @@ class Handler:
             elif verdict is not None:
                 item.answer = answers.repeat(item.command, verdict)
                 attempt.batch.repeated.append(verdict.command_id)
-
-    async def _decide_all(self, attempt: Attempt) -> None:
-        seen = attempt.answers
-        for item in attempt.items:
-            id = item.command.command_id.int
-            if item.answer is not None:
-                seen[id] = item.answer
-            elif id in seen:
-                item.answer = answers.repeat_in_batch(item.command, seen[id])
-            else:
-                events = len(attempt.batch.events)
-                item.answer = seen[id] = await self._decide(item, attempt)
-                if attempt.behind is not None and len(attempt.batch.events) - events >= LONG:
-                    await asyncio.sleep(0)
-
-    async def _decide(self, item: Item, attempt: Attempt) -> Answer:
-        command = item.command
-        if item.rule is None and isinstance(command.data, Undecodable):
-            return attempt.park(command, f"{command.data.code}: {command.data.reason}")
-        if (denied := self._guard.denied(command.actor, command.type)) is not None:
-            return attempt.reject(command, denied)
-        if isinstance(command.data, Rejected):  # for its content, whatever came before it; and it is not kept
-            return attempt.reject(command, command.data)
-        if command.home in attempt.parked:
-            return attempt.park(command, "an earlier command of this key is parked")
-        if self._poisoned and command.command_id in self._poisoned:
-            return attempt.park(command, self._poisoned.pop(command.command_id))
-        numbers = self._numbers.kept() if command.dry_run else {}
-        try:
-            changes = await self._changes(item, attempt)
-            if command.dry_run:
-                self._numbers.restore(numbers)
-                return answers.planned(command, changes, self.cache.position, self.cache.streams)
-        except Rejected as rejected:
-            return attempt.reject(command, rejected)
-        except (StoreConflict, StoreUnavailable, asyncio.CancelledError):
-            raise
-        except Exception as poison:
-            return attempt.park(command, reason_of(poison))
-        return attempt.accept(command, changes, item.context)
-
-    async def _changes(self, item: Item, attempt: Attempt) -> Changes:
-        """Decide one command; what turns out to be missing is loaded, or reserved, in between."""
-        command, rule = item.command, item.rule
-        if isinstance(command.data, Rejected):
-            raise command.data
-        assert rule is not None, f"nobody decides {type(command.data).__name__}"
-        self._check_envelope(item, rule)
-        item.context.parked = attempt.parked
-        while True:
-            try:
-                if self._guard.asks(command.actor):
-                    self._guard.check(item.states, command, item.context)
-                changes = rule.decide(item.states, command.data, item.context)
-            except NotLoaded:
-                before = self.cache.size
-                await self._loader.load([item], attempt)
-                if self.cache.size == before:
-                    raise
-            except NumbersMissing as missing:
-                await self._numbers.reserve(command.tenant, missing.prefix)
-            else:
-                claimings = [change for change in changes if isinstance(change, Claiming)]
-                if claimings:
-                    await self._check_claims(command, claimings, attempt)
-                return changes
-
-    def _check_envelope(self, item: Item, rule: Rule) -> None:
-        command = item.command
-        if command.deadline is not None and item.context.now > command.deadline:
-            raise Rejected("DEADLINE_EXCEEDED", f"its deadline was {command.deadline.isoformat()}")
-        home = rule.home(command.data, command.tenant) if rule.home else None
-        if (home is not None and home != command.account_id) or (
-            home is None and command.account_id[0] == "~"
-        ):
-            wanted = home or "the account's id"
-            raise Rejected("PARTITION_KEY_MISMATCH", f"its account_id must be {wanted}", field="account_id")
-        if command.expected_version is not None:
-            own = next(iter(rule.needs(item.states, command.data, item.context)))
-            assert isinstance(own, Need)
-            version = item.states.get(own.state, own.id).version
-            if version != command.expected_version:
-                raise Rejected("VERSION_CONFLICT", f"its version is {version}", version=version)
-
-    async def _check_claims(self, command: Command, claimings: Sequence[Claiming], attempt: Attempt) -> None:
-        names = [(command.tenant, claiming.kind, claiming.key) for claiming in claimings]
-        await self._loader.find_owners([name for name in names if name not in attempt.owners], attempt)
-        for name, claiming in zip(names, claimings, strict=True):
-            if claiming.code and attempt.owners[name] not in (None, claiming.owner):
-                raise Rejected(
-                    claiming.code, f"the {claiming.kind.replace('_', ' ')} {claiming.key} is taken"
-                )
 
     # -- the append
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("events", "gateways", "projections", "services")
 
 SHELL = {
-    "attempt", "bench", "bootstrap", "bus", "cache", "cli", "clock", "demo", "documents", "door",
+    "attempt", "bench", "bootstrap", "bus", "cache", "cli", "clock", "deciding", "demo", "documents", "door",
     "embedded", "handler", "hearing", "hindsight", "http", "importing", "intake", "keys", "lease",
     "loading", "moving_time", "opening", "outbox", "prepare", "previewing", "process_runner", "relay",
     "roles", "running", "selecting", "settings", "signing_in", "states", "store", "unparking", "watching",

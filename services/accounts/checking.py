@@ -11,7 +11,7 @@ from typing import Protocol
 from events.money import Money
 from events.payment_method import PaymentMethodChecked, PaymentMethodCheckRequested, PaymentMethodErrored
 from events.shapes import Method
-from services.accounts import account, payment_method
+from services.accounts import account, method_health
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.calls import calling
@@ -174,7 +174,7 @@ def checked(
     if not (failed and outcome.hard and method.status == "ACTIVE"):
         return [told]
     errored = PaymentMethodErrored(report.source, outcome.category, outcome.raw_code)
-    cleared = payment_method.cleared_default(owner, method, context, "METHOD_ERRORED")
+    cleared = method_health.cleared_default(owner, method, context, "METHOD_ERRORED")
     return [told, Change(SavedMethod, method.method_id, errored), *cleared]
 
 

@@ -6,12 +6,12 @@ from events.account import DefaultPaymentMethodCleared, DefaultPaymentMethodSet,
 from events.payment_method import PaymentMethodDeleted, PaymentMethodExpired
 from services.accounts import account, payment_method
 from services.accounts.account import Account
+from services.accounts.method_health import cleared_default
 from services.accounts.method_rules import released
 from services.accounts.payment_method import (
     SavedMethod,
     SavePaymentMethod,
     check_chargeable,
-    cleared_default,
     is_past,
 )
 from services.authorizations.authorization import Authorization

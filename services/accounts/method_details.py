@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from events.payment_method import MandateRecorded, MandateRevoked, PaymentMethodShared
-from services.accounts import account, payment_method
+from services.accounts import account, method_health, payment_method
 from services.accounts.account import Account
 from services.accounts.method_rules import claimed
 from services.accounts.payment_method import (
@@ -124,7 +124,7 @@ def share(states: States, command: SharePaymentMethod, context: Context) -> Chan
     if command.shared or method.owner_type != "CONTACT":
         return [shared]
     owner = states.get(Account, context.account_id)
-    return [shared, *payment_method.cleared_default(owner, method, context, "METHOD_NOT_SHARED")]
+    return [shared, *method_health.cleared_default(owner, method, context, "METHOD_NOT_SHARED")]
 
 
 def record_mandate(states: States, command: RecordMandate, context: Context) -> Changes:
@@ -147,7 +147,7 @@ def revoke_mandate(states: States, command: RevokeMandate, context: Context) -> 
     if method.type not in BANK_DEBITS:
         return [revoked]
     owner = states.get(Account, context.account_id)
-    return [revoked, *payment_method.cleared_default(owner, method, context, "MANDATE_REVOKED")]
+    return [revoked, *method_health.cleared_default(owner, method, context, "MANDATE_REVOKED")]
 
 
 RULES = (

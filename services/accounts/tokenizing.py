@@ -20,7 +20,7 @@ from events.payment_method import (
     PaymentMethodTokenized,
 )
 from events.shapes import Method
-from services.accounts import account, checking, payment_method, verifying
+from services.accounts import account, checking, method_health, payment_method, verifying
 from services.accounts.account import Account
 from services.accounts.method_rules import check_consent, check_owner, claiming, mark_of
 from services.accounts.payment_method import (
@@ -280,7 +280,7 @@ def _told(method: SavedMethod, owner: Account, settled: Settled, report: Report,
             return [_on(method, failed)]
         case "FAILED" | "CONTRADICTED":
             errored = PaymentMethodErrored(report.source, outcome.category, outcome.raw_code)
-            cleared = payment_method.cleared_default(owner, method, context, "METHOD_ERRORED")
+            cleared = method_health.cleared_default(owner, method, context, "METHOD_ERRORED")
             return [_on(method, errored), *cleared]
         case "PENDING" | "REQUIRES_ACTION" | "REQUIRES_REVIEW" if not waited:
             ref = outcome.gateway_ref or method.token_ref

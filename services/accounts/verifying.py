@@ -19,7 +19,7 @@ from events.payment_method import (
     PaymentMethodVerificationRequested,
 )
 from events.shapes import Method
-from services.accounts import payment_method
+from services.accounts import method_health
 from services.accounts.account import Account
 from services.accounts.method_rules import claiming
 from services.accounts.payment_method import SavedMethod
@@ -119,7 +119,7 @@ def compared(
     if left:
         return [Change(SavedMethod, id, failed)]
     errored = PaymentMethodErrored(report.source, outcome.category, outcome.raw_code)
-    cleared = payment_method.cleared_default(owner, method, context, "METHOD_ERRORED")
+    cleared = method_health.cleared_default(owner, method, context, "METHOD_ERRORED")
     return [Change(SavedMethod, id, failed), Change(SavedMethod, id, errored), *cleared]
 
 

@@ -20,7 +20,7 @@ from events.authorization import (
 )
 from events.money import Money
 from events.shapes import Outcome
-from services.accounts import account, card, payment_method
+from services.accounts import account, card, method_health
 from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import IN_FLIGHT, Authorization
 from services.authorizations.guards import of
@@ -88,7 +88,7 @@ def _of_instrument(
     """What it means for the saved method, and for the card."""
     used = auth.method, auth.authorization_id, Money(auth.amount, auth.currency)
     return [
-        *payment_method.after_use(states, auth.method, outcome, succeeded, context),
+        *method_health.after_use(states, auth.method, outcome, succeeded, context),
         *card.after_outcome(states, *used, outcome, succeeded, context),
     ]
 

@@ -21,7 +21,7 @@ from events.payment import (
     PaymentProcessed,
 )
 from events.shapes import Outcome
-from services.accounts import account, card, payment_method
+from services.accounts import account, card, method_health
 from services.accounts.payment_method import SavedMethod
 from services.applications import guards
 from services.authorizations import authorization
@@ -198,7 +198,7 @@ def _of_instrument(
     states: States, payment: Payment, outcome: Outcome, succeeded: bool, context: Context
 ) -> list[Change]:
     """What it means for the saved method; and for the card, where it was asked for the money itself."""
-    of_method = list(payment_method.after_use(states, payment.method, outcome, succeeded, context))
+    of_method = list(method_health.after_use(states, payment.method, outcome, succeeded, context))
     if payment.authorization_id:
         return of_method
     amount = Money(payment.amount, payment.currency)

@@ -13,7 +13,7 @@ from events.money import Money
 from events.payment import PaymentOverdraftReduced, PaymentOverdraftWrittenOff, PaymentReturned
 from events.shapes import Outcome
 from gateways.codes import UNKNOWN, Meaning, classify
-from services.accounts import account, payment_method
+from services.accounts import account, method_health
 from services.accounts.account import Account
 from services.accounts.payment_method import SavedMethod
 from services.applications import freeing, guards
@@ -160,9 +160,9 @@ def _blame(draft: Draft, states: States, payment: Payment, outcome: Outcome, con
         return
     method, owner = states.get(SavedMethod, payment.method.method_id), states.get(Account, context.account_id)
     if outcome.never_retry and method.status in ("ACTIVE", "EXPIRED"):
-        draft.changes += payment_method.revoked(method, owner, outcome, context)
+        draft.changes += method_health.revoked(method, owner, outcome, context)
     else:
-        draft.changes += payment_method.after_outcome(method, owner, outcome, False, context)
+        draft.changes += method_health.after_outcome(method, owner, outcome, False, context)
 
 
 def reduce_overdraft(draft: Draft, payment_id: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from events.account import DefaultPaymentMethodCleared
 from services.accounts.method_choice import PromoteBackupPaymentMethod
-from services.accounts.payment_method import LOST
+from services.accounts.method_health import LOST
 from services.decision import Needs, States
 from services.processes.process import Process, Send, Trigger
 

@@ -98,7 +98,7 @@ def wait(states: States, method: SavedMethod, cycle: Cycle, context: Context) ->
 
 def barred(states: States, method: SavedMethod, context: Context) -> str | None:
     """Why a method's card is tried no more, whatever for; None where it may be, or the tenant has written
-    down why it is all the same (domain 3.3)."""
+    down why it is all the same."""
     advice = card.advised(states, method, context)
     if advice is None or advice.not_before is not None:
         return None

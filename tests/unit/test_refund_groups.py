@@ -1,4 +1,4 @@
-"""Payment groups hold refunds too: those of their payments, and those that name one (domain 2.15)."""
+"""Payment groups hold refunds too: those of their payments, and those that name one."""
 
 from __future__ import annotations
 

@@ -72,6 +72,14 @@ class RawCodeMapPublished:
     """Raw code (lower-case) to (category, one of S, H, N, A)."""
 
 
+@fact("gateway_provider.method_types_mapped.v1")
+class MethodTypesMapped:
+    """What its own names of payment methods are here; it holds for what is saved from now on."""
+
+    types: dict[str, str]
+    """Its name (lower-case) to our type.  All of them."""
+
+
 @fact("gateway.registered.v1")
 class GatewayRegistered:
     """A contract with a provider: a merchant account, a credential by reference, limits and settings."""
@@ -119,6 +127,17 @@ class GatewayRestricted:
     reason: str | None = None
 
 
+@fact("gateway.switched.v1")
+class GatewaySwitched:
+    """What its provider lets the merchant account do, from now on."""
+
+    payments_enabled: bool
+    """Whether it may take new payments."""
+    payouts_enabled: bool
+    """Whether money may be paid out of it, to whom it did not come from."""
+    reason: str | None = None
+
+
 @fact("gateway.credential_rotated.v1")
 class GatewayCredentialRotated:
     """Calls use another credential from now on."""
@@ -145,10 +164,12 @@ class GatewayCircuitClosed:
 GatewayEvent = (
     GatewayProviderRegistered
     | RawCodeMapPublished
+    | MethodTypesMapped
     | GatewayRegistered
     | GatewayActivated
     | GatewayDeactivated
     | GatewayRestricted
+    | GatewaySwitched
     | GatewayCredentialRotated
     | GatewayCircuitOpened
     | GatewayCircuitClosed

@@ -21,6 +21,8 @@ gateways = Table(
     columns=(
         *text("name", "provider_id", "adapter_key", "merchant_account_id", "mode", "status"),
         *text("external_reference", "status_reason"),
+        Column("payments_enabled", FLAG, True),
+        Column("payouts_enabled", FLAG, True),
         Column("operations", JSON),
         Column("currencies", JSON),
         Column("method_types", JSON),
@@ -95,6 +97,12 @@ def gateway_status(fact: Any, at: Place, own: Own) -> Iterable[Row]:
     known: dict[type[Any], str] = {gw.GatewayActivated: "ACTIVE", gw.GatewayDeactivated: "INACTIVE"}
     status: str = known.get(fact.__class__) or fact.status
     yield Row((at.tenant, at.id), {"status": status, "status_reason": fact.reason})
+
+
+@gateways.on(gw.GatewaySwitched)
+def switched(fact: gw.GatewaySwitched, at: Place, own: Own) -> Iterable[Row]:
+    may = {"payments_enabled": fact.payments_enabled, "payouts_enabled": fact.payouts_enabled}
+    yield Row((at.tenant, at.id), {**may, "status_reason": fact.reason})
 
 
 @gateways.on(gw.GatewayCircuitOpened)

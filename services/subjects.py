@@ -18,7 +18,7 @@ from services.accounts import (
 from services.applications import allocating, applying, auto_applying, rule_applying
 from services.authorizations import authorization, authorizing, capturing, reversing
 from services.authorizations import outcomes as authorization_outcomes
-from services.calls import calling, gateway
+from services.calls import calling, gateway, provider
 from services.credits import credit_memo, crediting, crediting_lines, debiting, writing_off
 from services.decision import Subject
 from services.disputes import disputing
@@ -84,7 +84,7 @@ SUBJECTS: tuple[Subject, ...] = (
     ),
     defining.SUBJECT,
     defining.SETS,
-    gateway.PROVIDER,
+    provider.SUBJECT,
     gateway.SUBJECT,
     calling.SUBJECT,
     Subject(

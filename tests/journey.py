@@ -15,7 +15,8 @@ from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavePaymentMethod
 from services.applications.applying import ApplyPayment
 from services.calls.calling import GatewayCall
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
 from services.payments.arriving import RecordPaymentOutcome

@@ -44,15 +44,23 @@ def _resolved(fact: call.GatewayOutcomeResolved) -> str:
     return f"It is known to be {plain(fact.outcome.result_code)}{against}, told by {plain(fact.source)}"
 
 
+def _may(enabled: bool) -> str:
+    return "may" if enabled else "may not"
+
+
 WORDS: dict[type[Any], Words] = {
     gw.GatewayProviderRegistered: lambda f: f"Provider {f.name}, spoken to by the adapter {f.adapter_key}",
     gw.RawCodeMapPublished: lambda f: f"Map {f.map_version} of its raw codes: {len(f.codes)} in all",
+    gw.MethodTypesMapped: lambda f: f"What it calls {len(f.types)} methods is told by our types",
     gw.GatewayRegistered: lambda f: (
         f"Gateway {f.name} of {f.provider_id}, {plain(f.mode)}, for {f.merchant_account_id}"
     ),
     gw.GatewayActivated: lambda f: f"It may be asked for new payments{because(f.reason)}",
     gw.GatewayDeactivated: lambda f: f"It is asked for nothing new{because(f.reason)}",
     gw.GatewayRestricted: lambda f: f"The provider limits it, {plain(f.status)}{because(f.reason)}",
+    gw.GatewaySwitched: lambda f: (
+        f"It {_may(f.payments_enabled)} take money, and {_may(f.payouts_enabled)} pay out{because(f.reason)}"
+    ),
     gw.GatewayCredentialRotated: lambda f: f"It is called with the credential {f.credential_ref}",
     gw.GatewayCircuitOpened: lambda f: f"It is left alone until {f.until:%Y-%m-%d %H:%M:%S}: {f.reason}",
     gw.GatewayCircuitClosed: lambda f: f"It is sent to again{because(f.reason)}",

@@ -58,6 +58,8 @@ class Account:
     """Billing profile to whether it skips automatic payments."""
     profile_methods: dict[str, str | None] = field(default_factory=dict[str, str | None])
     """Billing profile to the saved method that it pays with."""
+    payment_terms: dict[str, str | None] = field(default_factory=dict[str, str | None])
+    """Billing profile to the payment term that it names."""
     addresses: dict[str, Address | None] = field(default_factory=dict[str, Address | None])
     """Billing profile to where its goods go."""
     default_profile_id: str | None = None
@@ -84,6 +86,7 @@ def evolve(account: Account, event: AccountEvent) -> None:
         case BillingProfileDefined() | BillingProfileUpdated():
             account.profiles[event.profile_id] = event.skip_automatic_payments
             account.profile_methods[event.profile_id] = event.saved_payment_method_id
+            account.payment_terms[event.profile_id] = event.payment_term_id
             account.addresses[event.profile_id] = event.shipping_address or event.billing_address
             if event.is_default:
                 account.default_profile_id = event.profile_id

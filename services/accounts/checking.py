@@ -36,7 +36,7 @@ class Instrument(Protocol):
     """What is proved: a saved method, or a row that is imported."""
 
     @property
-    def type(self) -> str: ...
+    def type(self) -> str | None: ...
     @property
     def token_ref(self) -> str: ...
     @property
@@ -135,7 +135,7 @@ def _asked(
 
 def _shape(token: Instrument, method_id: str) -> Method:
     return Method(
-        type=token.type,
+        type="card",
         token_ref=token.token_ref,
         gateway_id=token.gateway_id,
         method_id=method_id,

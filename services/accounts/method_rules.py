@@ -7,7 +7,8 @@ from datetime import datetime
 from typing import Protocol
 
 from services.calls.gateway import Gateway
-from services.decision import Changes, Claiming, Releasing, States
+from services.calls.provider import GatewayProvider, MethodType, spoken
+from services.decision import Changes, Claiming, Need, Needs, Releasing, States
 from services.errors import Rejected, not_found
 
 NATIVE = frozenset({"stripe", "adyen", "simulator"})
@@ -30,11 +31,49 @@ class Consented(Protocol):
     def mandate_accepted_at(self) -> datetime | None: ...
 
 
+def type_needed(states: States, gateway_id: str, external_type: str | None) -> Needs:
+    """The provider that knows what a name of its own means, once the gateway is here."""
+    gateway = states.find(Gateway, gateway_id)
+    if external_type and gateway and gateway.provider_id:
+        yield Need(GatewayProvider, gateway.provider_id)
+
+
+class Typed(Protocol):
+    """How a command says what an instrument is."""
+
+    @property
+    def type(self) -> MethodType | None: ...
+    @property
+    def external_type(self) -> str | None: ...
+    @property
+    def extended_type(self) -> str | None: ...
+
+
+def type_of(states: States, gateway_id: str, named: Typed) -> tuple[MethodType, str | None]:
+    """Our type of an instrument that is named by it or by its gateway's own name, and its extended type.
+
+    Raises `GATEWAY_NOT_FOUND`, `MALFORMED_REQUEST` unless exactly one is given, and
+    `METHOD_TYPE_UNSUPPORTED` for a name that its provider's map has not.
+    """
+    if (named.type is None) == (named.external_type is None):
+        raise Rejected("MALFORMED_REQUEST", "give exactly one of type and external_type", field="data.type")
+    if named.type is not None:
+        return named.type, named.extended_type
+    gateway, name = states.get(Gateway, gateway_id), (named.external_type or "").strip()
+    if not gateway.status:
+        raise not_found("GATEWAY", gateway_id)
+    known = states.get(GatewayProvider, gateway.provider_id).method_types.get(spoken(name))
+    if known is None:
+        message = f"the provider of the gateway {gateway_id} has no method type {name}"
+        raise Rejected("METHOD_TYPE_UNSUPPORTED", message, field="data.external_type")
+    return known, named.extended_type or (name if known.startswith("extd_") else None)
+
+
 def check_takes(gateway: Gateway, gateway_id: str, type: str, extended_type: str | None) -> None:
     """Raises `GATEWAY_NOT_FOUND`, `GATEWAY_INACTIVE`, `METHOD_TYPE_UNSUPPORTED`, `MALFORMED_REQUEST`."""
     if not gateway.status:
         raise not_found("GATEWAY", gateway_id)
-    if gateway.status == "INACTIVE":
+    if gateway.status == "INACTIVE" or not gateway.payments_enabled:
         raise Rejected("GATEWAY_INACTIVE", f"the gateway {gateway_id} takes no new methods")
     if not gateway.takes(type):
         raise Rejected("METHOD_TYPE_UNSUPPORTED", f"the gateway {gateway_id} takes no {type}")

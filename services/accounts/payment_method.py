@@ -48,23 +48,15 @@ from services.accounts.method_rules import (
     mark_of,
     token_holder,
     token_key,
+    type_needed,
+    type_of,
 )
 from services.calls.gateway import Gateway
+from services.calls.provider import MethodType
 from services.commands import FreeText, Id, PostalAddress, Text, Token, command
 from services.decision import Change, Changes, Context, Names, Need, Needs, States
 from services.errors import Rejected, not_found
 
-MethodType = Literal[
-    "card",
-    "us_bank_account",
-    "sepa_debit",
-    "bacs_debit",
-    "au_becs_debit",
-    "ideal",
-    "bancontact",
-    "extd_wallet",
-    "extd_apm",
-]
 Usage = Literal["ON_SESSION", "OFF_SESSION", "RESTRICTED_OFF_SESSION"]
 SecCode = Literal["CCD", "PPD", "TEL", "WEB"]
 Last4 = Annotated[str, Field(pattern=r"^[0-9]{4}$")]
@@ -249,10 +241,13 @@ class SavePaymentMethod:
     """The gateway that made the token: no other can charge it, unless it is `portable`."""
     token_ref: Token
     """The gateway's stand-in for the instrument, as its component gave it; a card number is refused."""
-    type: MethodType
+    type: MethodType | None = None
+    """What the instrument is; or its gateway's own name of that, as `external_type`."""
     fingerprint: Text | None = None
     """Tells whether two instruments are the same, as the gateway says; without it, the token stands for the
     instrument."""
+    external_type: Text | None = None
+    """The gateway's own name of the type, in place of ours: its provider's map says what it means."""
     usage: Usage = "OFF_SESSION"
     owner_type: Literal["ACCOUNT", "CONTACT"] = "ACCOUNT"
     contact_id: Id | None = None
@@ -374,6 +369,7 @@ def save_needs(states: States, command: SavePaymentMethod, context: Context) -> 
     gateway = states.find(Gateway, command.gateway_id)
     if gateway is None:
         return
+    yield from type_needed(states, command.gateway_id, command.external_type)
     merchant = gateway.merchant_account_id
     yield Names("method_token", [token_key(merchant, command.token_ref)])
     yield Need(SavedMethod, saved_id(states, command, merchant, context))
@@ -385,7 +381,8 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         owner, command.holder_name, command.holder_email, command.billing_address, command.nickname
     )
     gateway = states.get(Gateway, command.gateway_id)
-    check_takes(gateway, command.gateway_id, command.type, command.extended_type)
+    type, extended_type = type_of(states, command.gateway_id, command)
+    check_takes(gateway, command.gateway_id, type, extended_type)
     check_consent(command, gateway, command.gateway_id)
     check_owner(command)
     method_id = saved_id(states, command, gateway.merchant_account_id, context)
@@ -399,13 +396,15 @@ def save(states: States, command: SavePaymentMethod, context: Context) -> Change
         account_id=context.account_id,
         merchant_account_id=gateway.merchant_account_id,
         fingerprint=fingerprint,
+        type=type,
+        extended_type=extended_type,
         saved_at=context.now,
         **given,
     )
     return [claiming(saved, command.token_ref, ""), Change(SavedMethod, method_id, saved)]
 
 
-_NOT_KEPT = ("fingerprint", "is_default")
+_NOT_KEPT = ("fingerprint", "type", "external_type", "extended_type", "is_default")
 """Of what is said of a method, what is not told of it as it is said."""
 
 

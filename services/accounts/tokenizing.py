@@ -27,7 +27,6 @@ from services.accounts.payment_method import (
     BANK_DEBITS,
     LIVE,
     Last4,
-    MethodType,
     Month,
     SavedMethod,
     SecCode,
@@ -37,6 +36,7 @@ from services.accounts.payment_method import (
 from services.calls import calling
 from services.calls.calling import GatewayCall, Report, Settled
 from services.calls.gateway import Gateway, check_accepts
+from services.calls.provider import MethodType
 from services.commands import Currency, FreeText, Id, PostalAddress, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected

@@ -13,12 +13,13 @@ from events.authorization import (
 )
 from events.shapes import Method
 from services.accounts import account, payment_method
-from services.accounts.payment_method import MethodType, SavedMethod
+from services.accounts.payment_method import SavedMethod
 from services.authorizations.authorization import Authorization
 from services.authorizations.guards import check_positive, meant_for
 from services.calls import calling
 from services.calls.accompanying import AdditionalData, Payer, PurchaseDetail, accompanying, remembered
 from services.calls.gateway import Gateway, check_accepts
+from services.calls.provider import MethodType
 from services.commands import Amount, FreeText, Id, Text, Token, command
 from services.decision import Change, Changes, Context, Need, Needs, Rule, States
 from services.errors import Rejected

@@ -20,7 +20,8 @@ from gateways.simulator.translation import CAPABILITIES
 from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavePaymentMethod
 from services.applications.applying import ApplyPayment
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.commands import TYPES, Actor, encode
 from services.invoices.posting import Line, Original, PostInvoice, TaxLine
 from services.payments.arriving import RecordPaymentOutcome

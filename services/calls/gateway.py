@@ -1,4 +1,4 @@
-"""Gateway providers and gateways: what may be asked of each, in which currency, and of how much.
+"""Gateways: what may be asked of each, in which currency, and of how much.
 
 Invariant: what a gateway cannot do is refused before anything is decided about money.
 """
@@ -19,42 +19,21 @@ from events.gateway import (
     GatewayCredentialRotated,
     GatewayDeactivated,
     GatewayEvent,
-    GatewayProviderRegistered,
     GatewayRegistered,
     GatewayRestricted,
-    RawCodeMapPublished,
+    GatewaySwitched,
 )
 from events.ids import tenant_home
 from events.money import Money
+from services.calls.provider import GatewayProvider, no_provider
 from services.commands import Currency, FreeText, Id, Text, command
 from services.decision import Change, Changes, Claiming, Context, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, invalid_state, not_found
 from services.tenants import tenant_settings
 
-Category = Literal[
-    "CardLimit", "PaymentProcessing", "PaymentInformation", "Security", "GatewayConnection", "Unknown"
-]
-"""Of a gateway's refusals."""
-
 NEW_MONEY = frozenset({"AUTHORIZE", "SALE", "TOKENIZE"})
 """Operations that only an active gateway takes, whose circuit is closed; the others still finish what was
 begun."""
-
-
-@dataclass(slots=True)
-class GatewayProvider:
-    """A kind of gateway: the adapter that speaks to it, what it can do, and what its raw codes mean."""
-
-    KIND: ClassVar[str] = "gwprov"
-
-    version: int = 0
-    adapter_key: str = ""
-    capabilities: Capabilities | None = None
-    map_version: int = 1
-
-    @property
-    def open(self) -> bool:
-        return False
 
 
 @dataclass(slots=True)
@@ -66,7 +45,10 @@ class Gateway:
     version: int = 0
     status: str = ""
     """Empty, ACTIVE, RESTRICTED_SOON, RESTRICTED, REJECTED, INACTIVE."""
+    payments_enabled: bool = True
+    payouts_enabled: bool = True
     merchant_account_id: str = ""
+    provider_id: str = ""
     adapter_key: str = ""
     mode: str = ""
     capabilities: Capabilities = field(default_factory=lambda: Capabilities(()))
@@ -83,16 +65,6 @@ class Gateway:
         return not self.capabilities.method_types or method_type in self.capabilities.method_types
 
 
-def evolve_provider(provider: GatewayProvider, event: GatewayEvent) -> None:
-    match event:
-        case GatewayProviderRegistered():
-            provider.adapter_key, provider.capabilities = event.adapter_key, event.capabilities
-        case RawCodeMapPublished():
-            provider.map_version = event.map_version
-        case _:
-            raise AssertionError(event)
-
-
 def evolve(gateway: Gateway, event: GatewayEvent) -> None:
     match event:
         case GatewayRegistered():
@@ -102,6 +74,7 @@ def evolve(gateway: Gateway, event: GatewayEvent) -> None:
                 event.mode,
                 event.capabilities,
             )
+            gateway.provider_id = event.provider_id
             gateway.minor_unit_overrides = event.minor_unit_overrides or {}
             gateway.settings = event.settings or {}
         case GatewayActivated():
@@ -110,6 +83,8 @@ def evolve(gateway: Gateway, event: GatewayEvent) -> None:
             gateway.status = "INACTIVE"
         case GatewayRestricted():
             gateway.status = event.status
+        case GatewaySwitched():
+            gateway.payments_enabled, gateway.payouts_enabled = event.payments_enabled, event.payouts_enabled
         case GatewayCredentialRotated():
             pass
         case GatewayCircuitOpened():
@@ -118,29 +93,6 @@ def evolve(gateway: Gateway, event: GatewayEvent) -> None:
             gateway.circuit_open_until = None
         case _:
             raise AssertionError(event)
-
-
-@command("payments.gateway_provider.register.v1")
-class RegisterGatewayProvider:
-    """Make a kind of gateway known: which adapter speaks to it, and what it can do."""
-
-    provider_id: Id
-    """An id of the caller's own, which gateways name: `stripe`."""
-    name: FreeText
-    adapter_key: Id
-    """The name of an adapter's entry point: `simulator`."""
-    capabilities: Capabilities
-    """What the adapter can do. `tender gateways add` asks the adapter itself, and registers all of it."""
-
-
-@command("payments.gateway_provider.publish_raw_code_map.v1")
-class PublishRawCodeMap:
-    """Say what a provider's raw answer codes mean; answers from now on are read by it."""
-
-    provider_id: Id
-    codes: dict[Text, tuple[Category, Literal["S", "H", "N", "A"]]]
-    """Raw code to its category, and S (soft), H (hard), N (never again) or A (ask the customer), such as
-    `{"51": ["CardLimit", "S"]}`; it goes before the built-in map."""
 
 
 @command("payments.gateway.register.v1")
@@ -200,6 +152,22 @@ class RestrictGateway:
     reason: FreeText | None = None
 
 
+@command("payments.gateway.switch.v1")
+class SwitchGateway:
+    """Note what the provider lets the merchant account do: what is left out stays as it is.
+
+    Without payments nothing is charged, authorized or tokenized there; without payouts no credit is paid out.
+    What was begun ends: captures, reversals, voids and refunds of payments go on.
+    """
+
+    gateway_id: Id
+    payments_enabled: bool | None = None
+    """Whether it may take new payments; without it, as before."""
+    payouts_enabled: bool | None = None
+    """Whether money may be paid out to whom it did not come from; without it, as before."""
+    reason: FreeText | None = None
+
+
 @command("payments.gateway.rotate_credential.v1")
 class RotateGatewayCredential:
     """Use another credential from now on, by its name."""
@@ -242,6 +210,10 @@ def check_accepts(
         raise not_found("GATEWAY", gateway_id)
     if operation in NEW_MONEY and gateway.status not in ("ACTIVE", "RESTRICTED_SOON"):
         raise Rejected("GATEWAY_INACTIVE", f"the gateway {gateway_id} is {gateway.status}")
+    if operation in NEW_MONEY and not gateway.payments_enabled:
+        raise Rejected("GATEWAY_INACTIVE", f"the gateway {gateway_id} may take no payments")
+    if operation == "UNREFERENCED_REFUND" and not gateway.payouts_enabled:
+        raise Rejected("GATEWAY_INACTIVE", f"the gateway {gateway_id} may pay nothing out")
     until = gateway.circuit_open_until
     if operation in NEW_MONEY and until and (now is None or now < until):
         raise Rejected(
@@ -265,43 +237,10 @@ def check_accepts(
         )
 
 
-def _provider_needs(
-    states: States, command: RegisterGatewayProvider | PublishRawCodeMap, context: Context
-) -> Needs:
-    yield Need(GatewayProvider, command.provider_id)
-
-
-def register_provider(states: States, command: RegisterGatewayProvider, context: Context) -> Changes:
-    if states.get(GatewayProvider, command.provider_id).adapter_key:
-        raise Rejected("GATEWAY_EXISTS", f"the provider {command.provider_id} is registered already")
-    fact = GatewayProviderRegistered(
-        command.provider_id, command.name, command.adapter_key, command.capabilities
-    )
-    return [Change(GatewayProvider, command.provider_id, fact)]
-
-
-def publish_codes(states: States, command: PublishRawCodeMap, context: Context) -> Changes:
-    provider = states.get(GatewayProvider, command.provider_id)
-    if not provider.adapter_key:
-        raise _no_provider(command.provider_id)
-    codes = {code.strip().lower(): (meaning[0], meaning[1]) for code, meaning in command.codes.items()}
-    return [
-        Change(GatewayProvider, command.provider_id, RawCodeMapPublished(provider.map_version + 1, codes))
-    ]
-
-
 def _register_needs(states: States, command: RegisterGateway, context: Context) -> Needs:
     yield Need(Gateway, command.gateway_id)
     yield Need(GatewayProvider, command.provider_id)
     yield tenant_settings.needed(context)
-
-
-def _no_provider(provider_id: str) -> Rejected:
-    return Rejected(
-        "GATEWAY_NOT_FOUND",
-        f"there is no gateway provider {provider_id}: register it first, or `tender gateways add` does both",
-        provider_id=provider_id,
-    )
 
 
 def register(states: States, command: RegisterGateway, context: Context) -> Changes:
@@ -309,7 +248,7 @@ def register(states: States, command: RegisterGateway, context: Context) -> Chan
     if states.get(Gateway, command.gateway_id).status:
         raise Rejected("GATEWAY_EXISTS", f"the gateway {command.gateway_id} is registered already")
     if provider.capabilities is None:
-        raise _no_provider(command.provider_id)
+        raise no_provider(command.provider_id)
     _check_mode(states, command.mode, context)
     fact = GatewayRegistered(
         **vars(command), adapter_key=provider.adapter_key, capabilities=provider.capabilities
@@ -327,6 +266,7 @@ def _needs(
     command: ActivateGateway
     | DeactivateGateway
     | RestrictGateway
+    | SwitchGateway
     | RotateGatewayCredential
     | OpenCircuit
     | CloseCircuit,
@@ -365,6 +305,16 @@ def restrict(states: States, command: RestrictGateway, context: Context) -> Chan
     return [Change(Gateway, command.gateway_id, GatewayRestricted(command.status, command.reason))]
 
 
+def switch(states: States, command: SwitchGateway, context: Context) -> Changes:
+    gateway = _known(states, command.gateway_id)
+    before = (gateway.payments_enabled, gateway.payouts_enabled)
+    wanted = (command.payments_enabled, command.payouts_enabled)
+    payments, payouts = (was if now is None else now for was, now in zip(before, wanted, strict=True))
+    if (payments, payouts) == before:
+        return []
+    return [Change(Gateway, command.gateway_id, GatewaySwitched(payments, payouts, command.reason))]
+
+
 def rotate(states: States, command: RotateGatewayCredential, context: Context) -> Changes:
     _known(states, command.gateway_id)
     return [Change(Gateway, command.gateway_id, GatewayCredentialRotated(command.credential_ref))]
@@ -390,22 +340,10 @@ def _check_mode(states: States, mode: str, context: Context) -> None:
         raise Rejected("GATEWAY_MODE_FORBIDDEN", "a production tenant takes no test gateway")
 
 
-def _provider_home(command: RegisterGatewayProvider | PublishRawCodeMap, tenant: str) -> str:
-    return tenant_home("gateway_provider", command.provider_id)
-
-
 def _gateway_home(command: RegisterGateway | ActivateGateway, tenant: str) -> str:
     return tenant_home("gateway", command.gateway_id)
 
 
-PROVIDER = Subject(
-    GatewayProvider,
-    evolve_provider,
-    (
-        Rule(RegisterGatewayProvider, _provider_needs, register_provider, _provider_home),
-        Rule(PublishRawCodeMap, _provider_needs, publish_codes, _provider_home),
-    ),
-)
 SUBJECT = Subject(
     Gateway,
     evolve,
@@ -414,6 +352,7 @@ SUBJECT = Subject(
         Rule(ActivateGateway, _needs, activate, _gateway_home),
         Rule(DeactivateGateway, _needs, deactivate, _gateway_home),
         Rule(RestrictGateway, _needs, restrict, _gateway_home),
+        Rule(SwitchGateway, _needs, switch, _gateway_home),
         Rule(RotateGatewayCredential, _needs, rotate, _gateway_home),
         Rule(OpenCircuit, _needs, open_circuit, _gateway_home),
         Rule(CloseCircuit, _needs, close_circuit, _gateway_home),

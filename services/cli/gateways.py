@@ -16,7 +16,8 @@ from gateways.conformance import CHECKS, Result, rig, rigs, run_check
 from gateways.conformance.rigs import UnknownRig
 from gateways.credentials import Credential
 from gateways.registry import names
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.cli.output import Output, console, errors, show
 from services.cli.sending import asked_over_http
 from services.cli.session import DataDir, Tenant, fail

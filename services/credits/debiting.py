@@ -38,8 +38,8 @@ class CreateDebitMemo:
     reason_code: Text
     debit_memo_id: Id | None = None
     """An id of the caller's own for it; without it, one is made."""
-    payment_term: Term = Term()
-    """When the invoice that carries it is due: 30 days after its date, where nothing is said."""
+    payment_term: Term | None = None
+    """When the invoice that carries it is due; without one, as of any invoice."""
     invoice_date: date | None = None
     """The date of the invoice that carries it; without one, today."""
     original_invoice_id: Id | None = None

@@ -24,7 +24,8 @@ from projections.rows import PostgresRows
 from services.accounts.account import RegisterAccount
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.demo import audit
 from services.demo.run import DATA, READ_TIMEOUT_MS, Progress, send, unwatched
 from services.forecasting import forecast

@@ -25,7 +25,8 @@ from projections.rows import PostgresRows
 from services.accounts.account import RegisterAccount
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.commands import Actor
 from services.demo import audit
 from services.importing import posting

@@ -4,7 +4,8 @@ Columns: external_id, account_ref, merchant_account, gateway, method_type, token
 gateway_reference, async_reference, holder, holder_email, expiry (`MM/YY`, `MM/YYYY` or `YYYY-MM`), last4,
 network, billing_line1, billing_line2, billing_city, billing_region, billing_postal_code,
 billing_country, sec_code, mandate_ref, network_transaction_id, extended_type, usage, nickname,
-is_default, consent_at.  In JSON a billing_address may be an object.
+is_default, consent_at.  A method_type may be the gateway's own name of it; in JSON a billing_address may be
+an object.
 
 Invariant: of a row that holds a card number nothing is kept but its place and its name.
 """
@@ -18,13 +19,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from events.card_numbers import masked, may_hold, place_in
 from events.shapes import Address
+from services.calls.provider import MethodType
 from services.commands import STRICT, rejection
 from services.errors import Rejected
 from services.migrations.migrating import ROWS_MAX, ImportRows, MigrationRow
@@ -79,6 +81,7 @@ _COLUMNS = {
 }
 """What a file calls what a command has."""
 _EXPIRY = re.compile(r"(?P<m>\d{1,2})[/-](?P<y>\d{4}|\d{2})|(?P<y2>\d{4})-(?P<m2>\d{2})")
+_TYPES = frozenset(get_args(MethodType))
 _TRUE, _FALSE = frozenset({"true", "1", "yes", "y"}), frozenset({"false", "0", "no", "n", ""})
 _ROW = TypeAdapter(tuple[MigrationRow], config=STRICT)
 """In a tuple, for a configuration is taken only around a class."""
@@ -221,6 +224,10 @@ def _of_column(told: Rejected) -> Rejected:
 
 def _method(named: Mapping[str, Any]) -> dict[str, Any]:
     method = {ours: named[name] for name, ours in _PLAIN.items() if name in named}
+    if "type" not in method:
+        raise Rejected("MALFORMED_REQUEST", "method_type: say what it is")
+    if method["type"] not in _TYPES:
+        method["external_type"] = method.pop("type")
     address = {part: named[name] for name, part in _ADDRESS.items() if name in named}
     given = named.get("billing_address")
     if given is not None or address:

@@ -26,6 +26,7 @@ from events.invoice import (
 from events.money import Money
 from services import custom_fields
 from services.accounts import account
+from services.accounts.account import Account
 from services.applications import auto_applying
 from services.commands import Amount, Currency, Decimal6, FreeText, Id, Text, command
 from services.credits import debit_memo, writing_off
@@ -50,7 +51,7 @@ class Term:
     type: Literal["PERIOD_BASED", "EOM_PLUS_X"] = "PERIOD_BASED"
     """PERIOD_BASED: so many days after the date of the invoice; EOM_PLUS_X: after the end of the month in
     which it is posted."""
-    period_days: Annotated[int, Field(ge=0, le=3650)] = 30
+    period_days: Annotated[int, Field(ge=0, le=tenant_settings.TERM_DAYS_MAX)] = 30
     """How many days; with EOM_PLUS_X and 0 it is due on the last day of the month."""
 
     def __str__(self) -> str:
@@ -129,8 +130,9 @@ class Content:
     number: Id | None = None
     """The number that customers read on it; without one, the external id."""
     invoice_date: date | None = None
-    payment_term: Term = Term()
-    """When it is due: 30 days after its date, where nothing is said."""
+    payment_term: Term | None = None
+    """When it is due; without one, what its billing profile names, or the account's default profile, or the
+    tenant's default (`payment_terms` of the settings); else 30 days after its date."""
     original_invoice_id: Id | None = None
     """Of an invoice with negative lines: whose charges they take back, by its id here."""
     original_external_id: Id | None = None
@@ -211,7 +213,8 @@ def post_carrying(states: States, memo: DebitMemo | None, command: PostInvoice, 
     check_new(states.get(Invoice, invoice_id), command.external_id, "DRAFT")
     check_lines(command)
     at = command.posted_at or context.now
-    posted = _posted(invoice_id, command.external_id, context.account_id, at, **_said(command, at, context))
+    said = _said(states, command, at, context)
+    posted = _posted(invoice_id, command.external_id, context.account_id, at, **said)
     return [*carry_out(states, posted, context, memo), *with_fields(command, context)]
 
 
@@ -305,9 +308,22 @@ def check_lines(command: Content) -> None:
                 )
 
 
-def drafted(command: Content, context: Context) -> DraftContent:
+def drafted(states: States, command: Content, context: Context) -> DraftContent:
     """What a draft keeps of it."""
-    return DraftContent(**_content(command, context), payment_term=str(command.payment_term))
+    term = _term(states, command, context)
+    return DraftContent(**_content(command, context), payment_term=str(term))
+
+
+def _term(states: States, command: Content, context: Context) -> Term:
+    """The invoice's own, its profile's, the account's default profile's, the tenant's; else 30 days."""
+    if command.payment_term is not None:
+        return command.payment_term
+    owner, settings = states.get(Account, context.account_id), tenant_settings.of(states, context)
+    terms = dict[str, str](text.split("=") for text in settings["payment_terms"])
+    profiles = (command.profile_id, owner.default_profile_id)
+    named = (owner.payment_terms.get(profile) for profile in profiles if profile)
+    known = (terms[id] for id in (*named, "default") if id in terms)
+    return Term.of(next(known, str(Term())))
 
 
 def posted(content: DraftContent, draft: Invoice, at: datetime) -> InvoicePosted:
@@ -325,8 +341,8 @@ def posted(content: DraftContent, draft: Invoice, at: datetime) -> InvoicePosted
     )
 
 
-def _said(command: PostInvoice, at: datetime, context: Context) -> dict[str, Any]:
-    day, term = command.invoice_date or at.date(), command.payment_term
+def _said(states: States, command: PostInvoice, at: datetime, context: Context) -> dict[str, Any]:
+    day, term = command.invoice_date or at.date(), _term(states, command, context)
     return {
         **_content(command, context),
         "payment_term": str(term),

@@ -18,6 +18,7 @@ from services.errors import invalid_state
 from services.invoices import posting
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Content
+from services.tenants import tenant_settings
 
 
 @command("payments.invoice.draft.v1")
@@ -50,6 +51,7 @@ class CancelDraftInvoice:
 def _draft_needs(states: States, command: DraftInvoice | ReviseDraftInvoice, context: Context) -> Needs:
     yield Need(Invoice, ids.invoice_id(context.tenant, command.external_id))
     yield account.needed(context)
+    yield tenant_settings.needed(context)
 
 
 def draft(states: States, command: DraftInvoice, context: Context) -> Changes:
@@ -57,7 +59,7 @@ def draft(states: States, command: DraftInvoice, context: Context) -> Changes:
     account.of(states, context)
     posting.check_new(states.get(Invoice, invoice_id), command.external_id)
     posting.check_lines(command)
-    content = posting.drafted(command, context)
+    content = posting.drafted(states, command, context)
     written = InvoiceDrafted(
         invoice_id, command.external_id, context.account_id, content, command.invoice_date
     )
@@ -69,7 +71,7 @@ def revise(states: States, command: ReviseDraftInvoice, context: Context) -> Cha
     account.of(states, context)
     invoice = _draft_of(states, invoice_id, context)
     posting.check_lines(command)
-    content = posting.drafted(command, context)
+    content = posting.drafted(states, command, context)
     same = (content, command.invoice_date) == (invoice.draft, invoice.invoice_date)
     revised = InvoiceRevised(content, command.invoice_date)
     fields = [] if command.custom_fields == invoice.custom_fields else posting.with_fields(command, context)

@@ -22,11 +22,18 @@ from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImpo
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
 from services.accounts import account, checking, payment_method
 from services.accounts.account import Account
-from services.accounts.method_rules import check_takes, claimed, is_held, token_holder, token_key
+from services.accounts.method_rules import (
+    check_takes,
+    claimed,
+    is_held,
+    token_holder,
+    token_key,
+    type_needed,
+    type_of,
+)
 from services.accounts.payment_method import (
     BANK_DEBITS,
     Last4,
-    MethodType,
     Month,
     SavedMethod,
     SecCode,
@@ -34,6 +41,7 @@ from services.accounts.payment_method import (
     Year,
 )
 from services.calls.gateway import Gateway
+from services.calls.provider import MethodType
 from services.commands import FreeText, Id, PostalAddress, Text, Token, command
 from services.decision import (
     Ahead,
@@ -77,8 +85,11 @@ class TokenizedMethod:
     """What it is called where it comes from."""
     gateway_id: Id
     """The gateway that can charge the token."""
-    type: MethodType
     token_ref: Token
+    type: MethodType | None = None
+    """What the instrument is; or its gateway's own name of that, as `external_type`."""
+    external_type: Text | None = None
+    """The gateway's own name of the type, in place of ours: its provider's map says what it means."""
     merchant_account_id: Id | None = None
     """As a check: the gateway's must be the same."""
     gateway_reference: Token | None = None
@@ -156,6 +167,7 @@ def _tokens_need(states: States, rows: Iterable[tuple[str, TokenizedMethod]]) ->
             gateway = states.find(Gateway, method.gateway_id)
             yield Need(Gateway, method.gateway_id)
             merchant = merchants[method.gateway_id] = gateway.merchant_account_id if gateway else ""
+        yield from type_needed(states, method.gateway_id, method.external_type)
         if merchant:
             tokens.append((_key(merchant, method.token_ref), account_id))
     yield Names("method_token", [key for key, _ in tokens])
@@ -173,7 +185,9 @@ def import_row(
     )
     gateway = states.get(Gateway, method.gateway_id)
     merchant = gateway.merchant_account_id
-    check_takes(gateway, method.gateway_id, method.type, method.extended_type)
+    type, extended_type = type_of(states, method.gateway_id, method)
+    check_takes(gateway, method.gateway_id, type, extended_type)
+    method = replace(method, type=type, external_type=None, extended_type=extended_type)
     if method.merchant_account_id not in (None, merchant):
         raise Rejected("REFERENCE_MISMATCH", f"the gateway's merchant account is {merchant}")
     if method.type in BANK_DEBITS and method.mandate_reference is None:

@@ -13,10 +13,10 @@ from events.frozen import frozen
 from events.money import Money
 from events.payment import PaymentEnhancedDataReduced, PaymentRequested
 from events.shapes import Intended, Method, ScheduleItemRef
-from services.accounts.payment_method import MethodType
 from services.calls import calling
 from services.calls.accompanying import PurchaseDetail, remembered
 from services.calls.gateway import Gateway, check_accepts
+from services.calls.provider import MethodType
 from services.commands import Amount, Id, Text, Token
 from services.decision import Change, Context, Need, Needs, States
 from services.invoices.invoice import Invoice

@@ -21,9 +21,10 @@ from events.payment_link import (
 )
 from events.shapes import Method, Outcome
 from services.accounts import account, payment_method
-from services.accounts.payment_method import MethodType, SavePaymentMethod
+from services.accounts.payment_method import SavePaymentMethod
 from services.applications import guards
 from services.calls.accompanying import Payer, PurchaseDetail, paid_by
+from services.calls.provider import MethodType
 from services.commands import Amount, FreeText, Id, command
 from services.decision import Change, Changes, Context, Draft, Need, Needs, Rule, States, Subject
 from services.errors import Rejected, currency_mismatch, exceeded, invalid_state

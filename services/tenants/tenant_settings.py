@@ -31,6 +31,10 @@ APPLICATION_RULES = ("MATCH_ID", "MATCH_BALANCE", "OLDEST_INVOICE", "HIGHEST_BAL
 ACTIVE_SCHEDULERS_MAX = 1_000
 """However many a tenant wants to be active at once."""
 
+TERM = re.compile(r"(?P<id>[A-Za-z0-9._:~-]{1,64})=(PERIOD_BASED|EOM_PLUS_X)\+(?P<days>[0-9]{1,4})")
+"""`net14=PERIOD_BASED+14`."""
+TERM_DAYS_MAX = 3650
+
 DEFAULTS: dict[str, Any] = {
     "application_level": "INVOICE_LINE",
     "convert_negative_lines": False,
@@ -61,6 +65,7 @@ DEFAULTS: dict[str, Any] = {
     "allow_cross_account": False,
     "level2_level3_data": False,
     "ship_from_postal_codes": (),
+    "payment_terms": (),
     "share_payment_data_by_account": False,
     "retry_failed_payments": False,
     "stagger_basis": "FIRST_FAILURE",
@@ -83,7 +88,9 @@ in `unreferenced_refund_days`; with `unreferenced_refund_approval` a second pers
 meant for was paid otherwise; above the threshold a person decides.  What
 arrives, leaves and is invoiced says what it is worth in `corporate_currency`, at the rates that `rate_source`
 has published (`payments.exchange_rates.publish.v1`).  Level 2 data say whence goods are shipped: by legal
-entity in `ship_from_postal_codes`, written `emea=1017 AB`; `default` is of invoices that name none."""
+entity in `ship_from_postal_codes`, written `emea=1017 AB`; `default` is of invoices that name none.
+`payment_terms` say what the terms are that billing profiles name, written `net14=PERIOD_BASED+14`; `default`
+is of invoices that neither name a term nor have a profile that does."""
 
 PRESETS: dict[str, dict[str, Any]] = {
     "bare": dict(DEFAULTS),
@@ -176,6 +183,15 @@ def _are_postal_codes(value: Any) -> bool:
     return whole and len({entity for entity, _ in pairs}) == len(pairs)
 
 
+def _are_terms(value: Any) -> bool:
+    given = _listed(value)
+    if given is None or len(given) > 100 or not all(isinstance(text, str) for text in given):
+        return False
+    terms = [term for text in given if (term := TERM.fullmatch(text))]
+    possible = all(int(term["days"]) <= TERM_DAYS_MAX for term in terms)
+    return possible and len({term["id"] for term in terms}) == len(given)
+
+
 def _is_note(value: Any) -> bool:
     """Who allows what networks forbid says why, in words that can be read at an audit."""
     return value is None or (isinstance(value, str) and 10 <= len(value.strip()) <= 1000)
@@ -210,6 +226,7 @@ _VALID: dict[str, Callable[[Any], bool]] = {
     "never_retry_override": _is_note,
     "card_network_caps": _are_caps,
     "ship_from_postal_codes": _are_postal_codes,
+    "payment_terms": _are_terms,
 }
 assert _VALID.keys() == DEFAULTS.keys()
 

@@ -22,7 +22,8 @@ from gateways.simulator.translation import CAPABILITIES
 from services import bootstrap
 from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavePaymentMethod
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.commands import Actor, encode
 from services.payments.arriving import RecordPaymentOutcome
 from services.payments.paying import ProcessPayment

@@ -21,7 +21,8 @@ from projections.sight import Sight, Unseen
 from services.accounts.account import PlacePaymentHold, RegisterAccount, SetAutoCollect
 from services.accounts.method_choice import SetDefaultPaymentMethod
 from services.accounts.payment_method import SavePaymentMethod
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.commands import Actor, decode, encode
 from services.forecasting import BY_DAYS, BY_SCHEDULERS, forecast
 from services.handler import Handler

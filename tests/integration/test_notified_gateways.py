@@ -24,7 +24,8 @@ from projections.verify import verify
 from services import bootstrap
 from services.accounts.account import RegisterAccount
 from services.accounts.payment_method import SavePaymentMethod
-from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.commands import Actor
 from services.importing.sending import Planned, Sender, sender
 from services.invoices.posting import Line, PostInvoice

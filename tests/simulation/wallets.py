@@ -126,7 +126,7 @@ def _is_live(method: SavedMethod) -> bool:
 @says(3)
 def bring(users: Users, account: str) -> ImportTokenizedPaymentMethod:
     """One row on its own."""
-    return ImportTokenizedPaymentMethod(f"alone-{users.number}", MAIN, "card", _token(users, account))
+    return ImportTokenizedPaymentMethod(f"alone-{users.number}", MAIN, _token(users, account), "card")
 
 
 def _token(users: Users, account: str) -> str:
@@ -170,12 +170,12 @@ def _rows(users: Users, job_id: str, numbers: range) -> Iterator[MigrationRow]:
     for number in numbers:
         external_id = f"{job_id}-{number}"
         if job_id == "J3":
-            own = TokenizedMethod(external_id, MAIN, "card", f"tok_own_{number}")
+            own = TokenizedMethod(external_id, MAIN, f"tok_own_{number}", "card")
             yield MigrationRow(number, ACCOUNTS[number % len(ACCOUNTS)], own)
         else:
             account = users.chosen.choice((*ACCOUNTS, "A8"))
             token = _token(users, users.chosen.choice(ACCOUNTS))
-            row = TokenizedMethod(external_id, MAIN, "card", token, is_default=number == 3)
+            row = TokenizedMethod(external_id, MAIN, token, "card", is_default=number == 3)
             yield MigrationRow(number, account, row)
 
 
@@ -189,7 +189,7 @@ def without_consent(users: Users, account: str) -> SavePaymentMethod:
 
 @provokes("METHOD_DUPLICATE")
 def token_of_somebody_else(users: Users, account: str) -> ImportTokenizedPaymentMethod:
-    return ImportTokenizedPaymentMethod(f"duplicate-{users.number}", MAIN, "card", "tok_everybodys")
+    return ImportTokenizedPaymentMethod(f"duplicate-{users.number}", MAIN, "tok_everybodys", "card")
 
 
 @provokes("TOKEN_MIGRATION_NOT_FOUND")

@@ -66,12 +66,12 @@ from services.calls.gateway import (
     CloseCircuit,
     DeactivateGateway,
     OpenCircuit,
-    PublishRawCodeMap,
     RegisterGateway,
-    RegisterGatewayProvider,
     RestrictGateway,
     RotateGatewayCredential,
+    SwitchGateway,
 )
+from services.calls.provider import MapMethodTypes, PublishRawCodeMap, RegisterGatewayProvider
 from services.commands import Actor, encode
 from services.credits.credit_memo import CreditMemo
 from services.credits.crediting import (
@@ -161,7 +161,7 @@ def home_of(command: Any) -> str:
             return api_key.home(command, TENANT)
         case _ if type(command).__module__ == "services.schedules.policy":
             return ids.tenant_home("settings", TENANT)
-        case RegisterGatewayProvider() | PublishRawCodeMap():
+        case RegisterGatewayProvider() | PublishRawCodeMap() | MapMethodTypes():
             return ids.tenant_home("gateway_provider", command.provider_id)
         case PublishExchangeRates():
             return ids.tenant_home("exchange_rates", command.source)
@@ -198,6 +198,7 @@ def setup(bank: Bank) -> Iterator[Said]:
                 settings={"prorate_lines": "true"} if prorates else None,
             ),
         ]  # fmt: skip
+    commands.append(MapMethodTypes(MAIN, {"Visa Credit": "card", "Direct Debit": "bacs_debit"}))
     for n, command in enumerate(commands):
         yield Said(command, home_of(command), f"setup {n}")
 
@@ -270,7 +271,8 @@ class Users:
 
     def card(self, account: str, n: int, token: str, **more: Any) -> SavePaymentMethod:
         network = {"network": "Visa"} if n else {}
-        return SavePaymentMethod(MAIN, token, "card", fingerprint(account, n), **network, **more)
+        card = SavePaymentMethod(MAIN, token, "card", fingerprint(account, n), **network, **more)
+        return replace(card, type=None, external_type="visa credit") if n == 1 else card
 
 
 def fingerprint(account: str, n: int) -> str:
@@ -1017,9 +1019,13 @@ def _gateway(users: Users) -> object:
         return CloseCircuit(dark)
     if STRICT in known and known[STRICT].status != "ACTIVE" and chosen.random() < 0.5:
         return ActivateGateway(STRICT)
-    match chosen.randrange(9):
+    if STRICT in known and not known[STRICT].payments_enabled and chosen.random() < 0.5:
+        return SwitchGateway(STRICT, True, True)
+    match chosen.randrange(10):
         case 0:
             return DeactivateGateway(STRICT)
+        case 9:
+            return SwitchGateway(STRICT, chosen.random() < 0.5, chosen.random() < 0.5, "its provider says so")
         case 5:
             return OpenCircuit(chosen.choice((MAIN, STRICT)), "it does not answer", seconds=10)
         case 6:

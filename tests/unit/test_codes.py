@@ -34,7 +34,8 @@ from services.applications.applying import (
 from services.authorizations.authorizing import AuthorizePayment, PostAuthorize, RecordExternalAuthorization
 from services.authorizations.capturing import CapturePayment
 from services.authorizations.reversing import ReverseAuthorization
-from services.calls.gateway import DeactivateGateway, OpenCircuit, RegisterGateway, RegisterGatewayProvider
+from services.calls.gateway import DeactivateGateway, OpenCircuit, RegisterGateway
+from services.calls.provider import RegisterGatewayProvider
 from services.credits.crediting import (
     CreateCreditMemo,
     NewLine,
@@ -405,7 +406,7 @@ WAYS: dict[str, Way] = {
     ),
     "METHOD_DUPLICATE": lambda j: (
         of_another_account(j),
-        j.when(ImportTokenizedPaymentMethod("E", "gw", "card", "tok_a"), account="B"),
+        j.when(ImportTokenizedPaymentMethod("E", "gw", "tok_a", "card"), account="B"),
     ),
     "MANDATE_REQUIRED": no_consent,
     "NO_PAYMENT_METHOD": lambda j: j.when(SALE),

@@ -18,23 +18,32 @@ from events.gateway import (
     GatewayProviderRegistered,
     GatewayRegistered,
     GatewayRestricted,
+    GatewaySwitched,
+    MethodTypesMapped,
     RawCodeMapPublished,
 )
 from events.money import Money
+from projections.folding import Folder
+from projections.models import TABLES
+from projections.operations import gateways
 from services.calls.gateway import (
     ActivateGateway,
     CloseCircuit,
     DeactivateGateway,
     Gateway,
-    GatewayProvider,
     OpenCircuit,
-    PublishRawCodeMap,
     RegisterGateway,
-    RegisterGatewayProvider,
     RestrictGateway,
     RotateGatewayCredential,
+    SwitchGateway,
     check_accepts,
     evolve,
+)
+from services.calls.provider import (
+    GatewayProvider,
+    MapMethodTypes,
+    PublishRawCodeMap,
+    RegisterGatewayProvider,
 )
 from services.errors import STATUS, Rejected
 from services.tenants.tenant_settings import ChangeTenantSettings
@@ -251,3 +260,42 @@ def test_it_takes_only_its_currencies() -> None:
     only_euros = gateway(capabilities=replace(CAN, currencies=("EUR",)))
     assert refusal(only_euros, "SALE") == "GATEWAY_CURRENCY_UNSUPPORTED"
     assert refusal(only_euros, "SALE", money("10.00", "EUR")) is None
+
+
+# -- what the provider lets the merchant account do
+
+
+def test_a_gateway_is_switched_by_what_is_said_of_it() -> None:
+    spec = with_gateway()
+    spec.when(SwitchGateway("g1")).then_nothing()
+    spec.when(SwitchGateway("g1", payments_enabled=False, reason="papers")).then(
+        (Gateway, "g1", GatewaySwitched(False, True, "papers"))
+    )
+    spec.when(SwitchGateway("g1", payouts_enabled=False)).then((Gateway, "g1", GatewaySwitched(False, False)))
+    spec.when(SwitchGateway("g1", False, False)).then_nothing()
+    (row,) = Folder(TABLES).from_zero(spec.events())[gateways].values()
+    assert (row["payments_enabled"], row["payouts_enabled"], row["status"]) == (False, False, "ACTIVE")
+    Spec().when(SwitchGateway("g1", False)).then_rejected("GATEWAY_NOT_FOUND")
+
+
+def test_without_payments_nothing_is_begun_and_what_was_begun_ends() -> None:
+    off = gateway(GatewaySwitched(False, True), capabilities=CAN_ALL)
+    for operation in ("AUTHORIZE", "SALE", "TOKENIZE"):
+        assert refusal(off, operation) == "GATEWAY_INACTIVE"
+    for operation in ("CAPTURE", "REVERSE", "VOID", "REFUND", "UNREFERENCED_REFUND"):
+        assert refusal(off, operation) is None
+    off = gateway(GatewaySwitched(True, False), capabilities=CAN_ALL)
+    assert refusal(off, "UNREFERENCED_REFUND") == "GATEWAY_INACTIVE"
+    assert refusal(off, "SALE") is refusal(off, "REFUND") is None
+
+
+# -- its own names of methods
+
+
+def test_what_a_provider_calls_methods_is_told_by_our_types() -> None:
+    spec = with_provider()
+    mapping = MapMethodTypes("sim", {" Visa Credit ": "card", "ACH": "us_bank_account"})
+    mapped = MethodTypesMapped({"visa credit": "card", "ach": "us_bank_account"})
+    spec.when(mapping).then((GatewayProvider, "sim", mapped))
+    spec.when(mapping).then_nothing()
+    spec.when(MapMethodTypes("none", {})).then_rejected("GATEWAY_NOT_FOUND")

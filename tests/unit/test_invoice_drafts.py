@@ -16,10 +16,14 @@ from events.invoice import (
     InvoicePosted,
     InvoiceRevised,
     InvoiceUnlocked,
+    Product,
 )
 from services.accounts.account import CloseAccount
+from services.accounts.billing_profile import DefineBillingProfile
 from services.applications.allocating import AllocatePayment, Place
 from services.applications.applying import ApplyPayment
+from services.credits.crediting import NewLine
+from services.credits.debiting import CreateDebitMemo
 from services.invoices.invoice import Invoice
 from services.invoices.posting import Line, PostInvoice, Term
 from services.invoices.preparing import (
@@ -230,3 +234,51 @@ def test_settings_know_small_balances() -> None:
         Journey().when(ChangeTenantSettings({"small_balance_write_off": bad})).then_rejected(
             "MALFORMED_REQUEST"
         )  # type: ignore[dict-item]
+
+
+# -- when it is due where it does not say
+
+
+TERMS = ("net14=PERIOD_BASED+14", "eom=EOM_PLUS_X+0", "default=PERIOD_BASED+60")
+
+
+def with_profiles(*terms: str) -> Journey:
+    """Billing profiles: one pays in 14 days, the default at the month's end, one names no term."""
+    j = Journey(payment_terms=terms)
+    j.when(DefineBillingProfile("fast", "Fast", 1, payment_term_id="net14")).then_accepted()
+    j.when(DefineBillingProfile("main", "Main", 1, is_default=True, payment_term_id="eom")).then_accepted()
+    j.when(DefineBillingProfile("other", "Other", 1, payment_term_id="unheard-of")).then_accepted()
+    return j
+
+
+def posted_term(j: Journey, external_id: str, **more: Any) -> str:
+    id = j.post(external_id, line("1", "10.00"), **more)
+    (fact,) = [fact for _, stream, fact in j.facts() if stream == id and isinstance(fact, InvoicePosted)]
+    assert j.state(Invoice, id).due_date == fact.due_date
+    return fact.payment_term
+
+
+def test_an_invoice_without_a_term_has_its_profiles_or_the_tenants() -> None:
+    j = with_profiles(*TERMS)
+    assert posted_term(j, "A", profile_id="fast") == "PERIOD_BASED+14"
+    assert posted_term(j, "B") == "EOM_PLUS_X+0", "the default profile's"
+    assert posted_term(j, "C", profile_id="other") == "EOM_PLUS_X+0", "it names none that is known"
+    assert posted_term(j, "D", profile_id="fast", payment_term=Term(period_days=3)) == "PERIOD_BASED+3"
+    assert posted_term(Journey(payment_terms=TERMS), "E") == "PERIOD_BASED+60"
+    assert posted_term(with_profiles(), "F", profile_id="fast") == "PERIOD_BASED+30", "no term is known"
+
+
+def test_a_draft_keeps_the_term_that_it_was_written_with() -> None:
+    j = with_profiles(*TERMS)
+    id = draft(j, "INV", line("1", "10.00"), profile_id="fast")
+    j.when(ChangeTenantSettings({"payment_terms": ()})).then_accepted()
+    j.when(PostDraftInvoice(id)).then_accepted()
+    assert j.state(Invoice, id).due_date == j.time.date() + timedelta(days=14)
+
+
+def test_a_debit_memos_invoice_has_it_too() -> None:
+    j = with_profiles(*TERMS)
+    lines = (NewLine("1", money("20.00"), Product(name="x")),)
+    j.when(CreateDebitMemo("USD", lines, "FEE", "D", profile_id="fast")).then_accepted()
+    (fact,) = [fact for fact in j.all_facts() if isinstance(fact, InvoicePosted)]
+    assert fact.payment_term == "PERIOD_BASED+14"

@@ -15,6 +15,7 @@ from events.token_migration import TokenMigrationCanceled
 from services.accounts.account import Account, RegisterAccount
 from services.accounts.method_choice import DeletePaymentMethod
 from services.accounts.payment_method import SavedMethod, SavePaymentMethod
+from services.calls.provider import MapMethodTypes
 from services.commands import Actor, decode, encode
 from services.errors import Rejected
 from services.importing.methods import chunks, csv_rows, json_rows, rows_of, validated
@@ -60,7 +61,7 @@ def test_the_same_token_under_another_account_is_a_verdict_that_says_whose() -> 
     j = two_accounts()
     done = migrate(j, [row("E1", "A", "tok_1"), row("E2", "B", "tok_1")])
     assert verdicts(done.rows) == [("IMPORTED", None), ("REJECTED", "METHOD_DUPLICATE")]
-    single = ImportTokenizedPaymentMethod("E3", "gw", "card", "tok_1")
+    single = ImportTokenizedPaymentMethod("E3", "gw", "tok_1", "card")
     j.when(single, account="B").then_rejected(
         "METHOD_DUPLICATE", account_id="A", method_id=done.rows[1].method_id
     )
@@ -70,18 +71,18 @@ def test_a_saved_token_is_its_accounts_as_well() -> None:
     j = two_accounts()
     j.when(SavePaymentMethod("gw", "tok_1", "card", fingerprint="fp")).then_accepted()
     saved = j.last_id(SavedMethod)
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1"), account="B")
+    j.when(ImportTokenizedPaymentMethod("E1", "gw", "tok_1", "card"), account="B")
     j.then_rejected("METHOD_DUPLICATE", account_id="A")
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1", nickname="x")).then_accepted()
+    j.when(ImportTokenizedPaymentMethod("E1", "gw", "tok_1", "card", nickname="x")).then_accepted()
     assert [id for _, id, _ in j.facts()] == [saved]
     j.when(SavePaymentMethod("gw", "tok_1", "card"), account="B").then_accepted()
 
 
 def test_a_deleted_methods_token_may_be_anybodys() -> None:
     j = two_accounts()
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1")).then_accepted()
+    j.when(ImportTokenizedPaymentMethod("E1", "gw", "tok_1", "card")).then_accepted()
     j.when(DeletePaymentMethod(j.last_id(SavedMethod))).then_accepted()
-    j.when(ImportTokenizedPaymentMethod("E1", "gw", "card", "tok_1"), account="B").then_accepted()
+    j.when(ImportTokenizedPaymentMethod("E1", "gw", "tok_1", "card"), account="B").then_accepted()
 
 
 def test_another_token_is_no_conflict() -> None:
@@ -142,7 +143,8 @@ def test_of_two_defaults_the_last_row_wins_with_a_warning() -> None:
         ({"gateway": "gw-9"}, "GATEWAY_NOT_FOUND"),
         ({"merchant_account": "m9"}, "REFERENCE_MISMATCH"),
         ({"method_type": "us_bank_account"}, "MANDATE_REQUIRED"),
-        ({"method_type": "cheque"}, "MALFORMED_REQUEST"),
+        ({"method_type": "cheque"}, "METHOD_TYPE_UNSUPPORTED"),
+        ({"method_type": None}, "MALFORMED_REQUEST"),
         ({"method_type": "extd_wallet"}, "MALFORMED_REQUEST"),
         ({"usage": "ON_SESSION", "is_default": True}, "METHOD_NOT_USABLE"),
         ({"expiry": "soon"}, "DATE_INVALID"),
@@ -166,7 +168,7 @@ def test_a_row_that_cannot_be_taken_is_told_and_the_others_are_taken(more: dict[
     ("more", "column"),
     [
         ({"expiry": "13/29"}, "expiry"),
-        ({"method_type": "cheque"}, "method_type"),
+        ({"method_type": None}, "method_type"),
         ({"token": None}, "token"),
         ({"account_ref": "x" * 300}, "account_ref"),
         ({"billing_country": "y" * 2000}, "billing_address"),
@@ -175,6 +177,19 @@ def test_a_row_that_cannot_be_taken_is_told_and_the_others_are_taken(more: dict[
 def test_what_is_wrong_is_told_by_the_name_of_its_column(more: dict[str, Any], column: str) -> None:
     done = migrate(two_accounts(), [row("E1", "A", "tok_1") | more])
     assert (done.rows[1].message or "").startswith(f"{column}: "), done.rows[1]
+
+
+def test_a_row_may_name_its_type_as_the_gateway_does() -> None:
+    j = two_accounts()
+    j.when(MapMethodTypes("sim", {"Visa Debit": "card", "SEPA DD": "sepa_debit"})).then_accepted()
+    rows = [
+        row("E1", "A", "tok_1", method_type="visa debit"),
+        row("E2", "A", "ba_1", method_type="SEPA DD", mandate_ref="M-1", expiry=None),
+        row("E3", "A", "ba_2", method_type="SEPA DD", expiry=None),
+    ]
+    done = migrate(j, rows)
+    assert verdicts(done.rows) == [("IMPORTED", None), ("IMPORTED", None), ("REJECTED", "MANDATE_REQUIRED")]
+    assert [j.state(SavedMethod, done.rows[n].method_id).type for n in (1, 2)] == ["card", "sepa_debit"]
 
 
 def test_a_card_numbers_row_keeps_only_its_place() -> None:
@@ -289,7 +304,7 @@ def test_what_was_interrupted_is_taken_up_where_it_was() -> None:
 
 def chunk_of(rows: int, chunk_no: int = 1) -> bytes:
     taken = tuple(
-        MigrationRow(n, "A", TokenizedMethod(f"E{n}", "gw", "card", f"tok_{n}")) for n in range(1, rows + 1)
+        MigrationRow(n, "A", TokenizedMethod(f"E{n}", "gw", f"tok_{n}", "card")) for n in range(1, rows + 1)
     )
     _, body = encode(
         ImportRows("J", chunk_no, taken),
@@ -335,7 +350,7 @@ def test_a_chunk_that_comes_twice_is_decided_once_and_answered_twice() -> None:
 
 
 def a_row(row_no: int, account: str, token: str, external_id: str = "") -> MigrationRow:
-    return MigrationRow(row_no, account, TokenizedMethod(external_id or f"E{row_no}", "gw", "card", token))
+    return MigrationRow(row_no, account, TokenizedMethod(external_id or f"E{row_no}", "gw", token, "card"))
 
 
 def test_a_row_is_decided_once_in_whatever_chunk_it_comes() -> None:

@@ -217,7 +217,8 @@ def test_an_erased_account_takes_no_more_personal_data_and_everything_else() -> 
 
 def test_a_method_saved_again_is_compared_with_what_was_sealed() -> None:
     spec = known()
-    from services.calls.gateway import RegisterGateway, RegisterGatewayProvider
+    from services.calls.gateway import RegisterGateway
+    from services.calls.provider import RegisterGatewayProvider
     from tests.journey import EVERYTHING
 
     spec.when(RegisterGatewayProvider("sim", "Simulator", "simulator", EVERYTHING)).then_accepted()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from events.catalog import TOPICS
-from events.gateway import GatewayProviderRegistered, RawCodeMapPublished
+from events.gateway import GatewayProviderRegistered, MethodTypesMapped, RawCodeMapPublished
 from events.mapper import decode
 from projections.folding import Folder
 from projections.models import TABLES
@@ -19,7 +19,7 @@ from tests.spec import Spec
 
 GOLDEN = Path(__file__).parents[1] / "contract" / "golden"
 VERSIONED = {table.kind: table for table in TABLES if table.kind and "version" in table.names}
-OF_PROVIDERS = {GatewayProviderRegistered, RawCodeMapPublished}
+OF_PROVIDERS = {GatewayProviderRegistered, RawCodeMapPublished, MethodTypesMapped}
 """They are listed with the facts of gateways, but are never in a gateway's stream."""
 
 

@@ -41,9 +41,11 @@ from services.accounts.payment_method import SavedMethod, SavePaymentMethod
 from services.accounts.tokenizing import Bank, Card, RecordTokenizationOutcome, TokenizePaymentMethod
 from services.authorizations.authorizing import AuthorizePayment
 from services.calls.calling import GatewayCall
-from services.calls.gateway import DeactivateGateway, RegisterGateway
+from services.calls.gateway import DeactivateGateway, RegisterGateway, SwitchGateway
+from services.calls.provider import MapMethodTypes
 from services.payments.paying import ProcessPayment
 from services.payments.payment import Payment
+from services.refunds.refunding import IssueRefund
 from tests.journey import EVERYTHING, Journey, money
 
 CAN = replace(EVERYTHING, operations=(*EVERYTHING.operations, "TOKENIZE"))
@@ -257,7 +259,7 @@ def test_who_saves_for_the_payer_needs_his_consent() -> None:
 def test_only_native_gateways_keep_what_came_by_telephone() -> None:
     j = Journey()
     j.when(SavePaymentMethod("gw", "tok_m", "card", moto=True)).then_types(PaymentMethodSaved)
-    from services.calls.gateway import RegisterGatewayProvider
+    from services.calls.provider import RegisterGatewayProvider
 
     j.when(RegisterGatewayProvider("own", "Own", "own-adapter", EVERYTHING)).then_accepted()
     j.when(RegisterGateway("gw-own", "Own", "own", "env:NONE", "m2", "TEST")).then_accepted()
@@ -382,3 +384,27 @@ def test_what_cannot_be_the_default_is_not_saved_as_it(unusable: dict[str, Any])
     save = replace(SavePaymentMethod("gw", "tok_new", "card", is_default=True), **unusable)
     journey().when(save).then_rejected("METHOD_NOT_USABLE")
     journey().when(replace(save, is_default=False)).then_types(PaymentMethodSaved)
+
+
+def test_an_instrument_is_saved_by_its_gateways_own_name_of_it() -> None:
+    j = journey()
+    types = {"Visa Credit": "card", "Alipay": "extd_wallet"}
+    j.when(MapMethodTypes("sim", types)).then_accepted()  # type: ignore[arg-type]
+    named = SavePaymentMethod("gw", "tok_named", external_type="VISA credit ")
+    j.when(named).then_types(PaymentMethodSaved)
+    assert (j.facts()[0][2].type, j.facts()[0][2].extended_type) == ("card", None)
+    j.when(SavePaymentMethod("gw", "tok_wallet", external_type="Alipay")).then_types(PaymentMethodSaved)
+    assert (j.facts()[0][2].type, j.facts()[0][2].extended_type) == ("extd_wallet", "Alipay")
+    j.when(replace(named, external_type="Diners")).then_rejected("METHOD_TYPE_UNSUPPORTED")
+    j.when(replace(named, type="card")).then_rejected("MALFORMED_REQUEST")
+    j.when(replace(named, external_type=None)).then_rejected("MALFORMED_REQUEST")
+    j.when(replace(named, gateway_id="none")).then_rejected("GATEWAY_NOT_FOUND")
+
+
+def test_a_gateway_that_takes_no_payments_saves_and_charges_nothing_new() -> None:
+    j = journey()
+    j.pay("P", 100)
+    j.when(SwitchGateway("gw", payments_enabled=False)).then_accepted()
+    j.when(ProcessPayment(money(10), method_id=j.card_a)).then_rejected("GATEWAY_INACTIVE")
+    j.when(SavePaymentMethod("gw", "tok_new", "card")).then_rejected("GATEWAY_INACTIVE")
+    j.when(IssueRefund("P", money(10), "asked")).then_accepted()

@@ -5,7 +5,7 @@ Readers see the live schema until the new one has caught up and was compared; th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ class Report:
     position: int = 0
     switched: bool = False
     differences: list[Difference] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    """Tables, and columns (`payments.losses`), that the live rows know nothing of: a release brought them."""
 
 
 async def rebuild(
@@ -80,17 +82,38 @@ async def _compare(
             )
             while await runner.step(up_to=report.position):
                 pass
+            known = await _columns(connection, live)
             for table in rows.tables.values():
-                await _compare_table(connection, rows, table, live, target, report)
+                shared = [name for name in table.names if name in known.get(table.name, ())]
+                new = [f"{table.name}.{name}" for name in table.names if name not in shared]
+                report.added += new if shared else [table.name]
+                if {column.name for column in table.key} <= set(shared):
+                    await _compare_table(connection, rows, table, shared, live, target, report)
         await connection.execute("reset statement_timeout")
 
 
+async def _columns(connection: Any, schema: str) -> dict[str, set[str]]:
+    """The columns of each table as it was made, by whatever release."""
+    found: dict[str, set[str]] = {}
+    statement = "select table_name, column_name from information_schema.columns where table_schema = $1"
+    for row in await connection.fetch(statement, schema):
+        found.setdefault(row["table_name"], set()).add(row["column_name"])
+    return found
+
+
 async def _compare_table(
-    connection: Any, rows: PostgresRows, table: Table, live: str, target: str, report: Report
+    connection: Any,
+    rows: PostgresRows,
+    table: Table,
+    names: Sequence[str],
+    live: str,
+    target: str,
+    report: Report,
 ) -> None:
+    """What both sides have columns for; `names` begin with the key."""
     width = len(table.key)
     async with rows.pool.acquire() as other, other.transaction(readonly=True):
-        left, right = _ordered(connection, live, table), _ordered(other, target, table)
+        left, right = _ordered(connection, live, table, names), _ordered(other, target, table, names)
         a, b = await anext(left, None), await anext(right, None)
         while (a is not None or b is not None) and len(report.differences) < DIFFERENCES_MAX:
             report.rows += 1
@@ -98,25 +121,25 @@ async def _compare_table(
             if key_a == key_b:
                 assert a is not None
                 assert b is not None
-                differing = {n: (a[n], b[n]) for n in table.names if a[n] != b[n]}
+                differing = {n: (a[n], b[n]) for n in names if a[n] != b[n]}
                 if differing and b["position"] <= report.position:
                     report.differences.append(Difference(table.name, key_a or (), differing))
                 a, b = await anext(left, None), await anext(right, None)
             elif key_b is None or (key_a is not None and key_a < key_b):
                 assert a is not None
                 report.differences.append(
-                    Difference(table.name, key_a or (), {n: (a[n], None) for n in table.names})
+                    Difference(table.name, key_a or (), {n: (a[n], None) for n in names})
                 )
                 a = await anext(left, None)
             else:
                 assert b is not None
                 if b["position"] <= report.position:
-                    missing = {n: (None, b[n]) for n in table.names}
+                    missing = {n: (None, b[n]) for n in names}
                     report.differences.append(Difference(table.name, key_b, missing))
                 b = await anext(right, None)
 
 
-def _ordered(connection: Any, schema: str, table: Table) -> AsyncIterator[Any]:
+def _ordered(connection: Any, schema: str, table: Table, names: Sequence[str]) -> AsyncIterator[Any]:
     keys = ", ".join(f'{c.name} collate "C"' if c.type == "text" else c.name for c in table.key)
-    statement = f"select {', '.join(table.names)} from {schema}.{table.name} order by {keys}"
+    statement = f"select {', '.join(names)} from {schema}.{table.name} order by {keys}"
     return aiter(connection.cursor(statement, prefetch=2000))

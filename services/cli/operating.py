@@ -76,6 +76,7 @@ def rebuild_all(
             "rows": told.rows,
             "differing_rows": len(told.differences),
             "switched": told.switched,
+            "added": told.added,
             "differences": differences,
         }
 

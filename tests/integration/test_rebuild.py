@@ -157,6 +157,19 @@ async def test_a_row_that_is_missing_or_too_much_is_named(shop: Shop, wrong: str
     assert not report.switched
 
 
+async def test_what_a_release_brings_is_told_and_is_no_difference(shop: Shop) -> None:
+    """The live rows were made by the release before: without a column, and without a table."""
+    live = await shop.rows.active(fresh=True)
+    await shop.rows.pool.execute(
+        f"alter table {live}.payments drop column losses; drop table {live}.disputes"
+    )
+    report = await rebuild(shop.store, shop.rows)
+    assert (report.differences, report.switched) == ([], True)
+    assert report.added == ["payments.losses", "disputes"]
+    again = await rebuild(shop.store, shop.rows)
+    assert (again.differences, again.added) == ([], [])
+
+
 async def test_readers_notice_nothing_of_a_switch(
     shop: Shop, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

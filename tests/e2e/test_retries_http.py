@@ -160,7 +160,10 @@ def test_what_a_card_s_network_allows_is_in_the_queue(shop: Shop) -> None:  # no
     assert [queued["network_caps"] for queued in _cli(shop, "retries", "queue")] == [[left], [left]]
     table = _run(shop, "retries", "queue", output="table").stdout
     assert "3 made, visa allows 15 attempts in 30 days" in table
-    assert "a soft decline: the same instrument may do later" in table
+    assert "1 of 5" in table
+    assert row["number"] in table
+    why = _run(shop, "retries", "why", row["number"], output="table").stdout
+    assert "a soft decline: the same instrument may do later" in " ".join(why.split())
     assert "network_caps" not in shop.get("retry-queue", fields="item_id")["items"][0]
 
 

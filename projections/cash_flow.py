@@ -1,8 +1,6 @@
 """Cash flow: what moved in a day, by currency, gateway and method; and all of it in the reporting currency.
 
 Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings, so that they tie to
-it to the minor unit; the other columns are what each fact moves.
-Invariant: `settled`, `fees` and `unapplied` are the ledger's own postings, so that they tie to
 it to the minor unit; the other columns are what each fact moves.  In the reporting currency each counts as
 it was worth when it moved: a payment that is returned at another rate leaves the difference.
 """

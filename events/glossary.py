@@ -46,7 +46,7 @@ GLOSSARY: dict[str, str] = {
     "bank_account_type": "The kind of bank account, such as checking or savings; only shown.",
     "bank_code": "Routing code, sort code, BIC or BSB.",
     "bank_holder_type": (
-        "Whether a person or a company holds the bank account, in the gateway's own word; only shown."
+        "Whether a person or a company holds the bank account, in the gateway's own word; only kept."
     ),
     "bank_line_id": "The id of the line of the bank statement.",
     "bank_name": "The name of the bank; only shown.",
@@ -189,7 +189,7 @@ GLOSSARY: dict[str, str] = {
     "ip_address": "The payer's IP address.",
     "is_alternate": "Whether another method is charged than the one that failed.",
     "is_default": "Whether it counts where no profile is named; the default before it is one no longer.",
-    "issuer": "The bank that issued the card; only shown.",
+    "issuer": "The bank that issued the card; only kept.",
     "item": "What is collected, and when.",
     "item_id": "The id of the item of the payment schedule.",
     "items": "The items, in the order of the run.",
@@ -378,7 +378,7 @@ GLOSSARY: dict[str, str] = {
     "start_date": "The first day on which it may fire.",
     "started_at": "When it began.",
     "strict": "With INSERT_ONLY: a method that is saved already is an error; else it is passed over.",
-    "sub_type": "The gateway's own word for a finer kind of instrument; only shown.",
+    "sub_type": "The gateway's own word for a finer kind of instrument; only kept.",
     "target_id": "The id of what it is about.",
     "target_kind": (
         "What it is about, such as `payment`, `auth` (an authorization), `refund` or `cm` (a credit memo)."

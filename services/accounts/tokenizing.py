@@ -67,7 +67,7 @@ class Bank:
     account_type: Text | None = None
     """The kind of bank account, such as checking or savings; only shown."""
     holder_type: Text | None = None
-    """Whether a person or a company holds it, in the gateway's own word; only shown."""
+    """Whether a person or a company holds it, in the gateway's own word; only kept."""
     last4: Last4 | None = None
     sec_code: SecCode | None = None
 

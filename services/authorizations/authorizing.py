@@ -39,7 +39,7 @@ class AuthorizePayment:
     gateway_id: Id
     """The gateway that holds it: a saved method's own, unless the method is portable."""
     effective_at: datetime
-    """When it takes effect for the books; the rate of its worth in the reporting currency is of that day."""
+    """When it takes effect, as the caller sees it; kept with it, and nothing is decided by it."""
     method_id: Id | None = None
     """The saved payment method; either this or `method`."""
     method: OneTimeMethod | None = None

@@ -147,8 +147,8 @@ class Content:
     """What it was issued for. SUBSCRIPTION: negative lines that name no original take back its latest
     invoice. DEBIT_MEMO: the invoice carries that memo."""
     reference_id: Id | None = None
-    """The id of that order, subscription, or what it is; money that was paid for it before settles the
-    invoice."""
+    """The id of that order, subscription, or what it is. Money that a schedule has collected for an order, a
+    quote or a contract settles the invoice."""
     saved_payment_method_id: Id | None = None
     exclude_from_payments: bool = False
     payment_exclusion_reason: FreeText | None = None

@@ -276,7 +276,7 @@ GLOSSARY: dict[str, str] = {
     "payment_method_id": "The saved payment method that the money goes to.",
     "payment_schedule_id": "The id of the payment schedule.",
     "payment_schedule_ids": "The payment schedules that collect it.",
-    "payment_term_id": "What whoever issues the invoices calls the agreed terms of payment.",
+    "payment_term_id": "The terms of payment of its invoices, by their name in the setting `payment_terms`.",
     "payout_id": "The id of the payout here.",
     "payout_ref": "The gateway's own name of the payout.",
     "percentage": (

@@ -7,8 +7,9 @@ from where it stands.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
@@ -37,12 +38,23 @@ create table if not exists read_models (
     active text not null default 'read_a'
 );
 insert into read_models default values on conflict do nothing;
-create table if not exists read_progress (schema text primary key, position bigint not null);
+create table if not exists read_progress (schema text primary key, position bigint not null, shape text);
+do $$ begin
+    if not exists (
+        select from pg_attribute where attrelid = 'read_progress'::regclass and attname = 'shape'
+    ) then
+        alter table read_progress add column shape text;
+    end if;
+end $$;
 """
 
 
 class ProgressMoved(Exception):
     """Another projector has written this schema: begin again from its progress."""
+
+
+class OtherShape(Exception):
+    """The schema was made for the tables of another release: only that one may write it."""
 
 
 # What a crash of the server forgets of rows it forgets of their progress too.
@@ -57,6 +69,8 @@ class PostgresRows:
         self.pool, self.tables = pool, {table.name: table for table in tables}
         self._database_url, self._held = database_url, asyncio.Semaphore(HELD_MAX)
         self._active: tuple[str, float] = ("", -math.inf)
+        self._shape = shape_of(tables)
+        """Of the tables as they are in this release."""
 
     @classmethod
     @asynccontextmanager
@@ -80,14 +94,22 @@ class PostgresRows:
             await connection.execute("select pg_advisory_xact_lock(hashtext('tender read models'))")
             await connection.execute(_SETUP)
             active = await connection.fetchval("select active from read_models")
-            await self._make(connection, active)
+            made = await connection.fetchrow("select shape from read_progress where schema = $1", active)
+            if made is None or made["shape"] == self._shape:
+                await self._make(connection, active)
+
+    async def fits(self) -> bool:
+        """Whether the active schema has the tables of this release: one that has not is to be rebuilt."""
+        shape = "select p.shape from read_progress p join read_models r on r.active = p.schema"
+        return await self.pool.fetchval(shape) == self._shape
 
     async def _make(self, connection: Any, schema: str) -> None:
         await connection.execute(f"create schema if not exists {schema}")
         for table in self.tables.values():
             for statement in table.ddl(schema):
                 await connection.execute(statement)
-        await connection.execute("insert into read_progress values ($1, 0) on conflict do nothing", schema)
+        begun = "insert into read_progress values ($1, 0, $2) on conflict do nothing"
+        await connection.execute(begun, schema, self._shape)
 
     async def remake(self, schema: str) -> None:
         """An empty schema to rebuild into."""
@@ -149,20 +171,24 @@ class PostgresRows:
     async def write(
         self, schema: str, rows: Rows, touched: Touched, new: Keys, expected: int, position: int
     ) -> None:
-        """Write what changed of rows and move the progress, in one transaction.  Raises `ProgressMoved`.
+        """Write what changed of rows and move the progress, in one transaction.
+
+        Raises `ProgressMoved` and `OtherShape`.
 
         `new` names the rows that `load` did not find: as long as the progress is the expected one,
         nobody has made them since.
         """
         async with self.pool.acquire() as connection, connection.transaction():
             moved = await connection.fetchval(
-                "update read_progress set position = $3 where schema = $1 and position = $2 returning 1",
+                "update read_progress set position = $3 where schema = $1 and position = $2 returning shape",
                 schema,
                 expected,
                 position,
             )
-            if not moved:
+            if moved is None:
                 raise ProgressMoved(schema)
+            if moved != self._shape:
+                raise OtherShape(f"{schema} has the tables of another release: `tender projections rebuild`")
             for table, keys in touched.items():
                 held, made = rows[table], new.get(table, _NONE)
                 inserted, updated = list[Mapping[str, Any]](), dict[frozenset[str], list[Mapping[str, Any]]]()
@@ -174,6 +200,12 @@ class PostgresRows:
                 await _insert(connection, schema, table, inserted)
                 for columns, changed in updated.items():
                     await _update(connection, schema, table, columns, changed)
+
+
+def shape_of(tables: Iterable[Table]) -> str:
+    """A digest of the tables' names and columns."""
+    told = [[table.name, *((c.name, c.type, c in table.key) for c in table.all_columns)] for table in tables]
+    return hashlib.sha256(orjson.dumps(sorted(told, key=lambda each: each[0]))).hexdigest()[:16]
 
 
 class MemoryRows:

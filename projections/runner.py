@@ -11,7 +11,7 @@ import asyncpg
 
 from events.log import Log, Recorded
 from projections.folding import Folder, Keys, Rows, Touched
-from projections.rows import ProgressMoved
+from projections.rows import OtherShape, ProgressMoved
 from projections.table import RowKey, Table
 
 log = logging.getLogger("tender.projections")
@@ -68,7 +68,7 @@ class ProjectionRunner:
                 await asyncio.sleep(GATHER_SECONDS)
             except ProgressMoved:
                 self.forget()
-            except LOST as failure:
+            except (*LOST, OtherShape) as failure:
                 log.warning("the projector begins again: %s", failure)
                 self.forget()
                 await asyncio.sleep(PAUSE_SECONDS)

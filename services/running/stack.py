@@ -90,7 +90,7 @@ async def running(
         supervisor = Supervisor({}, settings.data_dir / "logs")
         settings, embedded = await _servers(settings, supervisor, stack, say)
         settings = _listening(settings) if "http" in groups else settings
-        await prepare(settings)
+        await prepare(settings, say)
         stack.push_async_callback(supervisor.stop)
         settings = await _simulator(settings, supervisor)
         stack.enter_context(_told(settings.data_dir / _SIMULATOR_URL, settings.simulator_url or ""))

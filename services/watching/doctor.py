@@ -13,6 +13,8 @@ import httpx
 import jwt
 from aiokafka.errors import KafkaError
 
+from projections.models import TABLES
+from projections.rows import PostgresRows
 from services import bootstrap
 from services.running import broker, kafka_admin
 from services.running.stack import attached, http_url
@@ -92,6 +94,7 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
             f"{behind:,} behind",
             "" if behind <= BEHIND_MAX else advice,
         )
+    yield await _read_models(settings)
     for name, count, advice in (
         ("no key is parked", status.parked_keys, "`tender parked list`, then show, release or drop"),
         (
@@ -106,6 +109,17 @@ async def _store(settings: Settings) -> AsyncIterator[Finding]:
         ),
     ):
         yield Finding(name, not count, f"{count:,}", advice if count else "")
+
+
+async def _read_models(settings: Settings) -> Finding:
+    async with PostgresRows.connected(settings.database_url or "", TABLES) as rows:
+        fits = await rows.fits()
+    return Finding(
+        "read models are of this release",
+        fits,
+        "yes" if fits else "they have the tables of another one",
+        "" if fits else "`python -m services.prepare`, or `tender up`, builds them anew",
+    )
 
 
 async def _observed(settings: Settings) -> Status:

@@ -147,7 +147,7 @@ def test_an_invoice_s_life_besides_its_payments(shop: Shop) -> None:
     memo = shop.get(f"credit-memos/{told['voided_by']}")
     assert memo["source_action"] == "VOID_POSTED_INVOICE"
     sentences = [fact["sentence"] for fact in shop.get(f"explain/{id}")["facts"]]
-    assert sentences[-1] == f"Invoice voided by credit memo {memo['credit_memo_id']}: posted twice"
+    assert sentences[-1] == f"Invoice voided by credit memo {memo['number']}: posted twice"
     fee = {"line_id": "1", "charge": usd(500), "product": {"name": "late fee"}}
     debit = {"debit_memo_id": "F", "currency": "USD", "lines": [fee], "reason_code": "LATE"}
     position = shop.accepted("debit_memo.create", debit)["position"]

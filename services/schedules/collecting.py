@@ -374,6 +374,7 @@ def retry_application(states: States, command: RetryApplication, context: Contex
     item = schedules.item_of(schedule, command.item_id)
     if item.status != "APPLY_FAILED" or item.payment_id is None:
         raise invalid_state("item", item.status, ["APPLY_FAILED"])
+    guards.check_processed(states.get(Payment, item.payment_id))
     draft, level = Draft(states, EVOLVE), tenant_settings.of(states, context)["application_level"]
     applied = sum(
         _apply(draft, item.payment_id, share.invoice_id, share.amount.amount_minor, level, context)

@@ -20,6 +20,7 @@ from services.applications.applying import UnapplyPayment
 from services.invoices.invoice import Invoice
 from services.invoices.standing import ExcludeInvoiceFromPayments
 from services.payments.payment import Payment
+from services.payments.taking_back import CancelPayment
 from services.schedules.collecting import CollectScheduleItem, RetryApplication
 from services.schedules.following import FollowInvoiceBalance
 from services.schedules.items import (
@@ -221,6 +222,8 @@ def test_what_no_invoice_takes_stays_on_the_payment_and_is_applied_later() -> No
     assert journey.payment(payment)["unapplied"] == "100.00"
     again = RetryApplication("S", item_ids(journey)[0])
     journey.when(again).then_rejected("TARGET_NOT_POSTED")
+    journey.when(CancelPayment(payment)).then_accepted()
+    journey.when(again).then_rejected("OPERATION_IN_FLIGHT")  # it is about to leave again
 
 
 def test_a_small_rest_is_written_off_after_a_second_application_too() -> None:

@@ -8,6 +8,10 @@ from events.catalog import fact, upcasts
 from events.personal import Personal
 from events.shapes import Address
 
+BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit")
+"""Types that pull money from an account: never without its holder's mandate, and its bank may take it back
+days after it said that it had paid."""
+
 
 @fact("payment_method.saved.v4")
 class PaymentMethodSaved:

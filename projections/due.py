@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Protocol
 
 from events.criteria import Due
 from events.custom import CustomFields
+from events.payment_method import BANK_DEBITS
 from projections.accounts import accounts
 from projections.folding import Rows
 from projections.invoices import invoices
@@ -110,9 +111,6 @@ _CUSTOM = (
 
 _DESCRIBED = """left join {s}.invoices d
     on d.tenant_id = i.tenant_id and d.invoice_id = i.shares -> 0 ->> 'invoice_id'"""
-
-BANK_DEBITS = ("us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit")
-"""They are charged by a mandate only."""
 
 _NEWEST = f"""n.status = 'ACTIVE' and n.usage <> 'ON_SESSION' and n.hard_blocked_reason is null
             and (n.owner_type = 'ACCOUNT' or n.shared_within_account)

@@ -13,7 +13,6 @@ from projections.models import TABLES
 from projections.rebuild import rebuild
 from projections.rows import PostgresRows
 from services import bootstrap
-from services.bootstrap import all_topics
 from services.running import kafka_admin
 from services.running.broker import security
 from services.settings import Settings
@@ -28,7 +27,7 @@ async def prepare(settings: Settings, say: Callable[[str], None] = lambda _: Non
     await kafka_admin.wait_for_broker(settings.kafka_bootstrap_servers, **security(settings))
     await kafka_admin.create_topics(
         settings.kafka_bootstrap_servers,
-        all_topics(settings),
+        bootstrap.all_topics(settings),
         settings.topic_partitions,
         settings.topic_replication,
         **security(settings),

@@ -5,12 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Literal
 
-from events.payment_method import MandateRecorded, MandateRevoked, PaymentMethodShared
+from events.payment_method import BANK_DEBITS, MandateRecorded, MandateRevoked, PaymentMethodShared
 from services.accounts import account, method_health, payment_method
 from services.accounts.account import Account
 from services.accounts.method_rules import claimed
 from services.accounts.payment_method import (
-    BANK_DEBITS,
     LIVE,
     Last4,
     Month,

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from events import ids
 from events.payment_method import (
+    BANK_DEBITS,
     MandateRecorded,
     MandateRevoked,
     PaymentMethodActivated,
@@ -62,9 +63,6 @@ SecCode = Literal["CCD", "PPD", "TEL", "WEB"]
 Last4 = Annotated[str, Field(pattern=r"^[0-9]{4}$")]
 Month = Annotated[int, Field(ge=1, le=12)]
 Year = Annotated[int, Field(ge=2000, le=2100)]
-
-BANK_DEBITS = frozenset({"us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit"})
-"""Types that pull money from an account: never without its holder's mandate."""
 
 LIVE = frozenset({"AWAITING", "ACTIVE", "ERRORED", "EXPIRED"})
 """States that a method can still come back from."""

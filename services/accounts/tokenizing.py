@@ -13,6 +13,7 @@ from events import ids
 from events.frozen import frozen
 from events.money import Money
 from events.payment_method import (
+    BANK_DEBITS,
     PaymentMethodActivated,
     PaymentMethodErrored,
     PaymentMethodTokenizationFailed,
@@ -24,7 +25,6 @@ from services.accounts import account, checking, method_health, payment_method, 
 from services.accounts.account import Account
 from services.accounts.method_rules import check_consent, check_owner, claiming, mark_of
 from services.accounts.payment_method import (
-    BANK_DEBITS,
     LIVE,
     Last4,
     Month,

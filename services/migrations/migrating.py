@@ -18,7 +18,7 @@ from pydantic import Field, StringConstraints
 
 from events import ids
 from events.account import DefaultPaymentMethodSet
-from events.payment_method import PaymentMethodDetailsUpdated, PaymentMethodImported
+from events.payment_method import BANK_DEBITS, PaymentMethodDetailsUpdated, PaymentMethodImported
 from events.token_migration import RowDecided, TokenMigrationRowsDecided
 from services.accounts import account, checking, payment_method
 from services.accounts.account import Account
@@ -32,7 +32,6 @@ from services.accounts.method_rules import (
     type_of,
 )
 from services.accounts.payment_method import (
-    BANK_DEBITS,
     Last4,
     Month,
     SavedMethod,

@@ -22,9 +22,6 @@ from services.payments.arriving import RecordPaymentOutcome
 from services.payments.returning import RecordPaymentReturn
 from services.tenants.exceptions import ExceptionCase
 
-BANK_DEBITS = frozenset({"us_bank_account", "sepa_debit", "bacs_debit", "au_becs_debit"})
-"""Whose payments a bank may take back days after it said that it had paid."""
-
 DECIDED = {"DISPUTE_WON": "WON", "DISPUTE_LOST": "LOST"}
 
 Meant = RecordDisputeOpened | RecordDisputeOutcome | RecordPaymentReturn | RecordPaymentOutcome

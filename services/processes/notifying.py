@@ -15,10 +15,11 @@ from events.notification import (
     NotificationReceived,
     NotificationReplayed,
 )
+from events.payment_method import BANK_DEBITS
 from services.calls.calling import DECLINES, GatewayCall
 from services.calls.reports import REPORTS
 from services.decision import Need, Needs, States
-from services.notifications.heeding import BANK_DEBITS, HeedNotification
+from services.notifications.heeding import HeedNotification
 from services.notifications.notification import MEANT, Inbox, MatchNotification
 from services.processes.process import Process, Send, Trigger
 

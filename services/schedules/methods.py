@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from events.payment_method import BANK_DEBITS
 from services.accounts import account
 from services.accounts.account import Account
-from services.accounts.payment_method import BANK_DEBITS, SavedMethod
+from services.accounts.payment_method import SavedMethod
 from services.decision import Documents, Many, Needs, States
 from services.invoices.invoice import Invoice
 from services.schedules.schedule import Item, PaymentSchedule

@@ -106,10 +106,11 @@ class ProcessRunner:
 
     async def _react(self, events: Sequence[Recorded]) -> list[OutboxCommand]:
         self._cache.clear()
-        heard = [(event, _trigger(event)) for event in events]
-        causes = [(process, event) for event, _ in heard for process in self._by_topic[event.topic]]
-        given = [(process, trigger) for event, trigger in heard for process in self._by_topic[event.topic]]
-        sent = await reactions(given, self._cache)
+        triggers = {event.position: _trigger(event) for event in events}
+        causes = [(process, event) for event in events for process in self._by_topic[event.topic]]
+        sent = await reactions(
+            [(process, triggers[event.position]) for process, event in causes], self._cache
+        )
         outbox = [
             self._command(process, send, event)
             for (process, event), sends in zip(causes, sent, strict=True)
